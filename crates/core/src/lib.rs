@@ -1,5 +1,22 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod app;
+mod cancel;
+mod name;
+mod observe;
+mod panic;
+mod scope;
 #[doc(hidden)]
 pub mod sync;
+
+pub use self::{
+    app::{App, ExitReport},
+    cancel::{CancelToken, Cancelled, CancelledOwned, Cause, CauseKind},
+    name::Name,
+    panic::TaskPanic,
+    scope::{
+        Cx, DEFAULT_GRACE, Failure, JoinReport, Reason, Scope, ScopeError, Straggler, Task,
+        TaskError, TaskInfo, WorkKind, scope,
+    },
+};

@@ -3,7 +3,7 @@
 
 #[cfg(not(tidegate_loom))]
 pub use std::{
-    sync::{Arc, Condvar, LockResult, Mutex, MutexGuard, Weak, atomic},
+    sync::{Condvar, LockResult, Mutex, MutexGuard, atomic},
     thread,
 };
 
@@ -12,6 +12,12 @@ pub use loom::{
     sync::{Condvar, LockResult, Mutex, MutexGuard, atomic},
     thread,
 };
-// Reference counts are not part of any protocol here, and loom's `Arc` has no `Weak`.
-#[cfg(tidegate_loom)]
+
+// Reference counts carry no part of any protocol here, and loom's `Arc` has no `Weak`.
 pub use std::sync::{Arc, Weak};
+
+/// Locks, whether or not a panic poisoned the lock: no state here is left half-changed by a
+/// panic, since user code never runs under a lock.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

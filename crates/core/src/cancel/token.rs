@@ -1,0 +1,147 @@
+//! The handle users hold.
+
+use super::{Cancelled, CancelledOwned, Cause, node::Node};
+use crate::sync::Arc;
+use std::{fmt, future::Future, pin::pin, task::Poll};
+
+/// A handle to a node in the tree of cancellation.
+///
+/// Clones are handles to the same node. Cancelling a node cancels every descendant, never an
+/// ancestor or a sibling. The first cause wins and can be read by all.
+///
+/// # Comparison with `tokio_util::sync::CancellationToken`
+///
+/// This one says why it was cancelled, and [`is_cancelled`](Self::is_cancelled) and `clone`
+/// take no lock. Use tokio-util's when you need neither.
+///
+/// ```
+/// use tidegate_core::CancelToken;
+///
+/// let server = CancelToken::new();
+/// let connection = server.child();
+/// assert!(server.cancel("shutting down"));
+/// assert!(connection.is_cancelled());
+/// assert!(!server.cancel("too late"), "the first cause wins");
+/// assert!(connection.check().unwrap_err().to_string().contains("shutting down"));
+/// ```
+#[derive(Clone)]
+pub struct CancelToken(Arc<Node>);
+
+impl CancelToken {
+    /// A new root.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Node::root())
+    }
+
+    /// A token that is cancelled when this one is, or on its own. A child of a cancelled
+    /// token is born cancelled, with the same cause.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(self.0.child())
+    }
+
+    /// Cancels this token and its descendants. Returns whether this call did it: if the
+    /// token was cancelled before, its first cause stays.
+    ///
+    /// When the call that did it returns, every descendant that existed is cancelled.
+    #[track_caller]
+    pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
+        !self.is_cancelled() && self.0.cancel(&cause.into())
+    }
+
+    /// Whether this token is cancelled: one atomic load.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Why it is cancelled, if it is.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        self.0.cause()
+    }
+
+    pub(crate) fn inherited_cause(&self) -> Option<Cause> {
+        self.0.inherited_cause()
+    }
+
+    /// A check for loops that do not await.
+    ///
+    /// # Errors
+    ///
+    /// The cause, once the token is cancelled.
+    pub fn check(&self) -> Result<(), Cause> {
+        self.cause().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the token is cancelled, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future removes its waker and nothing else.
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        Cancelled::new(&self.0)
+    }
+
+    /// The same as [`cancelled`](Self::cancelled), without a borrow.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future removes its waker and nothing else.
+    pub fn cancelled_owned(&self) -> CancelledOwned {
+        CancelledOwned::new(Arc::clone(&self.0))
+    }
+
+    /// Runs `future` until it is ready or the token is cancelled, whichever comes first;
+    /// cancellation wins a tie, so that the outcome does not depend on chance.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use tidegate_core::CancelToken;
+    ///
+    /// let token = CancelToken::new();
+    /// assert_eq!(token.run(async { 7 }).await.unwrap(), 7);
+    /// token.cancel("enough");
+    /// assert!(token.run(std::future::pending::<()>()).await.is_err());
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the token was cancelled first.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `future`, which is dropped when the token is cancelled or this
+    /// future is dropped.
+    pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, Cause> {
+        let mut cancelled = self.cancelled();
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(cause) = std::pin::Pin::new(&mut cancelled).poll(cx) {
+                return Poll::Ready(Err(cause));
+            }
+            future.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    #[cfg(all(test, tidegate_loom))]
+    pub(super) fn node(&self) -> &Arc<Node> {
+        &self.0
+    }
+}
+
+impl Default for CancelToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("cause", &self.cause()).finish()
+    }
+}

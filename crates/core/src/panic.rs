@@ -1,0 +1,66 @@
+//! Panics, caught where the work runs and named.
+
+use crate::TaskInfo;
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+/// A panic that was caught: which work, and the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPanic(Arc<Inner>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
+    task: TaskInfo,
+    message: String,
+}
+
+impl TaskPanic {
+    pub(crate) fn new(task: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
+        let message = message(&*payload);
+        drop_quietly(payload);
+        Self(Arc::new(Inner { task, message }))
+    }
+
+    /// Which work panicked.
+    #[must_use]
+    pub fn task(&self) -> &TaskInfo {
+        &self.0.task
+    }
+
+    /// What the panic said; a fixed text if the payload was not a string.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+}
+
+impl fmt::Display for TaskPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} panicked: {}", self.0.task, self.0.message)
+    }
+}
+
+impl std::error::Error for TaskPanic {}
+
+/// The text of a panic.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "(the payload is not a string)".to_owned()
+    }
+}
+
+/// Drops a value whose destructor may panic.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // The payload of the second panic could panic in turn when dropped, without end.
+        std::mem::forget(second);
+    }
+}

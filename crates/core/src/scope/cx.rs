@@ -1,0 +1,205 @@
+//! What the body and the children of a scope see of it.
+
+use super::{
+    Scope, ScopeError, Task, WorkKind,
+    child::{Child, Lease, run_blocking},
+    failures::Shared,
+    node::ScopeNode,
+};
+use crate::{CancelToken, Cancelled, Cause, Name, sync::Arc};
+use std::{
+    fmt::{self, Debug, Display},
+    future::Future,
+    panic::Location,
+};
+
+/// A handle to a scope: spawn into it, ask whether it is cancelled, cancel it.
+///
+/// Cheap to clone and `'static`, so that children can hold one and spawn siblings.
+pub struct Cx<E>(pub(super) Arc<Shared<E>>);
+
+impl<E> Cx<E> {
+    /// The name of the scope.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        self.0.node.name()
+    }
+
+    /// The names from the root down, such as `/server/conn-7`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.0.node.path()
+    }
+
+    /// The token of the scope: cancelled when the scope is.
+    #[must_use]
+    pub fn token(&self) -> &CancelToken {
+        self.0.node.token()
+    }
+
+    /// How many children live now, nested scopes included.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.0.node.live()
+    }
+
+    /// Whether the scope is cancelled: one atomic load.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token().is_cancelled()
+    }
+
+    /// Why the scope is cancelled, if it is.
+    #[must_use]
+    pub fn cause(&self) -> Option<Cause> {
+        self.token().cause()
+    }
+
+    /// A check for loops that do not await.
+    ///
+    /// # Errors
+    ///
+    /// The cause, once the scope is cancelled.
+    pub fn check(&self) -> Result<(), Cause> {
+        self.token().check()
+    }
+
+    /// Cancels the scope: children and body are asked to end, and what has not ended after
+    /// the grace period is dropped. Returns whether this call was the first.
+    ///
+    /// A body that returns `Ok` after its own scope was cancelled this way keeps its value:
+    /// cancelling is how a body stops children it needs no longer.
+    #[track_caller]
+    pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
+        self.token().cancel(cause)
+    }
+
+    /// Waits until the scope is cancelled, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future loses nothing.
+    pub fn cancelled(&self) -> Cancelled<'_> {
+        self.token().cancelled()
+    }
+
+    /// Runs `future` until it is ready or the scope is cancelled, cancellation first.
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the scope was cancelled first.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `future`, which is dropped when the scope is cancelled or this
+    /// future is dropped.
+    pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, Cause> {
+        self.token().run(future).await
+    }
+
+    pub(super) fn node(&self) -> &Arc<ScopeNode> {
+        &self.0.node
+    }
+
+    fn admit(
+        &self,
+        name: Name,
+        at: &'static Location<'static>,
+        kind: WorkKind,
+    ) -> Option<Lease<E>> {
+        let key = self.0.node.admit(name, at, kind)?;
+        Some(Lease::new(Arc::clone(&self.0), key))
+    }
+}
+
+impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
+    /// Starts a child. It is polled by the runtime on its own, like `tokio::spawn`, and the
+    /// scope waits for it.
+    ///
+    /// If it returns an error or panics, the scope is cancelled and ends with that error. In
+    /// a scope that is cancelled it starts all the same, and sees the cancellation at once.
+    /// In a scope that has ended or is being aborted, the future is dropped unrun and the
+    /// task reports [`TaskError::Cancelled`](super::TaskError::Cancelled).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    pub fn spawn<T, F>(&self, name: impl Into<Name>, future: F) -> Task<T, E>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let Some(lease) = self.admit(name.into(), Location::caller(), WorkKind::Task) else {
+            drop(future);
+            return Task::refused(self.0.node.refusal());
+        };
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
+        Task::running(tokio::spawn(Child::new(future, lease)))
+    }
+
+    /// Runs blocking work on a thread of the runtime's blocking pool, as a child.
+    ///
+    /// Blocking work cannot be aborted: it should look at [`Cx::check`] now and then. The
+    /// scope waits for it in any case.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    pub fn spawn_blocking<T, F>(&self, name: impl Into<Name>, work: F) -> Task<T, E>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, E> + Send + 'static,
+    {
+        let Some(lease) = self.admit(name.into(), Location::caller(), WorkKind::Blocking) else {
+            drop(work);
+            return Task::refused(self.0.node.refusal());
+        };
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns blocking work")]
+        Task::running(tokio::task::spawn_blocking(move || run_blocking(lease, work)))
+    }
+
+    /// Runs a nested scope: cancelled when this one is, with errors of its own type.
+    ///
+    /// If the returned future is dropped early, this scope takes over the children: they
+    /// are aborted, and it waits until they have ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scope::run`]; [`Reason::Cancelled`](super::Reason::Cancelled) without
+    /// running the body, if this scope has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cancels the nested scope and aborts its children.
+    #[track_caller]
+    pub fn scope<T2, E2, F, Fut>(
+        &self,
+        name: impl Into<Name>,
+        body: F,
+    ) -> impl Future<Output = Result<T2, ScopeError<E2>>>
+    where
+        E2: Display + Debug + Send + Sync + 'static,
+        F: FnOnce(Cx<E2>) -> Fut,
+        Fut: Future<Output = Result<T2, E2>>,
+    {
+        Scope::builder(name).parent(self).run(body)
+    }
+}
+
+impl<E> Clone for Cx<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E> Debug for Cx<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cx")
+            .field("path", &self.path())
+            .field("live", &self.live())
+            .field("cause", &self.cause())
+            .finish()
+    }
+}

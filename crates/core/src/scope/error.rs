@@ -1,0 +1,273 @@
+//! How a scope or a task can end badly.
+
+use crate::{Cause, TaskPanic, sync::Arc};
+use std::{
+    fmt::{self, Debug, Display},
+    panic::Location,
+};
+
+/// Which piece of work: its path, and where in the source it was spawned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskInfo {
+    pub(super) path: String,
+    pub(super) at: &'static Location<'static>,
+    pub(super) kind: WorkKind,
+}
+
+/// What kind of work a scope owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WorkKind {
+    /// A spawned future.
+    Task,
+    /// Blocking work on a thread: it can be told to stop, but not be aborted.
+    Blocking,
+    /// A nested scope, or the body of one.
+    Scope,
+}
+
+impl TaskInfo {
+    /// The names from the root down, such as `/server/conn-7`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The last name of the path.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Where it was spawned.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.at
+    }
+
+    /// What kind of work it is.
+    #[must_use]
+    pub fn kind(&self) -> WorkKind {
+        self.kind
+    }
+}
+
+impl Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (spawned at {}:{})", self.path, self.at.file(), self.at.line())
+    }
+}
+
+/// Work that did not end by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Straggler(TaskInfo);
+
+impl Straggler {
+    pub(super) fn new(info: TaskInfo) -> Self {
+        Self(info)
+    }
+
+    /// Which work it is.
+    #[must_use]
+    pub fn task(&self) -> &TaskInfo {
+        &self.0
+    }
+}
+
+impl Display for Straggler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.0.kind {
+            WorkKind::Task => "task",
+            WorkKind::Blocking => "blocking",
+            WorkKind::Scope => "scope",
+        };
+        write!(f, "{kind} {}", self.0)
+    }
+}
+
+/// An error that a child, or the body of a scope, returned.
+#[derive(Debug)]
+pub struct Failure<E> {
+    pub(super) task: TaskInfo,
+    pub(super) error: Arc<E>,
+}
+
+impl<E> Failure<E> {
+    /// Which child; the path of the scope itself, if it was the body.
+    #[must_use]
+    pub fn task(&self) -> &TaskInfo {
+        &self.task
+    }
+
+    /// The error.
+    #[must_use]
+    pub fn error(&self) -> &E {
+        &self.error
+    }
+
+    /// The error itself, if nobody else holds it: the task's handle and the causes of
+    /// cancelled siblings share it.
+    ///
+    /// # Errors
+    ///
+    /// The shared error, if somebody does.
+    pub fn into_error(self) -> Result<E, Arc<E>> {
+        Arc::try_unwrap(self.error)
+    }
+}
+
+impl<E> Clone for Failure<E> {
+    fn clone(&self) -> Self {
+        Self { task: self.task.clone(), error: Arc::clone(&self.error) }
+    }
+}
+
+/// Why a child has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError<E> {
+    /// It returned an error; its scope has it too.
+    #[error("task failed: {0}")]
+    Failed(Arc<E>),
+    /// It panicked.
+    #[error(transparent)]
+    Panicked(TaskPanic),
+    /// It was never started, because its scope admitted nothing more.
+    #[error("task not started: {0}")]
+    Cancelled(Cause),
+    /// It was dropped before it ended: by its scope after the grace period, or because the
+    /// runtime was shut down.
+    #[error("task aborted before it ended")]
+    Aborted,
+}
+
+/// Why a scope ended without its value.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Reason<E> {
+    /// A child, or the body, returned this error first.
+    Failed(Failure<E>),
+    /// A child panicked first.
+    Panicked(TaskPanic),
+    /// The scope was cancelled from outside.
+    Cancelled(Cause),
+    /// The body ended well, but work had to be aborted after the grace period; the report
+    /// names it.
+    Aborted,
+}
+
+impl<E: Display> Display for Reason<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(failure) => write!(f, "{} failed: {}", failure.task, failure.error),
+            Self::Panicked(panic) => Display::fmt(panic, f),
+            Self::Cancelled(cause) => Display::fmt(cause, f),
+            Self::Aborted => f.write_str("work ignored the cancellation and was aborted"),
+        }
+    }
+}
+
+/// A scope ended without its value: the first reason, and what else went wrong.
+#[derive(Debug)]
+pub struct ScopeError<E> {
+    reason: Reason<E>,
+    report: JoinReport<E>,
+}
+
+impl<E> ScopeError<E> {
+    pub(super) fn new(reason: Reason<E>, report: JoinReport<E>) -> Self {
+        Self { reason, report }
+    }
+
+    /// What came first.
+    #[must_use]
+    pub fn reason(&self) -> &Reason<E> {
+        &self.reason
+    }
+
+    /// The same, by value.
+    #[must_use]
+    pub fn into_reason(self) -> Reason<E> {
+        self.reason
+    }
+
+    /// What else went wrong until the last child had ended.
+    #[must_use]
+    pub fn report(&self) -> &JoinReport<E> {
+        &self.report
+    }
+
+    /// The error that came first, if it was an error.
+    #[must_use]
+    pub fn error(&self) -> Option<&E> {
+        match &self.reason {
+            Reason::Failed(failure) => Some(failure.error()),
+            _ => None,
+        }
+    }
+
+    /// The cause, if the scope was cancelled from outside.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        match &self.reason {
+            Reason::Cancelled(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+impl<E: Display> Display for ScopeError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.reason, f)?;
+        let also = self.report.also.len() + self.report.more;
+        if also > 0 {
+            write!(f, "; {also} more failed after it")?;
+        }
+        if !self.report.aborted.is_empty() {
+            write!(f, "; aborted:")?;
+            for straggler in &self.report.aborted {
+                write!(f, " {straggler}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for ScopeError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.reason {
+            Reason::Failed(failure) => Some(&*failure.error),
+            Reason::Panicked(panic) => Some(panic),
+            Reason::Cancelled(cause) => Some(cause),
+            Reason::Aborted => None,
+        }
+    }
+}
+
+/// What else went wrong while a scope ended.
+#[derive(Debug)]
+pub struct JoinReport<E> {
+    pub(super) also: Vec<Reason<E>>,
+    pub(super) more: usize,
+    pub(super) aborted: Vec<Straggler>,
+}
+
+impl<E> JoinReport<E> {
+    /// Errors and panics after the first, oldest first; at most 16 are kept.
+    #[must_use]
+    pub fn also(&self) -> &[Reason<E>] {
+        &self.also
+    }
+
+    /// How many more there were.
+    #[must_use]
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
+    /// Work that had not ended when the grace period was over, and was dropped.
+    #[must_use]
+    pub fn aborted(&self) -> &[Straggler] {
+        &self.aborted
+    }
+}

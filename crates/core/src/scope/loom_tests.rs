@@ -1,0 +1,130 @@
+//! Models of the join counter and of the tree of scopes: run with `--cfg tidegate_loom`.
+
+use super::{WorkKind, node::ScopeNode};
+use crate::{
+    CancelToken,
+    cancel::loom_tests::model,
+    sync::{Arc, thread},
+};
+use std::{future::poll_fn, panic::Location};
+
+fn scope() -> Arc<ScopeNode> {
+    ScopeNode::root("scope".into(), Location::caller(), CancelToken::new())
+}
+
+fn child(scope: &ScopeNode) -> usize {
+    scope.admit("child".into(), Location::caller(), WorkKind::Task).unwrap()
+}
+
+fn join(scope: &ScopeNode) {
+    loom::future::block_on(poll_fn(|cx| scope.poll_closed(cx)));
+}
+
+#[test]
+fn loom_join_waits_for_every_child() {
+    model("join_waits_for_every_child", || {
+        let scope = scope();
+        let children = [child(&scope), child(&scope)].map(|key| {
+            let scope = Arc::clone(&scope);
+            thread::spawn(move || scope.release(key, false))
+        });
+        scope.body_ended();
+        join(&scope);
+        assert_eq!(scope.live(), 0);
+        assert!(scope.admit("late".into(), Location::caller(), WorkKind::Task).is_none());
+        for child in children {
+            child.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn loom_a_child_that_spawns_at_the_end_is_waited_for() {
+    model("a_child_that_spawns_at_the_end_is_waited_for", || {
+        let scope = scope();
+        let first = child(&scope);
+        let spawner = {
+            let scope = Arc::clone(&scope);
+            thread::spawn(move || {
+                // While the first child lives the scope is open, whatever the body does.
+                let second = child(&scope);
+                scope.release(first, false);
+                second
+            })
+        };
+        scope.body_ended();
+        let second = spawner.join().unwrap();
+        assert!(!scope.is_closed());
+        scope.release(second, false);
+        join(&scope);
+    });
+}
+
+#[test]
+fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
+    model("spawning_into_a_closing_scope_is_admitted_or_refused", || {
+        let scope = scope();
+        let first = child(&scope);
+        let outsider = {
+            let scope = Arc::clone(&scope);
+            thread::spawn(move || {
+                let key = scope.admit("late".into(), Location::caller(), WorkKind::Task);
+                if let Some(key) = key {
+                    assert!(!scope.is_closed(), "an admitted child holds the scope open");
+                    scope.release(key, false);
+                }
+            })
+        };
+        scope.release(first, false);
+        scope.body_ended();
+        join(&scope);
+        outsider.join().unwrap();
+        assert!(scope.is_closed());
+    });
+}
+
+#[test]
+fn loom_an_abort_reaches_a_child_that_is_about_to_park() {
+    model("an_abort_reaches_a_child_that_is_about_to_park", || {
+        let scope = scope();
+        let key = child(&scope);
+        let parking = {
+            let scope = Arc::clone(&scope);
+            thread::spawn(move || {
+                // What `Child::poll` does, with a future that is never ready.
+                loom::future::block_on(poll_fn(|cx| {
+                    if scope.is_aborting() || !scope.park(key, cx.waker()) {
+                        return std::task::Poll::Ready(());
+                    }
+                    std::task::Poll::Pending
+                }));
+                scope.release(key, true);
+            })
+        };
+        scope.abort();
+        scope.body_ended();
+        join(&scope);
+        parking.join().unwrap();
+        assert_eq!(scope.take_aborted().len(), 1);
+    });
+}
+
+#[test]
+fn loom_a_dropped_scope_is_waited_for_by_its_parent() {
+    model("a_dropped_scope_is_waited_for_by_its_parent", || {
+        let parent = scope();
+        let nested = ScopeNode::nested("nested".into(), Location::caller(), &parent).unwrap();
+        let key = child(&nested);
+        let ending = {
+            let nested = Arc::clone(&nested);
+            thread::spawn(move || nested.release(key, true))
+        };
+        nested.abort();
+        nested.orphaned();
+        parent.body_ended();
+        join(&parent);
+        assert!(nested.is_closed(), "the parent closed before the scope it adopted");
+        ending.join().unwrap();
+        assert_eq!(parent.take_aborted().len(), 1);
+    });
+}

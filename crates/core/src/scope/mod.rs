@@ -1,0 +1,37 @@
+//! Structured concurrency: no task outlives the scope that spawned it.
+//!
+//! A scope is open while its body runs or a child lives, and closed for ever after:
+//!
+//! | state | event | next |
+//! |---|---|---|
+//! | running (body alive) | body ends | joining, or closed if no child lives |
+//! | running | a child fails or panics | running; the token is cancelled, and after the grace period what is left is aborted |
+//! | running | the scope's future is dropped | joining, aborting |
+//! | joining | the last child ends | closed; the waiting future is woken, the parent's record is removed |
+//! | joining | a child spawns | joining |
+//! | closed | spawn | closed; the future is dropped unrun and its task reports why |
+//!
+//! [`registry`] is that machine, without waiting or spawning; [`child`] is what runs a
+//! child and gives its record back whatever happens; [`run`] drives body, grace and join.
+
+mod child;
+mod cx;
+mod error;
+mod failures;
+mod node;
+mod registry;
+mod run;
+mod task;
+
+pub use self::{
+    cx::Cx,
+    error::{Failure, JoinReport, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
+    run::{DEFAULT_GRACE, Scope, scope},
+    task::Task,
+};
+pub(crate) use self::{node::ScopeNode, run::drive};
+
+#[cfg(all(test, tidegate_loom))]
+mod loom_tests;
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;

@@ -1,0 +1,63 @@
+//! The handle of a child.
+
+use super::TaskError;
+use crate::Cause;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::task::JoinHandle;
+
+/// The handle of a child: a future of its result.
+///
+/// Dropping it changes nothing: the child runs on, its scope waits for it, and an error
+/// still goes to the scope. Only the value is lost. That is why it is not `#[must_use]`.
+pub struct Task<T, E>(State<T, E>);
+
+enum State<T, E> {
+    Running(JoinHandle<Result<T, TaskError<E>>>),
+    /// The scope admitted nothing more.
+    Refused(Option<Cause>),
+}
+
+impl<T, E> Task<T, E> {
+    pub(super) fn running(handle: JoinHandle<Result<T, TaskError<E>>>) -> Self {
+        Self(State::Running(handle))
+    }
+
+    pub(super) fn refused(cause: Cause) -> Self {
+        Self(State::Refused(Some(cause)))
+    }
+
+    /// Whether the child has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match &self.0 {
+            State::Running(handle) => handle.is_finished(),
+            State::Refused(_) => true,
+        }
+    }
+}
+
+impl<T, E> Future for Task<T, E> {
+    type Output = Result<T, TaskError<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            State::Running(handle) => {
+                Pin::new(handle).poll(cx).map(|joined| joined.unwrap_or(Err(TaskError::Aborted)))
+            }
+            State::Refused(cause) => {
+                Poll::Ready(Err(cause.take().map_or(TaskError::Aborted, TaskError::Cancelled)))
+            }
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Task<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("finished", &self.is_finished()).finish()
+    }
+}

@@ -1,0 +1,147 @@
+use std::{convert::Infallible, future::pending, time::Duration};
+use tidegate_core::{App, CauseKind, Cx};
+use tokio::time::Instant;
+
+#[tokio::test(start_paused = true)]
+async fn ends_with_its_value() {
+    let report = App::new("app").run(async |_: Cx<Infallible>| Ok(7)).await;
+    assert_eq!((report.exit_code(), report.signal(), report.stuck()), (0, None, &[][..]));
+    assert_eq!(report.into_result().unwrap().unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_app_has_its_grace_period_and_names_who_ignored_it() {
+    let begun = Instant::now();
+    let app = App::new("app").grace(Duration::from_secs(2));
+    let token = app.token().clone();
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            cx.scope("work", async |cx: Cx<Infallible>| {
+                cx.spawn("deaf", pending::<Result<(), _>>());
+                token.cancel("lights out");
+                pending::<Result<(), Infallible>>().await
+            })
+            .await
+            .unwrap_err();
+            Ok(())
+        })
+        .await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+    assert_eq!(report.exit_code(), 1);
+    let aborted: Vec<_> = report.aborted().iter().map(|s| s.task().path().to_owned()).collect();
+    assert!(aborted.contains(&"/app/work/deaf".to_owned()), "{aborted:?}");
+    assert!(report.stuck().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gives_up_on_blocking_work_that_never_ends() {
+    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+    let app = App::new("app").grace(Duration::ZERO);
+    let token = app.token().clone();
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            cx.spawn_blocking("stuck", move || {
+                let _ = rx.recv();
+                Ok(())
+            });
+            token.cancel("lights out");
+            Ok(())
+        })
+        .await;
+    assert!(report.result().is_none());
+    assert_eq!(report.stuck()[0].task().path(), "/app/stuck");
+    assert_eq!(report.exit_code(), 1);
+    drop(tx);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_child_ends_the_app() {
+    let report = App::new("app")
+        .run(async |cx| {
+            cx.spawn("bad", async { Err::<(), _>("no luck") });
+            let cause = cx.cancelled().await;
+            assert_eq!(cause.kind(), CauseKind::ChildFailed);
+            Ok(())
+        })
+        .await;
+    assert_eq!(report.exit_code(), 1);
+    assert_eq!(report.result().unwrap().as_ref().unwrap_err().error(), Some(&"no luck"));
+}
+
+#[cfg(all(feature = "signal", not(miri)))]
+mod signals {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader, Read},
+        process::{Child, Command, Stdio},
+    };
+
+    /// The program that the tests below run as a process of its own, because a signal
+    /// reaches every test of this one. Without the variable it has nothing to do.
+    #[test]
+    fn child_process() {
+        let Ok(mode) = std::env::var("TIDEGATE_APP_CHILD") else { return };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let report = runtime.block_on(
+            App::new("child").grace(Duration::from_secs(if mode == "deaf" { 600 } else { 5 })).run(
+                async |cx: Cx<Infallible>| {
+                    println!("ready");
+                    let cause = cx.cancelled().await;
+                    println!("{cause}");
+                    if mode == "deaf" {
+                        pending::<()>().await;
+                    }
+                    Ok(())
+                },
+            ),
+        );
+        runtime.shutdown_background();
+        std::process::exit(report.exit_code().into());
+    }
+
+    fn child(mode: &str) -> (Child, impl BufRead) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "app::signals::child_process", "--nocapture"])
+            .env("TIDEGATE_APP_CHILD", mode)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        (child, out)
+    }
+
+    fn kill(child: &Child, signal: &str) {
+        let id = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+
+    fn read_until(out: &mut impl BufRead, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(out.read_line(&mut line).unwrap() > 0, "ended before it said {text:?}");
+        }
+    }
+
+    #[test]
+    fn sigint_and_sigterm_cancel_with_the_shells_exit_code() {
+        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+            let (mut process, mut out) = child("polite");
+            read_until(&mut out, "ready");
+            kill(&process, signal);
+            read_until(&mut out, &format!("cancelled: signal SIG{signal}"));
+            assert_eq!(process.wait().unwrap().code(), Some(code));
+        }
+    }
+
+    #[test]
+    fn a_second_signal_ends_it_at_once() {
+        let (mut process, mut out) = child("deaf");
+        read_until(&mut out, "ready");
+        kill(&process, "TERM");
+        read_until(&mut out, "cancelled: signal SIGTERM");
+        kill(&process, "INT");
+        out.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(process.wait().unwrap().code(), Some(143), "the first signal decides");
+    }
+}

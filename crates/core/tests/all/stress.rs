@@ -1,0 +1,144 @@
+//! Storms on a real multi-threaded runtime: run for longer by `cargo xtask stress`.
+
+use crate::scope::Alive;
+use std::{
+    fmt,
+    future::pending,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tidegate_core::{CancelToken, Cx, Reason, Scope, scope};
+use tidegate_testkit::{LeakGuard, Rng, Seed, Stress, scale};
+use tokio::{runtime::Runtime, task::yield_now};
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
+});
+
+#[derive(Debug)]
+struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stress_storm_of_dropped_scopes() {
+    let rounds = scale(10_000);
+    let seed = Seed::from_env_or_new("storm_of_dropped_scopes");
+    let mut rng = seed.rng();
+    let leaks = LeakGuard::current();
+    let alive = Arc::new(AtomicUsize::new(0));
+    let result = scope("storm", async |cx: Cx<Broken>| {
+        for _ in 0..rounds {
+            drop_midway(&cx, &alive, &mut rng).await;
+        }
+        Ok(())
+    })
+    .await;
+    assert_eq!(alive.load(Ordering::SeqCst), 0, "seed {seed:?}");
+    // The parent names every child that had to be aborted.
+    let error = result.unwrap_err();
+    assert!(matches!(error.reason(), Reason::Aborted), "seed {seed:?}: {}", error.reason());
+    assert_eq!(error.report().aborted().len(), usize::try_from(rounds).unwrap() * 2);
+    leaks.verify(Duration::from_secs(5)).await.unwrap();
+    println!("stress: storm_of_dropped_scopes seed={seed:?} rounds={rounds}");
+}
+
+/// Drops a scope with two children after a few polls, which may be before they ran.
+async fn drop_midway(cx: &Cx<Broken>, alive: &Arc<AtomicUsize>, rng: &mut Rng) {
+    let nested = cx.scope("nested", async |cx: Cx<Broken>| {
+        for _ in 0..2 {
+            let alive = Alive::new(alive);
+            cx.spawn("child", async move {
+                let _alive = alive;
+                yield_now().await;
+                pending::<Result<(), Broken>>().await
+            });
+        }
+        pending::<Result<(), Broken>>().await
+    });
+    let polls = rng.below(4);
+    tokio::select! {
+        biased;
+        _ = nested => unreachable!("it never ends by itself"),
+        () = async { for _ in 0..polls { yield_now().await } } => {}
+    }
+}
+
+#[test]
+fn stress_races_of_error_panic_and_cancel() {
+    struct Round {
+        token: CancelToken,
+        seed: u64,
+        alive: Arc<AtomicUsize>,
+    }
+    silence_deliberate_panics();
+    Stress::new("races_of_error_panic_and_cancel").run(
+        |rng| Round {
+            token: CancelToken::new(),
+            seed: rng.next_u64(),
+            alive: Arc::new(AtomicUsize::new(0)),
+        },
+        |round, ctx| {
+            let mut rng = Rng::new(round.seed).stream(ctx.index() as u64);
+            ctx.point();
+            if ctx.index() == 0 {
+                round.token.cancel("outside");
+                return;
+            }
+            let result = RUNTIME.block_on(
+                Scope::builder("race").grace(Duration::ZERO).token(&round.token).run(async |cx| {
+                    for _ in 0..rng.below(6) {
+                        let kind = rng.below(5);
+                        let (own, alive) = (cx.clone(), Alive::new(&round.alive));
+                        cx.spawn("child", async move {
+                            let _alive = alive;
+                            child(kind, &own).await
+                        });
+                    }
+                    if rng.one_in(2) { Ok(()) } else { cx.run(pending()).await.map_err(|_| Broken) }
+                }),
+            );
+            if let Err(error) = result {
+                assert!(error.report().more() == 0, "{error}");
+            }
+        },
+        |round, _| match round.alive.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            n => Err(format!("{n} children outlived their scope")),
+        },
+    );
+}
+
+async fn child(kind: u64, cx: &Cx<Broken>) -> Result<(), Broken> {
+    yield_now().await;
+    match kind {
+        0 => Ok(()),
+        1 => Err(Broken),
+        2 => panic!("deliberate"),
+        3 => {
+            cx.cancelled().await;
+            Ok(())
+        }
+        _ => {
+            cx.cancel("a child has had enough");
+            Ok(())
+        }
+    }
+}
+
+/// Thousands of expected panics would drown the output.
+fn silence_deliberate_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<&str>() != Some(&"deliberate") {
+            report(info);
+        }
+    }));
+}
