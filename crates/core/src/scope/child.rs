@@ -1,6 +1,6 @@
 //! What runs a child, and gives its record back however it ends.
 
-use super::{TaskError, failures::Shared};
+use super::{TaskError, failures::Shared, registry::Key};
 use crate::{panic::drop_quietly, sync::Arc};
 use pin_project_lite::pin_project;
 use std::{
@@ -19,12 +19,12 @@ type Outcome<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
 /// owner of one drops the user's future or closure first.
 pub(super) struct Lease<E> {
     scope: Arc<Shared<E>>,
-    key: usize,
+    key: Key,
     ended: bool,
 }
 
 impl<E> Lease<E> {
-    pub(super) fn new(scope: Arc<Shared<E>>, key: usize) -> Self {
+    pub(super) fn new(scope: Arc<Shared<E>>, key: Key) -> Self {
         Self { scope, key, ended: false }
     }
 }

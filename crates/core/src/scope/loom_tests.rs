@@ -1,6 +1,6 @@
 //! Models of the join counter and of the tree of scopes: run with `--cfg tidegate_loom`.
 
-use super::{WorkKind, node::ScopeNode};
+use super::{WorkKind, node::ScopeNode, registry::Key};
 use crate::{
     CancelToken,
     cancel::loom_tests::model,
@@ -12,7 +12,7 @@ fn scope() -> Arc<ScopeNode> {
     ScopeNode::root("scope".into(), Location::caller(), CancelToken::new())
 }
 
-fn child(scope: &ScopeNode) -> usize {
+fn child(scope: &ScopeNode) -> Key {
     scope.admit("child".into(), Location::caller(), WorkKind::Task).unwrap()
 }
 

@@ -11,13 +11,15 @@
 //! | joining | a child spawns | joining |
 //! | closed | spawn | closed; the future is dropped unrun and its task reports why |
 //!
-//! [`registry`] is that machine, without waiting or spawning; [`child`] is what runs a
-//! child and gives its record back whatever happens; [`run`] drives body, grace and join.
+//! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
+//! who is counted; [`node`] is the two together, in a tree; [`child`] runs a child and gives
+//! its record back whatever happens; [`run`] drives body, grace and join.
 
 mod child;
 mod cx;
 mod error;
 mod failures;
+mod join;
 mod node;
 mod registry;
 mod run;

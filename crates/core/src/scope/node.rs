@@ -3,7 +3,8 @@
 use super::{
     Straggler, WorkKind,
     error::TaskInfo,
-    registry::{Closed, Record, Registry},
+    join::JoinCounter,
+    registry::{Key, Record, Registry},
 };
 use crate::{
     CancelToken, Cause, CauseKind, Name,
@@ -22,9 +23,12 @@ pub(crate) struct ScopeNode {
     name: Name,
     at: &'static Location<'static>,
     token: CancelToken,
-    registry: Mutex<Registry>,
-    /// A copy of the registry's flag, so that a poll reads it without the lock.
+    join: JoinCounter,
+    registry: Registry,
+    /// Counted by `join` as one more child.
+    body: AtomicBool,
     aborting: AtomicBool,
+    orphaned: AtomicBool,
     aborted: Mutex<Vec<Straggler>>,
     parent: Option<ParentLink>,
 }
@@ -33,7 +37,7 @@ pub(crate) struct ScopeNode {
 /// waits for it even when nobody polls the scope's own future any more.
 struct ParentLink {
     node: Arc<ScopeNode>,
-    key: usize,
+    key: Key,
 }
 
 impl ScopeNode {
@@ -54,7 +58,7 @@ impl ScopeNode {
         let key = parent.admit(name.clone(), at, WorkKind::Scope)?;
         let link = ParentLink { node: Arc::clone(parent), key };
         let node = Arc::new(Self::new(name, at, parent.token.child(), Some(link)));
-        lock(&parent.registry).nest(key, Arc::downgrade(&node));
+        parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         Some(node)
     }
 
@@ -68,8 +72,11 @@ impl ScopeNode {
             name,
             at,
             token,
-            registry: Mutex::new(Registry::new()),
+            join: JoinCounter::new(),
+            registry: Registry::default(),
+            body: AtomicBool::new(true),
             aborting: AtomicBool::new(false),
+            orphaned: AtomicBool::new(false),
             aborted: Mutex::new(Vec::new()),
             parent,
         }
@@ -84,7 +91,7 @@ impl ScopeNode {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        lock(&self.registry).is_closed()
+        self.join.alive() == 0
     }
 
     pub(crate) fn token(&self) -> &CancelToken {
@@ -92,7 +99,8 @@ impl ScopeNode {
     }
 
     pub(super) fn live(&self) -> usize {
-        lock(&self.registry).len()
+        let body = usize::from(self.body.load(Ordering::Acquire));
+        self.join.alive().saturating_sub(body)
     }
 
     /// The names from the root down, such as `/server/conn-7`.
@@ -116,39 +124,41 @@ impl ScopeNode {
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
-    ) -> Option<usize> {
-        lock(&self.registry).insert(Record { name, at, kind, waker: None, scope: None }).ok()
+    ) -> Option<Key> {
+        if self.is_aborting() {
+            return None;
+        }
+        let turn = self.join.enter()?;
+        Some(self.registry.insert(turn, Record { name, at, kind, waker: None, scope: None }))
     }
 
     /// Gives a record back: the work has ended and everything it owned is dropped.
-    pub(super) fn release(&self, key: usize, aborted: bool) {
+    pub(super) fn release(&self, key: Key, aborted: bool) {
         if aborted {
             self.note_aborted(self.describe(key));
         }
-        let (record, closed) = lock(&self.registry).remove(key);
-        drop(record);
-        self.after(closed);
+        self.registry.remove(key);
+        self.leave();
     }
 
     /// Names the work under `key`.
-    pub(super) fn describe(&self, key: usize) -> TaskInfo {
-        let (name, at, kind) = {
-            let registry = lock(&self.registry);
-            let record = registry.get(key);
-            (record.name.clone(), record.at, record.kind)
-        };
+    pub(super) fn describe(&self, key: Key) -> TaskInfo {
+        let (name, at, kind) =
+            self.registry.update(key, |record| (record.name.clone(), record.at, record.kind));
         TaskInfo { path: format!("{}/{name}", self.path()), at, kind }
     }
 
+    /// The body has ended, or is dropped with the scope's future; told once.
     pub(super) fn body_ended(&self) {
-        let closed = lock(&self.registry).body_ended();
-        self.after(closed);
+        if self.body.swap(false, Ordering::AcqRel) {
+            self.leave();
+        }
     }
 
-    /// The scope's own future is gone: the parent hears of what had to be aborted.
+    /// The scope's own future is gone: the parent is to hear of what had to be aborted.
     pub(super) fn orphaned(&self) {
-        let closed = lock(&self.registry).orphaned();
-        self.after(closed);
+        self.orphaned.store(true, Ordering::Release);
+        self.body_ended();
     }
 
     /// Why new work is refused.
@@ -158,32 +168,31 @@ impl ScopeNode {
             .unwrap_or_else(|| Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at))
     }
 
-    /// Closing a scope can close its parent too, whose future was dropped earlier, and so
-    /// on up: a loop, so that the depth is bounded by memory alone.
-    fn after(&self, mut closed: Closed) {
+    /// One less lives here. Closing a scope can close its parent too, whose future was
+    /// dropped earlier, and so on up: a loop, so that the depth is bounded by memory alone.
+    fn leave(&self) {
         let mut node = self;
-        loop {
-            let link = node.parent.as_ref().filter(|_| closed.now);
-            if let Some(parent) = link.filter(|_| closed.orphaned) {
-                lock(&parent.node.aborted).extend(node.take_aborted());
+        while node.join.leave() {
+            if let Some(parent) = &node.parent {
+                if node.orphaned.load(Ordering::Acquire) {
+                    lock(&parent.node.aborted).extend(node.take_aborted());
+                }
+                parent.node.registry.remove(parent.key);
             }
-            if let Some(joiner) = closed.joiner {
-                joiner.wake();
-            }
-            let Some(parent) = link else { return };
+            node.join.wake_joiner();
+            let Some(parent) = &node.parent else { return };
             node = &parent.node;
-            let (record, next) = lock(&node.registry).remove(parent.key);
-            drop(record);
-            closed = next;
         }
     }
 
-    /// Whether suspended work shall go on: false, if it is to be dropped.
-    pub(super) fn park(&self, key: usize, waker: &Waker) -> bool {
-        let mut waker = Some(waker.clone());
-        let parked = lock(&self.registry).park(key, &mut waker);
-        drop(waker);
-        parked
+    /// Whether suspended work shall go on: false, if it is to be dropped. An abort sets its
+    /// flag before it looks for wakers, so that one of the two sees the other.
+    pub(super) fn park(&self, key: Key, waker: &Waker) -> bool {
+        let waker = Some(waker.clone());
+        let former =
+            self.registry.update(key, |record| std::mem::replace(&mut record.waker, waker));
+        drop(former);
+        !self.is_aborting()
     }
 
     pub(super) fn is_aborting(&self) -> bool {
@@ -192,21 +201,16 @@ impl ScopeNode {
 
     /// From now on children are dropped instead of polled.
     pub(super) fn abort(&self) {
-        let wakers = {
-            let mut registry = lock(&self.registry);
-            self.aborting.store(true, Ordering::Release);
-            registry.abort()
-        };
+        self.aborting.store(true, Ordering::Release);
+        let mut wakers = Vec::new();
+        self.registry.for_each(|record| wakers.extend(record.waker.take()));
         for waker in wakers {
             waker.wake();
         }
     }
 
     pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut waker = Some(cx.waker().clone());
-        let closed = lock(&self.registry).poll_closed(&mut waker);
-        drop(waker);
-        if closed { Poll::Ready(()) } else { Poll::Pending }
+        self.join.poll_closed(cx)
     }
 
     /// Remembers work that was dropped before it ended.
@@ -226,17 +230,14 @@ impl ScopeNode {
         let mut scopes = vec![Arc::clone(self)];
         while let Some(scope) = scopes.pop() {
             let path = scope.path();
-            let registry = lock(&scope.registry);
-            for record in registry.records() {
-                match record.scope.as_ref().and_then(Weak::upgrade) {
-                    Some(nested) => scopes.push(nested),
-                    None => found.push(Straggler::new(TaskInfo {
-                        path: format!("{path}/{}", record.name),
-                        at: record.at,
-                        kind: record.kind,
-                    })),
-                }
-            }
+            scope.registry.for_each(|record| match record.scope.as_ref().and_then(Weak::upgrade) {
+                Some(nested) => scopes.push(nested),
+                None => found.push(Straggler::new(TaskInfo {
+                    path: format!("{path}/{}", record.name),
+                    at: record.at,
+                    kind: record.kind,
+                })),
+            });
         }
         found
     }

@@ -1,7 +1,10 @@
-//! Who is alive in a scope: the join counter, as pure state.
+//! Who is alive in a scope: a record for each child.
 
-use super::node::ScopeNode;
-use crate::{Name, sync::Weak};
+use super::{WorkKind, node::ScopeNode};
+use crate::{
+    Name,
+    sync::{Mutex, Weak, lock},
+};
 use slab::Slab;
 use std::{panic::Location, task::Waker};
 
@@ -9,116 +12,90 @@ use std::{panic::Location, task::Waker};
 pub(super) struct Record {
     pub(super) name: Name,
     pub(super) at: &'static Location<'static>,
-    pub(super) kind: super::WorkKind,
+    pub(super) kind: WorkKind,
     /// Set when the work is first suspended; how an abort reaches it.
     pub(super) waker: Option<Waker>,
     /// The scope, if the work is a nested one.
     pub(super) scope: Option<Weak<ScopeNode>>,
 }
 
-pub(super) struct Registry {
-    records: Slab<Record>,
-    body: bool,
-    orphaned: bool,
-    aborting: bool,
-    joiner: Option<Waker>,
-}
+/// The records of a scope, in shards, so that a worker that ends children seldom waits for
+/// one that spawns them.
+#[derive(Default)]
+pub(super) struct Registry([Shard; SHARDS]);
 
-/// What to do after the lock is released.
-#[derive(Debug, Default)]
-#[must_use]
-pub(super) struct Closed {
-    /// The scope has just closed: tell its parent.
-    pub(super) now: bool,
-    /// Nobody waits for the scope any more but its parent.
-    pub(super) orphaned: bool,
-    pub(super) joiner: Option<Waker>,
+const SHARDS: usize = 4;
+
+/// One lock and its records, on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+struct Shard(Mutex<Slab<Record>>);
+
+/// Where a record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    shard: u8,
+    slot: u32,
 }
 
 impl Registry {
-    pub(super) fn new() -> Self {
-        Self { records: Slab::new(), body: true, orphaned: false, aborting: false, joiner: None }
+    /// Keeps a record in the shard that `turn` falls to.
+    pub(super) fn insert(&self, turn: usize, record: Record) -> Key {
+        let shard = turn % SHARDS;
+        let slot = lock(&self.0[shard].0).insert(record);
+        // Four billion children would not fit into memory.
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the lines above")]
+        Key { shard: shard as u8, slot: slot as u32 }
     }
 
-    /// A scope with neither body nor children is closed, and stays so.
-    pub(super) fn is_closed(&self) -> bool {
-        !self.body && self.records.is_empty()
+    pub(super) fn remove(&self, key: Key) {
+        let record = self.with(key, |records, slot| records.remove(slot));
+        drop(record);
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
+    /// Reads or changes one record. `f` runs under the lock: no user code in it.
+    pub(super) fn update<T>(&self, key: Key, f: impl FnOnce(&mut Record) -> T) -> T {
+        self.with(key, |records, slot| f(&mut records[slot]))
     }
 
-    pub(super) fn get(&self, key: usize) -> &Record {
-        &self.records[key]
-    }
-
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().map(|(_, record)| record)
-    }
-
-    /// Admits work, unless the scope is closed or aborting.
-    pub(super) fn insert(&mut self, record: Record) -> Result<usize, Record> {
-        if self.aborting || self.is_closed() {
-            return Err(record);
-        }
-        Ok(self.records.insert(record))
-    }
-
-    /// The work under `key` has ended.
-    pub(super) fn remove(&mut self, key: usize) -> (Record, Closed) {
-        let record = self.records.remove(key);
-        (record, self.closed())
-    }
-
-    pub(super) fn body_ended(&mut self) -> Closed {
-        if !std::mem::take(&mut self.body) {
-            return Closed::default();
-        }
-        self.closed()
-    }
-
-    /// The scope's future is gone, and its body with it.
-    pub(super) fn orphaned(&mut self) -> Closed {
-        self.orphaned = true;
-        if self.body { self.body_ended() } else { Closed::default() }
-    }
-
-    pub(super) fn nest(&mut self, key: usize, scope: Weak<ScopeNode>) {
-        self.records[key].scope = Some(scope);
-    }
-
-    fn closed(&mut self) -> Closed {
-        if self.is_closed() {
-            Closed { now: true, orphaned: self.orphaned, joiner: self.joiner.take() }
-        } else {
-            Closed::default()
+    /// Goes through all records, a shard at a time. `f` runs under the lock.
+    pub(super) fn for_each(&self, mut f: impl FnMut(&mut Record)) {
+        for Shard(records) in &self.0 {
+            lock(records).iter_mut().for_each(|(_, record)| f(record));
         }
     }
 
-    /// Remembers how to wake suspended work. False, if it is to be dropped instead.
-    pub(super) fn park(&mut self, key: usize, waker: &mut Option<Waker>) -> bool {
-        if !self.aborting {
-            std::mem::swap(&mut self.records[key].waker, waker);
-        }
-        !self.aborting
-    }
-
-    /// Nothing is admitted any more, and suspended work is woken to be dropped.
-    pub(super) fn abort(&mut self) -> Vec<Waker> {
-        self.aborting = true;
-        self.records.iter_mut().filter_map(|(_, record)| record.waker.take()).collect()
-    }
-
-    /// Whether the scope is closed; if not, `waker` is kept for the moment it is.
-    pub(super) fn poll_closed(&mut self, waker: &mut Option<Waker>) -> bool {
-        let closed = self.is_closed();
-        if !closed {
-            std::mem::swap(&mut self.joiner, waker);
-        }
-        closed
+    fn with<T>(&self, key: Key, f: impl FnOnce(&mut Slab<Record>, usize) -> T) -> T {
+        f(&mut lock(&self.0[usize::from(key.shard)].0), key.slot as usize)
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+
+    fn record(name: &'static str) -> Record {
+        let (at, kind) = (Location::caller(), WorkKind::Task);
+        Record { name: name.into(), at, kind, waker: None, scope: None }
+    }
+
+    fn names(registry: &Registry) -> Vec<String> {
+        let mut names = Vec::new();
+        registry.for_each(|record| names.push(record.name.to_string()));
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn keeps_what_was_inserted_until_it_is_removed() {
+        let registry = Registry::default();
+        let keys =
+            ["a", "b", "c", "d", "e", "f"].map(|name| registry.insert(name.len(), record(name)));
+        let spread = [1, 2, 3].map(|turn| registry.insert(turn, record("spread")).shard);
+        assert_eq!(spread, [1, 2, 3]);
+        registry.remove(keys[1]);
+        registry.remove(keys[4]);
+        assert_eq!(names(&registry), ["a", "c", "d", "f", "spread", "spread", "spread"]);
+        assert_eq!(registry.update(keys[2], |record| record.name.clone()).as_str(), "c");
+    }
+}

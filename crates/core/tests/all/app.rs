@@ -40,10 +40,13 @@ async fn gives_up_on_blocking_work_that_never_ends() {
     let token = app.token().clone();
     let report = app
         .run(async |cx: Cx<Infallible>| {
+            let (started, is_started) = tokio::sync::oneshot::channel();
             cx.spawn_blocking("stuck", move || {
+                started.send(()).unwrap();
                 let _ = rx.recv();
                 Ok(())
             });
+            is_started.await.unwrap();
             token.cancel("lights out");
             Ok(())
         })
