@@ -1,0 +1,324 @@
+//! What a test left behind: tasks of its runtime, threads and file descriptors of the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+use tokio::runtime::Handle;
+
+use crate::clock;
+
+/// Linux cuts thread names (`/proc/self/task/*/comm`) to this many bytes.
+const COMM_LEN: usize = 15;
+
+/// How long to wait between two looks, in real time.
+const POLL: Duration = Duration::from_micros(200);
+
+/// Remembers what is alive now, and says later what is alive in excess of that.
+///
+/// Tasks are counted per runtime, so that tests of one process do not disturb each other.
+/// Threads and file descriptors belong to the process: ask for them by name
+/// ([`threads_named`](Self::threads_named), [`fds_under`](Self::fds_under)) where other tests
+/// run at the same time.
+///
+/// Closures of `spawn_blocking` are not in tokio's count of tasks, and idle threads of its
+/// blocking pool stay for 10 s by default: both are invisible to the task count.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_testkit::LeakGuard;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// let guard = LeakGuard::current().threads_named("tidegate-");
+/// // ... the code under test ...
+/// guard.verify(Duration::from_millis(50)).await.unwrap();
+/// # });
+/// ```
+#[derive(Debug)]
+#[must_use = "a leak guard finds nothing until `verify` is called"]
+pub struct LeakGuard {
+    tasks: Option<(Handle, usize)>,
+    threads: Option<Watch<Vec<u8>, BTreeMap<u64, String>>>,
+    fds: Option<Watch<PathBuf, BTreeSet<LeakedFd>>>,
+}
+
+/// A snapshot of what passed the filter; `None` in `prefix` lets everything pass.
+#[derive(Debug)]
+struct Watch<P, S> {
+    prefix: Option<P>,
+    before: io::Result<S>,
+}
+
+impl<P, S> Watch<P, S> {
+    /// Takes a second snapshot and hands both to `new`, unless either could not be taken.
+    fn compare<Q: ?Sized>(
+        &self,
+        take: impl FnOnce(Option<&Q>) -> io::Result<S>,
+        new: impl FnOnce(&S, S),
+    ) -> Result<(), String>
+    where
+        P: std::ops::Deref<Target = Q>,
+    {
+        let before = self.before.as_ref().map_err(ToString::to_string)?;
+        let now = take(self.prefix.as_deref()).map_err(|error| error.to_string())?;
+        new(before, now);
+        Ok(())
+    }
+}
+
+impl LeakGuard {
+    /// Watches the tasks of the runtime that runs this code.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[track_caller]
+    pub fn current() -> Self {
+        let handle = Handle::current();
+        let alive = handle.metrics().num_alive_tasks();
+        Self { tasks: Some((handle, alive)), threads: None, fds: None }
+    }
+
+    /// Watches nothing yet; for tests without a runtime.
+    pub fn process() -> Self {
+        Self { tasks: None, threads: None, fds: None }
+    }
+
+    /// Watches all threads of the process.
+    pub fn threads(mut self) -> Self {
+        self.threads = Some(Watch { prefix: None, before: threads(None) });
+        self
+    }
+
+    /// Watches threads whose name starts with `prefix` (of which Linux keeps 15 bytes).
+    pub fn threads_named(mut self, prefix: &str) -> Self {
+        let bytes = prefix.as_bytes();
+        let prefix = bytes.get(..COMM_LEN).unwrap_or(bytes).to_vec();
+        let before = threads(Some(&prefix));
+        self.threads = Some(Watch { prefix: Some(prefix), before });
+        self
+    }
+
+    /// Watches all open file descriptors of the process.
+    pub fn fds(mut self) -> Self {
+        self.fds = Some(Watch { prefix: None, before: fds(None) });
+        self
+    }
+
+    /// Watches file descriptors whose target (a path without symbolic links) is `path` or lies below it.
+    pub fn fds_under(mut self, path: impl Into<PathBuf>) -> Self {
+        let prefix = path.into();
+        let before = fds(Some(&prefix));
+        self.fds = Some(Watch { prefix: Some(prefix), before });
+        self
+    }
+
+    /// Waits until nothing is left over, for `grace` at most.
+    ///
+    /// The grace has run out when it has by both clocks, tokio's and the real one: tasks may
+    /// wait on a paused clock, which moves here, while threads need real time to end.
+    ///
+    /// # Errors
+    /// [`Leak`] lists what is still alive after `grace`, or why it could not be counted.
+    ///
+    /// # Panics
+    /// If the runtime has no timer (`enable_time`).
+    ///
+    /// # Cancel safety
+    /// Nothing is changed by waiting; dropping the future drops the guard unverified.
+    pub async fn verify(self, grace: Duration) -> Result<(), Leak> {
+        let real_end = clock::now() + grace;
+        let end = tokio::time::Instant::now() + grace;
+        loop {
+            let Err(leak) = self.look() else { return Ok(()) };
+            let real_over = clock::now() >= real_end;
+            let over = tokio::time::Instant::now() >= end;
+            if (real_over && over) || leak.unavailable.is_some() {
+                return Err(leak);
+            }
+            if over {
+                tokio::task::yield_now().await;
+                clock::pause(POLL);
+            } else {
+                let before = clock::now();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if clock::now() < before + POLL && !real_over {
+                    clock::pause(POLL);
+                }
+            }
+        }
+    }
+
+    /// As [`verify`](Self::verify), for code outside a runtime; waits in real time.
+    ///
+    /// # Errors
+    /// [`Leak`] lists what is still alive after `grace`, or why it could not be counted.
+    pub fn verify_blocking(self, grace: Duration) -> Result<(), Leak> {
+        let end = clock::now() + grace;
+        loop {
+            let Err(leak) = self.look() else { return Ok(()) };
+            if clock::now() >= end || leak.unavailable.is_some() {
+                return Err(leak);
+            }
+            clock::pause(POLL);
+        }
+    }
+
+    fn look(&self) -> Result<(), Leak> {
+        let mut leak = Leak::default();
+        if let Some((handle, before)) = &self.tasks {
+            leak.tasks = handle.metrics().num_alive_tasks().saturating_sub(*before);
+        }
+        if let Some(watch) = &self.threads {
+            let new = |before: &BTreeMap<u64, String>, now: BTreeMap<u64, String>| {
+                let new = now.into_iter().filter(|(tid, _)| !before.contains_key(tid));
+                leak.threads = new.map(|(tid, name)| LeakedThread { tid, name }).collect();
+            };
+            if let Err(error) = watch.compare(threads, new) {
+                leak.unavailable = Some(format!("threads: {error}"));
+            }
+        }
+        if let Some(watch) = &self.fds {
+            let new = |before: &BTreeSet<LeakedFd>, now: BTreeSet<LeakedFd>| {
+                leak.fds = now.difference(before).cloned().collect();
+            };
+            if let Err(error) = watch.compare(fds, new) {
+                leak.unavailable = Some(format!("file descriptors: {error}"));
+            }
+        }
+        if leak.is_empty() { Ok(()) } else { Err(leak) }
+    }
+}
+
+/// What was alive after the grace period and had not been before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leak {
+    tasks: usize,
+    threads: Vec<LeakedThread>,
+    fds: Vec<LeakedFd>,
+    unavailable: Option<String>,
+}
+
+/// A thread that is still alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeakedThread {
+    /// The kernel's number of the thread.
+    pub tid: u64,
+    /// Its name, cut to 15 bytes by Linux.
+    pub name: String,
+}
+
+/// A file descriptor that is still open.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct LeakedFd {
+    /// The number.
+    pub fd: u32,
+    /// What it refers to: a path, or `socket:[inode]`, `pipe:[inode]`, `anon_inode:[eventfd]`.
+    pub target: PathBuf,
+}
+
+impl Leak {
+    /// How many tasks of the runtime are left over.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// The threads that are left over.
+    #[must_use]
+    pub fn threads(&self) -> &[LeakedThread] {
+        &self.threads
+    }
+
+    /// The file descriptors that are left over.
+    #[must_use]
+    pub fn fds(&self) -> &[LeakedFd] {
+        &self.fds
+    }
+
+    /// Why something could not be counted (no `/proc`), if so.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<&str> {
+        self.unavailable.as_deref()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.tasks == 0
+            && self.threads.is_empty()
+            && self.fds.is_empty()
+            && self.unavailable.is_none()
+    }
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "left behind:")?;
+        let mut separator = " ";
+        let mut part = |f: &mut fmt::Formatter<'_>| {
+            let written = f.write_str(separator);
+            separator = "; ";
+            written
+        };
+        if self.tasks > 0 {
+            part(f)?;
+            write!(f, "{} task(s)", self.tasks)?;
+        }
+        if !self.threads.is_empty() {
+            part(f)?;
+            write!(f, "{} thread(s)", self.threads.len())?;
+            for thread in &self.threads {
+                write!(f, " {:?}", thread.name)?;
+            }
+        }
+        if !self.fds.is_empty() {
+            part(f)?;
+            write!(f, "{} file descriptor(s)", self.fds.len())?;
+            for fd in &self.fds {
+                write!(f, " {}={}", fd.fd, fd.target.display())?;
+            }
+        }
+        if let Some(why) = &self.unavailable {
+            part(f)?;
+            write!(f, "could not count {why}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Leak {}
+
+fn threads(prefix: Option<&[u8]>) -> io::Result<BTreeMap<u64, String>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir("/proc/self/task")? {
+        let entry = entry?;
+        let Some(tid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // The thread may end between the listing and this read.
+        let Ok(mut comm) = fs::read(entry.path().join("comm")) else { continue };
+        comm.truncate(comm.trim_ascii_end().len());
+        if prefix.is_none_or(|prefix| comm.starts_with(prefix)) {
+            found.insert(tid, String::from_utf8_lossy(&comm).into_owned());
+        }
+    }
+    Ok(found)
+}
+
+fn fds(prefix: Option<&Path>) -> io::Result<BTreeSet<LeakedFd>> {
+    let own = PathBuf::from(format!("/proc/{}/fd", std::process::id()));
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // The descriptor may be closed by now; the one that reads this listing always is.
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        if target != own && prefix.is_none_or(|prefix| target.starts_with(prefix)) {
+            found.insert(LeakedFd { fd, target });
+        }
+    }
+    Ok(found)
+}

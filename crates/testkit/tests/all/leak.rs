@@ -1,0 +1,140 @@
+//! The guard sees what is left, names it, and sees nothing where nothing is left.
+
+use std::fs::File;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tidegate_testkit::LeakGuard;
+
+const GRACE: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_millis(20);
+
+fn spawn_task(future: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    #[expect(clippy::disallowed_methods, reason = "a task without owner is what is looked for")]
+    tokio::spawn(future)
+}
+
+/// A thread of this name which ends when the sender is dropped.
+fn parked_thread(name: &str) -> (mpsc::SyncSender<()>, std::thread::JoinHandle<()>) {
+    let (sender, receiver) = mpsc::sync_channel::<()>(0);
+    let (started, has_started) = mpsc::sync_channel(0);
+    let body = move || {
+        started.send(()).unwrap();
+        receiver.recv().unwrap_err();
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body).unwrap();
+    has_started.recv().unwrap();
+    (sender, thread)
+}
+
+#[tokio::test]
+async fn a_task_left_behind_is_counted() {
+    let guard = LeakGuard::current();
+    let tasks = [spawn_task(std::future::pending()), spawn_task(std::future::pending())];
+    let leak = guard.verify(SHORT).await.unwrap_err();
+    assert_eq!(leak.tasks(), 2);
+    assert_eq!(leak.to_string(), "left behind: 2 task(s)");
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_end_within_the_grace_are_no_leak() {
+    let guard = LeakGuard::current();
+    for _ in 0..tidegate_testkit::scale(1_000) {
+        drop(spawn_task(tokio::task::yield_now()));
+    }
+    drop(spawn_task(tokio::time::sleep(Duration::from_millis(30))));
+    guard.verify(GRACE).await.unwrap();
+}
+
+#[tokio::test]
+async fn tasks_from_before_are_no_leak() {
+    let before = spawn_task(std::future::pending());
+    LeakGuard::current().verify(Duration::ZERO).await.unwrap();
+    before.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_moves_through_the_grace() {
+    let guard = LeakGuard::current();
+    drop(spawn_task(tokio::time::sleep(Duration::from_millis(40))));
+    guard.verify(Duration::from_millis(50)).await.unwrap();
+
+    let guard = LeakGuard::current();
+    let late = spawn_task(tokio::time::sleep(Duration::from_secs(3600)));
+    assert_eq!(guard.verify(Duration::from_millis(50)).await.unwrap_err().tasks(), 1);
+    late.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_waits_for_threads_in_real_time() {
+    let guard = LeakGuard::current().threads_named("tk-late");
+    let (sender, thread) = parked_thread("tk-late");
+    let ender = std::thread::Builder::new().spawn(move || drop(sender)).unwrap();
+    guard.verify(GRACE).await.unwrap();
+    ender.join().unwrap();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_thread_left_behind_is_named() {
+    let guard = LeakGuard::process().threads_named("tk-named-thread-of-long-name");
+    let other = parked_thread("tk-other");
+    let ours = parked_thread("tk-named-thread-of-long-name");
+    let leak = guard.verify_blocking(SHORT).unwrap_err();
+    assert_eq!(leak.threads().len(), 1, "{leak}");
+    assert_eq!(leak.threads()[0].name, "tk-named-thread");
+    assert_eq!(leak.to_string(), "left behind: 1 thread(s) \"tk-named-thread\"");
+    for (sender, thread) in [other, ours] {
+        drop(sender);
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn all_threads_are_watched_when_asked_for() {
+    let guard = LeakGuard::process().threads();
+    let (sender, thread) = parked_thread("tk-anonymous");
+    let leak = guard.verify_blocking(SHORT).unwrap_err();
+    assert!(leak.threads().iter().any(|thread| thread.name == "tk-anonymous"), "{leak}");
+    drop(sender);
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_file_left_open_is_named() {
+    let dir = std::env::temp_dir().canonicalize().unwrap();
+    let path = dir.join(format!("tidegate-testkit-{}", std::process::id()));
+    let guard = LeakGuard::process().fds_under(&path);
+    let all = LeakGuard::process().fds();
+    let file = File::create(&path).unwrap();
+    let leak = guard.verify_blocking(SHORT).unwrap_err();
+    assert_eq!(leak.fds().len(), 1, "{leak}");
+    assert_eq!(leak.fds()[0].target, path);
+    assert!(leak.to_string().contains("1 file descriptor(s)"), "{leak}");
+    let leak = all.verify_blocking(SHORT).unwrap_err();
+    assert!(leak.fds().iter().any(|fd| fd.target == path), "{leak}");
+    drop(file);
+    let guard = LeakGuard::process().fds_under(&path);
+    drop(File::open(&path).unwrap());
+    guard.verify_blocking(Duration::ZERO).unwrap();
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn looking_leaves_nothing_open_itself() {
+    // Other tests of this process open files, so the whole table is checked in a child.
+    const VARIABLE: &str = "TIDEGATE_TESTKIT_CHILD";
+    if std::env::var_os(VARIABLE).is_some() {
+        let guard = LeakGuard::process().fds().threads();
+        guard.verify_blocking(Duration::ZERO).unwrap();
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "leak::looking_leaves_nothing_open_itself", "--test-threads=1"])
+        .env(VARIABLE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}

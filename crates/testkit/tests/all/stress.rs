@@ -1,0 +1,137 @@
+//! The runner finds a planted race from nearly every seed and never one that is not there.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tidegate_testkit::{Rng, Seed, Stress, StressFailure, scale};
+
+fn lost_update(seed: u64) -> Result<u64, StressFailure> {
+    let stress = Stress::new("lost update").seed(Seed::new(seed)).reruns(0);
+    let stress = stress.threads(4).time(Duration::from_millis(20)).min_rounds(1);
+    let report = stress.try_run(
+        |_| AtomicUsize::new(0),
+        |counter, ctx| {
+            let read = counter.load(Relaxed);
+            ctx.point();
+            counter.store(read + 1, Relaxed);
+        },
+        |counter, threads| match counter.load(Relaxed) {
+            n if n == threads => Ok(()),
+            n => Err(format!("{n} of {threads}")),
+        },
+    )?;
+    Ok(report.rounds)
+}
+
+#[test]
+fn a_lost_update_is_found_from_nine_seeds_of_ten() {
+    let seeds = scale(100);
+    let found = (0..seeds).filter(|&seed| lost_update(seed).is_err()).count() as u64;
+    assert!(found * 10 >= seeds * 9, "{found} of {seeds}");
+}
+
+#[test]
+fn a_correct_counter_never_fails() {
+    let ended = AtomicU64::new(0);
+    let report = Stress::new("fetch_add").run(
+        |_| AtomicUsize::new(0),
+        |counter, ctx| {
+            ctx.point();
+            counter.fetch_add(1, Relaxed);
+            ended.fetch_add(1, Relaxed);
+        },
+        |counter, threads| match counter.load(Relaxed) {
+            n if n == threads => Ok(()),
+            n => Err(format!("{n} of {threads}")),
+        },
+    );
+    assert_eq!(report.threads, [2, 4, 8]);
+    assert!(report.rounds >= 3 * scale(200));
+    // Every thread took part in every round exactly once, so the mean lies between 2 and 8.
+    let ended = ended.into_inner();
+    assert!(ended >= 2 * report.rounds && ended <= 8 * report.rounds, "{ended} {report}");
+    let line = report.to_string();
+    assert!(line.starts_with("stress: fetch_add seed=0x"), "{line}");
+    assert!(line.ends_with("threads=2,4,8"), "{line}");
+}
+
+#[test]
+fn the_decisions_of_a_seed_are_the_same_each_time() {
+    let draw = || {
+        let drawn = Mutex::new(Vec::new());
+        let stress = Stress::new("draw").seed(Seed::new(5)).threads(3).min_rounds(10);
+        stress.time(Duration::ZERO).run(
+            Rng::next_u64,
+            |&made, ctx| {
+                let entry = (made, ctx.index(), ctx.rng().next_u64());
+                drawn.lock().unwrap().push(entry);
+            },
+            |_, _| Ok(()),
+        );
+        let mut drawn = drawn.into_inner().unwrap();
+        drawn.sort_unstable();
+        drawn
+    };
+    let (first, second) = (draw(), draw());
+    assert_eq!(first, second);
+    assert_eq!(first.len(), 30);
+    let mut distinct: Vec<u64> = first.iter().map(|entry| entry.2).collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 30, "every thread of every round has a stream of its own");
+}
+
+#[test]
+fn a_failure_says_how_often_it_comes_back() {
+    let failure = Stress::new("always").threads(2).reruns(10).try_run(
+        |_| (),
+        |(), ctx| assert!(ctx.index() != 1, "thread one is unhappy"),
+        |(), _| Ok(()),
+    );
+    let StressFailure::Failed { round: 0, reruns: 10, again: 10, message, .. } =
+        failure.clone().unwrap_err()
+    else {
+        panic!("{failure:?}");
+    };
+    assert_eq!(message, "a thread panicked: thread one is unhappy");
+    let text = failure.unwrap_err().to_string();
+    assert!(text.contains("TIDEGATE_SEED=0x") && text.contains("10 of 10 times"), "{text}");
+}
+
+#[test]
+fn a_failure_that_does_not_come_back_is_told_apart() {
+    let failed = AtomicBool::new(false);
+    let result = Stress::new("once").threads(2).reruns(7).try_run(
+        |_| (),
+        |(), _| (),
+        |(), _| if failed.swap(true, Relaxed) { Ok(()) } else { Err("once".into()) },
+    );
+    assert!(matches!(result, Err(StressFailure::Failed { again: 0, reruns: 7, .. })), "{result:?}");
+}
+
+#[test]
+fn a_panic_while_making_or_checking_ends_the_run() {
+    let make = Stress::new("make").threads(2).reruns(0).try_run(
+        |_| assert!(scale(1) == 0, "no state"),
+        |(), _| (),
+        |(), _| Ok(()),
+    );
+    assert!(make.unwrap_err().to_string().contains("panic: no state"));
+    let check = Stress::new("check").threads(2).reruns(0).try_run(
+        |_| (),
+        |(), _| (),
+        |(), threads| panic!("{threads} ended"),
+    );
+    assert!(check.unwrap_err().to_string().contains("panic: 2 ended"));
+}
+
+#[test]
+fn too_few_rounds_are_inconclusive() {
+    let stress = Stress::new("slow").threads(1).time(Duration::ZERO).min_rounds(u64::MAX);
+    let result =
+        stress.patience(Duration::from_millis(20)).try_run(|_| (), |(), _| (), |(), _| Ok(()));
+    let Err(StressFailure::Inconclusive { rounds, .. }) = &result else { panic!("{result:?}") };
+    assert!(*rounds > 0);
+    assert!(result.unwrap_err().to_string().contains("INCONCLUSIVE"));
+}
