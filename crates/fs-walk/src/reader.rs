@@ -1,0 +1,329 @@
+//! Reads one directory: opens it below its parent, asks what each entry is, and leaves out what
+//! the configuration says.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use tidegate_core::sync::Arc;
+
+use crate::dir::{Dir, Identity, OpenDir};
+use crate::entry::{EntryRef, FileType};
+use crate::error::{WalkError, WalkErrorKind, open_failure, stat_failure};
+use crate::fds::identity_of;
+use crate::job::DirJob;
+use crate::rules::{Rules, Scratch};
+use crate::run::Run;
+use crate::state::lock;
+use crate::summary::Summary;
+use crate::sys::{DIR_BUFFER, Errno, RawEntry};
+use crate::visit::Flow;
+use crate::walk::{Follow, Visit};
+
+/// Takes what is found in one directory.
+pub(crate) trait Contents {
+    /// An entry to deliver; its subdirectory follows unless the answer is [`Flow::Skip`].
+    fn entry(&mut self, entry: EntryRef<'_>) -> Flow;
+    fn error(&mut self, error: WalkError) -> Flow;
+    /// A directory to read later; it comes right after its entry, if that is delivered.
+    fn subdir(&mut self, job: DirJob);
+    /// Called before each system call that reads; false ends the reading there.
+    fn more(&mut self) -> bool;
+}
+
+/// How the reading of a directory ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// At its end, or at an error that was reported.
+    Done,
+    /// Where [`Contents::more`] or the stop of the walk said so.
+    Cut,
+    /// Whoever takes the entries wants no more.
+    Quit,
+}
+
+/// A thread's means to read directories.
+pub(crate) struct Reader<'r> {
+    run: &'r Run,
+    anchor: Arc<OpenDir>,
+    buffer: Vec<MaybeUninit<u8>>,
+    scratch: Scratch,
+    pub(crate) tally: Summary,
+}
+
+/// The directory being read.
+struct Place<'a> {
+    dir: &'a Arc<OpenDir>,
+    rules: &'a Rules,
+    root_dev: u64,
+}
+
+/// What an entry turned out to be.
+struct Kind {
+    file_type: FileType,
+    ino: u64,
+    followed: bool,
+}
+
+impl<'r> Reader<'r> {
+    pub(crate) fn new(run: &'r Run) -> Self {
+        let anchor = OpenDir { node: Dir::anchor(), fds: Arc::clone(&run.fds) };
+        Self {
+            run,
+            anchor: Arc::new(anchor),
+            buffer: vec![MaybeUninit::uninit(); DIR_BUFFER],
+            scratch: Scratch::default(),
+            tally: Summary::default(),
+        }
+    }
+
+    /// Delivers the root of this index, and as a subdirectory what is to be read of it.
+    pub(crate) fn root(&mut self, index: usize, out: &mut impl Contents) -> End {
+        let run = self.run;
+        let Some(path) = run.config.roots.get(index) else { return End::Done };
+        let name = path.as_os_str().as_bytes();
+        let anchor = Arc::clone(&self.anchor);
+        let (stat, followed) = match self.stat_root(name) {
+            Ok(found) => found,
+            Err(errno) => {
+                let kind = WalkErrorKind::Open(errno.into());
+                return end(out.error(WalkError::new(path.clone(), 0, kind)));
+            }
+        };
+        let (root_dev, ino) = identity_of(&stat);
+        let file_type = FileType::of(&stat);
+        let mut rules = Rules::default();
+        if run.config.gitignore && file_type.is_dir() {
+            let mut errors = Vec::new();
+            rules = Rules::above_root(run, name, &mut errors);
+            if report(errors, out) == Flow::Quit {
+                return End::Quit;
+            }
+        }
+        let place = Place { dir: &anchor, rules: &rules, root_dev };
+        end(self.deliver(name, &Kind { file_type, ino, followed }, &place, out))
+    }
+
+    /// What the root is, and whether it is a link that is followed.
+    fn stat_root(&self, name: &[u8]) -> Result<(rustix::fs::Stat, bool), Errno> {
+        let fds = &self.run.fds;
+        let stat = fds.stat_at(&self.anchor, name, false)?;
+        if self.run.config.follow == Follow::Never || FileType::of(&stat) != FileType::Symlink {
+            return Ok((stat, false));
+        }
+        match fds.stat_at(&self.anchor, name, true) {
+            Ok(target) => Ok((target, true)),
+            // It leads nowhere: the link itself is what there is.
+            Err(Errno::NOENT) => Ok((stat, false)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Reads the directory of `job`.
+    pub(crate) fn read(&mut self, job: &DirJob, out: &mut impl Contents) -> End {
+        let run = self.run;
+        let fd = match self.open(job) {
+            Ok(Some(fd)) => fd,
+            Ok(None) => return End::Done,
+            Err(error) => return end(out.error(error)),
+        };
+        let _reading = run.fds.reading();
+        let dir = Arc::new(OpenDir { node: Arc::clone(&job.node), fds: Arc::clone(&run.fds) });
+        {
+            let mut slot = lock(&dir.node.slot);
+            slot.user = Arc::downgrade(&dir);
+            slot.fd = Some(Arc::clone(&fd));
+        }
+        let mut rules = Rules::default();
+        if run.config.gitignore {
+            let mut errors = Vec::new();
+            rules = job.rules.enter(run, fd.as_fd(), &dir.node, &mut errors);
+            rules.prepare(&dir.node, &mut self.scratch);
+            if report(errors, out) == Flow::Quit {
+                return End::Quit;
+            }
+        }
+        let place = Place { dir: &dir, rules: &rules, root_dev: job.root_dev };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let end = self.scan(&fd, &mut buffer, &place, out);
+        self.buffer = buffer;
+        // Somebody is going to open something in it.
+        if Arc::strong_count(&dir) > 1 {
+            run.fds.keep(&dir);
+        }
+        end
+    }
+
+    fn open(&mut self, job: &DirJob) -> Result<Option<Arc<OwnedFd>>, WalkError> {
+        let (run, node) = (self.run, &job.node);
+        let opened = run.fds.open_dir(&job.parent, node, node.via_link);
+        let fd = opened.map_err(|errno| WalkError::at(node, None, open_failure(errno)))?;
+        let config = &run.config;
+        if config.same_file_system || config.follow == Follow::All {
+            let stat = run.sys().fstat(&fd);
+            let stat = stat.map_err(|errno| WalkError::at(node, None, stat_failure(errno)))?;
+            let id = identity_of(&stat);
+            if config.same_file_system && id.0 != job.root_dev {
+                self.tally.skipped.other_file_system += 1;
+                return Ok(None);
+            }
+            if let Some(ancestor) = node.parent().and_then(|parent| find(parent, id)) {
+                let ancestor = ancestor.path_of(None);
+                return Err(WalkError::at(node, None, WalkErrorKind::Loop { ancestor }));
+            }
+            lock(&node.slot).id = Some(id);
+        }
+        self.tally.dirs_read += 1;
+        Ok(Some(Arc::new(fd)))
+    }
+
+    fn scan(
+        &mut self,
+        fd: &OwnedFd,
+        buffer: &mut [MaybeUninit<u8>],
+        place: &Place<'_>,
+        out: &mut impl Contents,
+    ) -> End {
+        let run = self.run;
+        let mut entries = run.sys().entries(fd.as_fd(), buffer);
+        loop {
+            if entries.needs_read() && (run.stopped() || !out.more()) {
+                return End::Cut;
+            }
+            let flow = match entries.next() {
+                None => return End::Done,
+                Some(Ok(raw)) => self.take(&raw, place, out),
+                Some(Err(Errno::INTR)) => Flow::Continue,
+                Some(Err(errno)) => {
+                    let kind = match errno {
+                        Errno::NOENT => WalkErrorKind::Vanished,
+                        errno => WalkErrorKind::Read(errno.into()),
+                    };
+                    return end(out.error(WalkError::at(&place.dir.node, None, kind)));
+                }
+            };
+            if flow == Flow::Quit {
+                return End::Quit;
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, raw: &RawEntry<'_>, place: &Place<'_>, out: &mut impl Contents) -> Flow {
+        let name = raw.name();
+        if name[0] == b'.' {
+            if name == b"." || name == b".." {
+                return Flow::Continue;
+            }
+            if !self.run.config.hidden {
+                self.tally.skipped.hidden += 1;
+                return Flow::Continue;
+            }
+        }
+        let kind = match self.kind(raw, place.dir) {
+            Ok(kind) => kind,
+            Err(error) => return out.error(error),
+        };
+        if self.run.config.gitignore {
+            let is_dir = kind.file_type.is_dir();
+            if name == b".git" || place.rules.ignores(&mut self.scratch, name, is_dir) {
+                self.tally.skipped.ignored += 1;
+                return Flow::Continue;
+            }
+        }
+        self.deliver(name, &kind, place, out)
+    }
+
+    #[inline]
+    fn kind(&self, raw: &RawEntry<'_>, dir: &Arc<OpenDir>) -> Result<Kind, WalkError> {
+        let mut file_type = FileType::from_raw(raw.file_type());
+        if file_type == FileType::Unknown {
+            let stat = self.run.fds.stat_at(dir, raw.name(), false);
+            let stat =
+                stat.map_err(|e| WalkError::at(&dir.node, Some(raw.name()), stat_failure(e)))?;
+            file_type = FileType::of(&stat);
+        }
+        if file_type == FileType::Symlink && self.run.config.follow == Follow::All {
+            return self.follow(raw, dir);
+        }
+        Ok(Kind { file_type, ino: raw.ino(), followed: false })
+    }
+
+    fn follow(&self, raw: &RawEntry<'_>, dir: &Arc<OpenDir>) -> Result<Kind, WalkError> {
+        let fail = |kind| Err(WalkError::at(&dir.node, Some(raw.name()), kind));
+        let stat = match self.run.fds.stat_at(dir, raw.name(), true) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => {
+                return Ok(Kind { file_type: FileType::Symlink, ino: raw.ino(), followed: false });
+            }
+            Err(errno) => return fail(stat_failure(errno)),
+        };
+        let (file_type, id) = (FileType::of(&stat), identity_of(&stat));
+        if file_type.is_dir() {
+            if let Some(ancestor) = find(&dir.node, id) {
+                return fail(WalkErrorKind::Loop { ancestor: ancestor.path_of(None) });
+            }
+        }
+        Ok(Kind { file_type, ino: id.1, followed: true })
+    }
+
+    /// Filters an entry, hands it over, and registers the directory that it is.
+    #[inline]
+    fn deliver(
+        &mut self,
+        name: &[u8],
+        kind: &Kind,
+        place: &Place<'_>,
+        out: &mut impl Contents,
+    ) -> Flow {
+        let &Kind { file_type, ino, followed } = kind;
+        let config = &self.run.config;
+        let entry = EntryRef { dir: place.dir, name, ino, file_type, followed };
+        let depth = entry.depth();
+        let visit = config.filter.as_ref().map_or(Visit::Keep, |filter| filter(&entry));
+        let flow = match visit {
+            Visit::Keep if depth < config.min_depth => {
+                self.tally.skipped.too_shallow += 1;
+                Flow::Continue
+            }
+            Visit::Keep => out.entry(entry),
+            Visit::Skip => {
+                self.tally.skipped.filtered += 1;
+                Flow::Continue
+            }
+            Visit::Prune => {
+                self.tally.skipped.pruned += 1;
+                Flow::Skip
+            }
+        };
+        if flow == Flow::Continue && file_type.is_dir() && depth < config.max_depth {
+            let parent = &place.dir.node;
+            let pinned = parent.is_anchor() && config.roots.len() <= self.run.fds.pinned_max();
+            out.subdir(DirJob {
+                parent: Arc::clone(place.dir),
+                node: Dir::child(parent, name, followed, pinned),
+                root_dev: place.root_dev,
+                rules: place.rules.clone(),
+            });
+        }
+        flow
+    }
+}
+
+/// The ancestor of this identity, among `dir` and those above it.
+fn find(dir: &Arc<Dir>, id: Identity) -> Option<&Arc<Dir>> {
+    dir.chain().find(|dir| dir.identity() == Some(id))
+}
+
+fn report(errors: Vec<WalkError>, out: &mut impl Contents) -> Flow {
+    for error in errors {
+        if out.error(error) == Flow::Quit {
+            return Flow::Quit;
+        }
+    }
+    Flow::Continue
+}
+
+fn end(flow: Flow) -> End {
+    if flow == Flow::Quit { End::Quit } else { End::Done }
+}

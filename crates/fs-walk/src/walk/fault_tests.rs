@@ -1,0 +1,276 @@
+//! System calls that fail: every entry is delivered, or an error names what is missing.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::*;
+use crate::entry::FileType;
+use crate::error::WalkErrorKind;
+use crate::sys::faults::Plan;
+use crate::sys::{Call, Errno};
+
+/// 7 directories with 3 files each, two levels deep.
+fn tree() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    for sub in ["", "a", "a/x", "a/y", "b", "b/x", "c"] {
+        let sub = dir.path().join(sub);
+        std::fs::create_dir_all(&sub).expect("a directory");
+        for file in ["1", "2", "3"] {
+            std::fs::write(sub.join(file), b"").expect("a file");
+        }
+    }
+    dir
+}
+
+const ENTRIES: usize = 7 + 21;
+
+#[derive(Default)]
+struct Seen {
+    entries: BTreeSet<PathBuf>,
+    errors: Vec<WalkError>,
+}
+
+fn walk(root: &Path, sys: crate::sys::Sys) -> Walk {
+    Walk::new(root).with(|config| config.sys = sys)
+}
+
+fn visit(walk: &Walk) -> Seen {
+    let seen = Mutex::new(Seen::default());
+    let summary = walk.for_each(|entry| {
+        let mut seen = seen.lock().expect("no panic");
+        match entry {
+            Ok(entry) => assert!(seen.entries.insert(entry.path()), "{entry:?} twice"),
+            Err(error) => seen.errors.push(error),
+        }
+        Flow::Continue
+    });
+    let seen = seen.into_inner().expect("no panic");
+    let summary = summary.expect("not cancelled");
+    assert_eq!(summary.errors, seen.errors.len() as u64);
+    seen
+}
+
+/// A way to fail calls.
+type Rule = fn(Plan) -> Plan;
+
+/// With each order and number of threads, after the rule did its work.
+fn each_way(rule: Rule, check: impl Fn(&Path, &Walk, Seen)) {
+    let dir = tree();
+    for order in [Order::Any, Order::Sorted] {
+        for threads in [1, 3] {
+            let (sys, plan) = rule(Plan::new()).into_sys();
+            let walk = walk(dir.path(), sys).order(order).threads(threads);
+            let seen = visit(&walk);
+            assert!(plan.hits() > 0, "the fault was never met: {order:?} {threads}");
+            check(dir.path(), &walk, seen);
+        }
+    }
+}
+
+/// Exactly one error, of this kind, about this path below the root; `missing` entries with it.
+#[track_caller]
+fn one_loss(
+    rule: Rule,
+    path: &str,
+    missing: usize,
+    is_kind: impl Fn(&WalkErrorKind) -> bool + Copy,
+) {
+    each_way(rule, |root, _, seen| {
+        let [error] = &seen.errors[..] else { panic!("{:?}", seen.errors) };
+        assert_eq!(error.path(), root.join(path), "{error}");
+        assert!(is_kind(error.kind()), "{error:?}");
+        assert_eq!(seen.entries.len(), ENTRIES - missing, "{error}");
+    });
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_costs_what_is_below_it() {
+    let rule: Rule = |plan| plan.fail(Call::OpenDir, "a", 0, 1, Errno::ACCESS);
+    one_loss(rule, "a", 3 + 2 * 4, |kind| matches!(kind, WalkErrorKind::Open(_)));
+    let rule: Rule = |plan| plan.fail(Call::OpenDir, "c", 0, 1, Errno::NOENT);
+    one_loss(rule, "c", 3, |kind| matches!(kind, WalkErrorKind::Vanished));
+    // It became a link, or a file, since it was listed.
+    for rule in [(|plan| plan.fail(Call::OpenDir, "c", 0, 1, Errno::LOOP)) as Rule, |plan| {
+        plan.fail(Call::OpenDir, "c", 0, 1, Errno::NOTDIR)
+    }] {
+        one_loss(rule, "c", 3, |kind| matches!(kind, WalkErrorKind::Open(_)));
+    }
+}
+
+#[test]
+fn a_read_error_is_delivered_and_what_was_read_before_is_kept() {
+    each_way(
+        |plan| plan.fail(Call::ReadDir, "", 1, 1, Errno::IO),
+        |root, _, seen| {
+            // The second call is the one that would have said that the root is at its end.
+            let [error] = &seen.errors[..] else { panic!("{:?}", seen.errors) };
+            assert_eq!(error.path(), root);
+            assert!(matches!(error.kind(), WalkErrorKind::Read(_)), "{error:?}");
+            assert_eq!(seen.entries.len(), ENTRIES);
+        },
+    );
+    each_way(
+        |plan| plan.fail(Call::ReadDir, "", 0, usize::MAX, Errno::IO),
+        |_, _, seen| assert_eq!((seen.entries.len(), seen.errors.len()), (1, 1)),
+    );
+}
+
+#[test]
+fn an_interrupted_read_goes_on() {
+    each_way(
+        |plan| plan.fail(Call::ReadDir, "", 1, 3, Errno::INTR),
+        |_, _, seen| assert_eq!((seen.entries.len(), seen.errors.len()), (ENTRIES, 0)),
+    );
+}
+
+/// XFS without `ftype`, and some network file systems, never say what an entry is.
+#[test]
+fn unknown_types_are_asked_for() {
+    each_way(
+        |plan| plan.fail(Call::EntryType, "", 0, usize::MAX, Errno::IO),
+        |_, walk, seen| {
+            assert_eq!((seen.entries.len(), seen.errors.len()), (ENTRIES, 0));
+            let files = Mutex::new(0);
+            walk.for_each(|entry| {
+                if entry.expect("readable").file_type() == FileType::File {
+                    *files.lock().expect("no panic") += 1;
+                }
+                Flow::Continue
+            })
+            .expect("not cancelled");
+            assert_eq!(files.into_inner().expect("no panic"), 21);
+        },
+    );
+}
+
+#[test]
+fn an_unknown_type_that_stays_unknown_is_an_error_about_the_entry() {
+    let rule: Rule = |plan| {
+        plan.fail(Call::EntryType, "c", 0, 1, Errno::IO).fail(Call::StatAt, "c", 0, 1, Errno::IO)
+    };
+    one_loss(rule, "c", 4, |kind| matches!(kind, WalkErrorKind::Stat(_)));
+    let rule: Rule = |plan| {
+        plan.fail(Call::EntryType, "c", 0, 1, Errno::IO).fail(Call::StatAt, "c", 0, 1, Errno::NOENT)
+    };
+    one_loss(rule, "c", 4, |kind| matches!(kind, WalkErrorKind::Vanished));
+}
+
+#[test]
+fn a_short_shortage_of_descriptors_costs_nothing() {
+    for errno in [Errno::MFILE, Errno::NFILE] {
+        let dir = tree();
+        for order in [Order::Any, Order::Sorted] {
+            let (sys, plan) = Plan::new().fail(Call::OpenDir, "", 2, 5, errno).into_sys();
+            let seen = visit(&walk(dir.path(), sys).order(order).threads(2));
+            assert_eq!((seen.entries.len(), seen.errors.len(), plan.hits()), (ENTRIES, 0, 5));
+        }
+    }
+}
+
+#[test]
+fn a_shortage_that_stays_is_an_error_for_each_lost_subtree() {
+    let is_shortage = |kind: &WalkErrorKind| matches!(kind, WalkErrorKind::TooManyFds(_));
+    one_loss(
+        |plan| plan.fail(Call::OpenDir, "b", 0, usize::MAX, Errno::MFILE),
+        "b",
+        3 + 4,
+        is_shortage,
+    );
+    each_way(
+        |plan| plan.fail(Call::OpenDir, "", 1, usize::MAX, Errno::MFILE),
+        |root, _, seen| {
+            let mut lost: Vec<_> = seen.errors.iter().map(WalkError::path).collect();
+            lost.sort();
+            assert_eq!(lost, ["a", "b", "c"].map(|name| root.join(name)));
+            assert_eq!(seen.entries.len(), 7);
+        },
+    );
+}
+
+/// A directory that cannot be told apart from another is not opened again.
+#[test]
+fn a_directory_evicted_without_its_identity_is_an_error_and_not_a_guess() {
+    let dir = tree();
+    let (sys, plan) = Plan::new().fail(Call::Fstat, "", 0, usize::MAX, Errno::IO).into_sys();
+    let walk = walk(dir.path(), sys).max_open_dirs(0).threads(1);
+    let seen = visit(&walk);
+    assert!(plan.hits() > 0);
+    assert!(!seen.errors.is_empty());
+    for error in &seen.errors {
+        assert!(matches!(error.kind(), WalkErrorKind::Vanished), "{error:?}");
+    }
+    let below = |path: &Path| seen.entries.iter().filter(|e| e.starts_with(path)).count();
+    for error in &seen.errors {
+        assert_eq!(below(error.path()), 1, "{error}: the entry, and nothing below it");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_opened_again_is_an_error() {
+    let dir = tree();
+    let (sys, plan) = Plan::new().fail(Call::ReopenDir, "a", 0, 1, Errno::ACCESS).into_sys();
+    let seen = visit(&walk(dir.path(), sys).max_open_dirs(0).threads(1));
+    assert_eq!(plan.hits(), 1);
+    let [error] = &seen.errors[..] else { panic!("{:?}", seen.errors) };
+    assert!(error.path().starts_with(dir.path().join("a")), "{error}");
+    assert_eq!(seen.entries.len(), ENTRIES - 3);
+}
+
+#[test]
+fn a_file_opens_after_a_short_shortage() {
+    let dir = tree();
+    let (sys, plan) = Plan::new().fail(Call::OpenFile, "1", 0, 3, Errno::MFILE).into_sys();
+    let opened = Mutex::new(0);
+    walk(dir.path(), sys)
+        .for_each(|entry| {
+            let entry = entry.expect("readable");
+            if entry.file_type().is_file() {
+                assert_eq!(entry.open().expect("opens").len(), 0);
+                *opened.lock().expect("no panic") += 1;
+            }
+            Flow::Continue
+        })
+        .expect("not cancelled");
+    assert_eq!((opened.into_inner().expect("no panic"), plan.hits()), (21, 3));
+}
+
+/// The n-th call of every kind fails, for every n: nothing is ever lost in silence.
+#[test]
+fn whatever_call_fails_the_tree_is_accounted_for() {
+    let dir = tree();
+    let all = visit(&Walk::new(dir.path())).entries;
+    assert_eq!(all.len(), ENTRIES);
+    let mut failed = 0;
+    for call in [Call::OpenDir, Call::ReadDir, Call::Fstat, Call::StatAt, Call::ReopenDir] {
+        for errno in [Errno::IO, Errno::NOENT, Errno::ACCESS] {
+            for skip in 0..16 {
+                let (sys, plan) = Plan::new().fail(call, "", skip, 1, errno).into_sys();
+                let walk = walk(dir.path(), sys).max_open_dirs(skip % 3).threads(2);
+                let walk = walk.order(if skip % 2 == 0 { Order::Any } else { Order::Sorted });
+                let seen = visit(&walk.same_file_system(skip % 4 < 2));
+                failed += plan.hits();
+                for path in all.difference(&seen.entries) {
+                    let named = seen.errors.iter().any(|error| path.starts_with(error.path()));
+                    assert!(named, "{call:?} {errno} {skip}: {} is missing", path.display());
+                }
+            }
+        }
+    }
+    assert!(failed > 50, "{failed} faults were met");
+}
+
+/// Even a non-blocking open of a FIFO or a device may have effects on the other side.
+#[test]
+fn what_is_no_regular_file_is_refused_without_a_system_call() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let fifo = dir.path().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).expect("a FIFO");
+    let (sys, plan) = Plan::new().fail(Call::OpenFile, "", 0, usize::MAX, Errno::IO).into_sys();
+    let summary = walk(dir.path(), sys).for_each(|entry| {
+        let error = entry.expect("readable").open().expect_err("no regular file");
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        Flow::Continue
+    });
+    assert_eq!((summary.expect("not cancelled").entries, plan.hits()), (2, 0));
+}
