@@ -1,0 +1,189 @@
+//! What the workers of one run share: what to do about errors, and how to stop.
+
+use crate::{
+    ItemError, ItemErrorKind, OnError, Reason, panic::caught, queue::Sweep, stats::StageCell, trace,
+};
+use std::{
+    convert::Infallible,
+    fmt::{Debug, Display},
+    future::Future,
+};
+use tidegate_core::{
+    CancelToken, Cause, Cx, Name,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        lock,
+    },
+};
+
+/// How many errors are kept of items that fail after the one that ended the run.
+const ALSO_MAX: usize = 16;
+
+/// What is called with each item that fails.
+pub(crate) type Callback<E> = Arc<dyn Fn(&ItemError<E>) + Send + Sync>;
+
+pub(crate) struct RunShared<E> {
+    on_error: OnError,
+    callback: Option<Callback<E>>,
+    token: CancelToken,
+    log: Mutex<Log<E>>,
+    source_ended: AtomicBool,
+}
+
+/// Why the run ended, and the errors that did not end it.
+pub(crate) struct Log<E> {
+    pub(crate) fatal: Option<Reason<E>>,
+    pub(crate) errors: Vec<ItemError<E>>,
+}
+
+impl<E> RunShared<E> {
+    pub(crate) fn new(
+        on_error: OnError,
+        callback: Option<Callback<E>>,
+        token: CancelToken,
+    ) -> Self {
+        let log = Mutex::new(Log { fatal: None, errors: Vec::new() });
+        Self { on_error, callback, token, log, source_ended: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn token(&self) -> &CancelToken {
+        &self.token
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// The source has yielded its last item.
+    pub(crate) fn source_has_ended(&self) {
+        self.source_ended.store(true, Relaxed);
+    }
+
+    pub(crate) fn has_source_ended(&self) -> bool {
+        self.source_ended.load(Relaxed)
+    }
+
+    pub(crate) fn take_log(&self) -> Log<E> {
+        let mut log = lock(&self.log);
+        Log { fatal: log.fatal.take(), errors: std::mem::take(&mut log.errors) }
+    }
+
+    /// Ends the run for this reason, unless it is ending already.
+    fn end(&self, cause: String, reason: Reason<E>) {
+        // The token decides who was first, and the log is read after the workers have ended.
+        if self.token.cancel(cause) {
+            lock(&self.log).fatal = Some(reason);
+        } else if let Reason::Item(error) = reason {
+            self.keep(error, ALSO_MAX);
+        }
+    }
+
+    fn keep(&self, error: ItemError<E>, max: usize) {
+        let mut log = lock(&self.log);
+        if log.errors.len() < max {
+            log.errors.push(error);
+        } else {
+            drop(log);
+            drop(error);
+        }
+    }
+}
+
+impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
+    /// An item of a stage has failed.
+    pub(crate) fn failed(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) {
+        let error = self.note(cell, seq, kind);
+        match self.on_error {
+            OnError::FailFast => self.end(error.to_string(), Reason::Item(error)),
+            OnError::Collect { max } => self.keep(error, max),
+        }
+    }
+
+    /// The consumer has failed: there is nowhere to bring more items to.
+    pub(crate) fn sink_failed(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) {
+        let error = self.note(cell, seq, kind);
+        self.end(error.to_string(), Reason::Item(error));
+    }
+
+    /// Something that is not about one item has panicked.
+    pub(crate) fn panicked(&self, stage: &Name, message: String) {
+        let reason = Reason::Panicked { stage: stage.clone(), message };
+        self.end(reason.to_string(), reason);
+    }
+
+    fn note(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) -> ItemError<E> {
+        cell.add_failed();
+        let error = ItemError::new(cell.name().clone(), seq, kind);
+        trace::item_failed(&error);
+        if let Some(callback) = &self.callback {
+            if let Err(message) = caught(|| callback(&error)) {
+                self.panicked(cell.name(), message);
+            }
+        }
+        error
+    }
+}
+
+/// A run that is being started: where its workers are spawned.
+pub(crate) struct Launch<E> {
+    pub(crate) cx: Cx<Infallible>,
+    pub(crate) shared: Arc<RunShared<E>>,
+    pub(crate) queues: Vec<Arc<dyn Sweep>>,
+}
+
+impl<E> Launch<E> {
+    /// Starts a worker as a child of the run's scope.
+    pub(crate) fn spawn(&self, name: &Name, worker: impl Future<Output = ()> + Send + 'static) {
+        // The scope waits for it and reports its panic; nobody needs the handle.
+        drop(self.cx.spawn(name.clone(), async move {
+            worker.await;
+            Ok(())
+        }));
+    }
+
+    /// On how many threads the runtime runs tasks.
+    pub(crate) fn cores() -> usize {
+        tokio::runtime::Handle::current().metrics().num_workers().max(1)
+    }
+}
+
+/// Tells a worker to stop.
+pub(crate) struct Stop {
+    token: CancelToken,
+    waiting: tidegate_core::CancelledOwned,
+    waker: Option<std::task::Waker>,
+}
+
+impl Stop {
+    pub(crate) fn new(token: &CancelToken) -> Self {
+        Self { token: token.clone(), waiting: token.cancelled_owned(), waker: None }
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Whether to stop; if not, the task will be woken when it has to.
+    pub(crate) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        // A task is polled with the same waker nearly always: entering it once is enough.
+        match &self.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {
+                if self.token.is_cancelled() {
+                    std::task::Poll::Ready(())
+                } else {
+                    std::task::Poll::Pending
+                }
+            }
+            _ => {
+                self.waker = Some(cx.waker().clone());
+                std::pin::Pin::new(&mut self.waiting).poll(cx).map(drop)
+            }
+        }
+    }
+}
+
+/// The cause of a cancelled run, for a run that was never started.
+pub(crate) fn cause_of<X>(cx: &Cx<X>) -> Cause {
+    cx.cause().unwrap_or_else(|| Cause::explicit("the scope had ended"))
+}

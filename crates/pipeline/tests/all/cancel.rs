@@ -1,0 +1,187 @@
+use super::{
+    ledger::{Item, Ledger, dropped_after},
+    runtimes::{Error, on_every_runtime},
+};
+use std::{cell::Cell, time::Duration};
+use tidegate_core::{CancelToken, Cx, Scope};
+use tidegate_pipeline::{Pipeline, Reason, Stage, StatsHandle};
+
+/// Three stages of all kinds around items of a ledger; an endless source if `count` is none.
+fn mixed(ledger: &Ledger, count: usize) -> Pipeline<Item, Error> {
+    let stage = |name| Stage::new(name).concurrency(3).capacity(3).batch(2);
+    Pipeline::from_iter("items", ledger.items(count))
+        .map(stage("map"), Ok)
+        .map_async(stage("async").ordered().window(5), |item: Item| async move {
+            for _ in 0..item.id % 4 {
+                tokio::task::yield_now().await;
+            }
+            Ok(item)
+        })
+        .map_blocking(stage("blocking").ordered().window(7), || (), |(), item| Ok(item))
+        .filter("odd", |item| item.id % 2 == 1)
+        .sink(Stage::new("sink").capacity(2).batch(2))
+}
+
+fn assert_settled(stats: &StatsHandle, ledger: &Ledger, delivered: usize) {
+    let stats = stats.snapshot();
+    assert!(stats.is_conserved(), "{stats}");
+    assert_eq!(ledger.alive(), 0, "{stats}");
+    assert_eq!(stats.delivered(), delivered as u64, "{stats}");
+    assert_eq!(stats.stages()[0].items_in, ledger.made() as u64, "{stats}");
+    for stage in stats.stages() {
+        assert_eq!(stage.queued, 0, "{stats}");
+    }
+}
+
+#[test]
+fn a_cancelled_run_returns_the_cause_and_counts_what_is_left() {
+    on_every_runtime(|cx| async move {
+        for after in [0, 1, 5, 50] {
+            let ledger = Ledger::default();
+            let token = CancelToken::new();
+            let mut delivered = 0;
+            let error = Scope::builder("inner")
+                .token(&token)
+                .run(async |inner: Cx<Error>| {
+                    let pipeline = mixed(&ledger, usize::MAX);
+                    let stats = pipeline.stats();
+                    let error = pipeline
+                        .for_each(&inner, |item| {
+                            drop(item);
+                            if delivered == after {
+                                token.cancel("enough");
+                            }
+                            delivered += 1;
+                            std::future::ready(Ok(()))
+                        })
+                        .await
+                        .unwrap_err();
+                    assert_settled(&stats, &ledger, delivered);
+                    Err::<(), _>(error.to_string())
+                })
+                .await
+                .unwrap_err();
+            assert!(error.to_string().contains("enough"), "{error}");
+            assert!(!cx.is_cancelled());
+        }
+    });
+}
+
+/// The run is dropped after each number of polls it can have.
+#[tokio::test]
+async fn dropping_the_run_at_every_await_frees_everything() {
+    let mut finished = false;
+    let mut polls = 0;
+    while !finished {
+        let ledger = Ledger::default();
+        let delivered = Cell::new(0);
+        let mut stats = None;
+        // Whether the scope counts work that a dropped run left as its own failure is not
+        // the matter here: it has waited for it.
+        let _ended = tidegate_core::scope("test", async |cx: Cx<Error>| {
+            let pipeline = mixed(&ledger, 60);
+            stats = Some(pipeline.stats());
+            let run = pipeline.for_each(&cx, |item| {
+                let delivered = &delivered;
+                async move {
+                    tokio::task::yield_now().await;
+                    delivered.set(delivered.get() + 1);
+                    drop(item);
+                    Ok(())
+                }
+            });
+            if let Some(ended) = dropped_after(polls, run).await {
+                ended.unwrap();
+                finished = true;
+            }
+            Ok(())
+        })
+        .await;
+        if polls > 0 {
+            assert_settled(&stats.unwrap(), &ledger, delivered.get());
+        }
+        assert_eq!(ledger.alive(), 0);
+        polls += 1;
+    }
+    assert!(polls > 30, "the consumer alone waits 30 times: {polls}");
+}
+
+#[test]
+fn a_run_in_a_cancelled_scope_ends_at_once() {
+    on_every_runtime(|_| async move {
+        let ledger = Ledger::default();
+        let token = CancelToken::new();
+        token.cancel("too late");
+        let ended = Scope::builder("inner")
+            .token(&token)
+            .run(async |inner: Cx<Error>| {
+                let error = mixed(&ledger, 10).run(&inner).await.unwrap_err();
+                assert!(matches!(error.reason(), Reason::Cancelled(_)), "{error}");
+                assert_eq!(error.summary().delivered(), 0);
+                Ok::<_, Error>(())
+            })
+            .await;
+        assert!(ended.is_err());
+        assert_eq!(ledger.alive(), 0);
+    });
+}
+
+#[test]
+fn a_run_that_was_done_before_the_cancellation_is_whole() {
+    on_every_runtime(|_| async move {
+        let token = CancelToken::new();
+        let _cancelled = Scope::builder("inner")
+            .token(&token)
+            .run(async |inner: Cx<Error>| {
+                let mut last = 0;
+                let summary = Pipeline::from_iter("numbers", 0..10)
+                    .map_async("a", |n| async move { Ok::<_, Error>(n) })
+                    .sink(Stage::new("sink").batch(1))
+                    .for_each(&inner, |n| {
+                        last = n;
+                        if n == 9 {
+                            token.cancel("a moment too late");
+                        }
+                        std::future::ready(Ok(()))
+                    })
+                    .await;
+                // The last item was the consumer's already.
+                assert_eq!(summary.unwrap().delivered(), 10);
+                Ok::<_, Error>(())
+            })
+            .await;
+    });
+}
+
+/// Futures in flight that would never end are dropped at once, not after the grace period.
+#[test]
+fn cancelling_drops_futures_in_flight_and_finishes_the_blocking_item() {
+    on_every_runtime(|_| async move {
+        let ledger = Ledger::default();
+        let token = CancelToken::new();
+        let start = std::time::SystemTime::now();
+        let _cancelled = Scope::builder("inner")
+            .token(&token)
+            .run(async |inner: Cx<Error>| {
+                let run = Pipeline::from_iter("items", ledger.items(100))
+                    .map_blocking(Stage::new("slow"), || (), |(), item: Item| Ok::<_, Error>(item))
+                    .map_async(Stage::new("never").concurrency(5), |item: Item| async move {
+                        std::future::pending::<()>().await;
+                        Ok(item)
+                    })
+                    .run(&inner);
+                let cancel = async {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    token.cancel("now");
+                };
+                let (ended, ()) = tokio::join!(run, cancel);
+                let error = ended.unwrap_err();
+                assert!(error.summary().stats().is_conserved());
+                assert_eq!(error.summary().cancelled(), ledger.made() as u64);
+                assert_eq!(ledger.alive(), 0);
+                Ok::<_, Error>(())
+            })
+            .await;
+        assert!(start.elapsed().unwrap() < Duration::from_secs(3), "not after the grace period");
+    });
+}
