@@ -1,0 +1,137 @@
+//! `treesum verify`: what matches, what does not, and what is refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tidegate_testkit::Seed;
+
+use crate::bad_input::as_nobody;
+use crate::program::{run, treesum};
+use crate::tree::{self, line, tempdir, write};
+
+#[test]
+fn what_was_scanned_verifies() {
+    let seed = Seed::from_env_or_new("verify");
+    let dir = tempdir();
+    fs::create_dir(dir.path().join("tree")).unwrap();
+    tree::random(&dir.path().join("tree"), &mut seed.rng(), 300);
+    treesum(dir.path(), ["scan", "tree", "-o", "manifest"]).expect(0).silent();
+    for threads in ["1", "4"] {
+        let args = ["verify", "manifest", "--threads", threads];
+        let ran = treesum(dir.path(), args).expect(0);
+        let ran = ran.says(&["manifest: 300 ok, 0 changed, 0 missing, 0 unreadable"]);
+        let all_ok = ran.lines().iter().all(|line| line.ends_with(b": OK"));
+        assert!(ran.lines().len() == 300 && all_ok, "{seed}: {}", ran.stdout.escape_ascii());
+    }
+    let ran = treesum(dir.path(), ["verify", "manifest", "--quiet"]).expect(0).silent();
+    assert_eq!(ran.text(), "");
+}
+
+#[test]
+fn what_differs_is_told_in_the_order_of_the_manifest() {
+    let dir = tempdir();
+    for name in ["same", "changed", "longer", "gone", "was-file", "a\nb"] {
+        write(dir.path(), name, name);
+    }
+    treesum(
+        dir.path(),
+        ["scan", "same", "changed", "longer", "gone", "was-file", "a\nb", "-o", "m"],
+    )
+    .expect(0);
+    write(dir.path(), "changed", "chANGED");
+    write(dir.path(), "longer", "longer.");
+    write(dir.path(), "a\nb", "other");
+    fs::remove_file(dir.path().join("gone")).unwrap();
+    fs::remove_file(dir.path().join("was-file")).unwrap();
+    fs::create_dir(dir.path().join("was-file")).unwrap();
+    let ran = treesum(dir.path(), ["verify", "m"]).expect(1);
+    assert_eq!(
+        ran.text(),
+        "same: OK\n\
+         changed: FAILED (changed)\n\
+         longer: FAILED (changed)\n\
+         gone: FAILED (missing)\n\
+         was-file: FAILED (unreadable: not a regular file)\n\
+         \\a\\nb: FAILED (changed)\n"
+    );
+    ran.says(&["m: 1 ok, 3 changed, 1 missing, 1 unreadable"]);
+    let ran = treesum(dir.path(), ["verify", "m", "--quiet"]).expect(1).silent();
+    assert!(!ran.text().contains("OK") && ran.text().lines().count() == 5, "{ran:?}");
+}
+
+#[test]
+fn an_unreadable_file_is_not_a_changed_one() {
+    let dir = tempdir();
+    let file = write(dir.path(), "locked", "x");
+    treesum(dir.path(), ["scan", "locked", "-o", "m"]).expect(0);
+    fs::set_permissions(file, fs::Permissions::from_mode(0o000)).unwrap();
+    let Some(mut command) = as_nobody(dir.path(), &["verify", "m"]) else { return };
+    let ran = run(command.current_dir(dir.path())).expect(1);
+    assert!(ran.text().starts_with("locked: FAILED (unreadable: Permission denied"), "{ran:?}");
+}
+
+#[test]
+fn broken_lines_are_named_by_number_and_the_others_are_checked() {
+    let dir = tempdir();
+    write(dir.path(), "a", "x");
+    let good = String::from_utf8(line(b"a", b"x")).unwrap();
+    write(dir.path(), "m", format!("{good}\nrubbish\n\n{good}\r\n{}", &good[1..]));
+    let ran = treesum(dir.path(), ["verify", "m"]).expect(1);
+    assert_eq!(ran.text(), "a: OK\na: OK\n");
+    let ran = ran.says(&["m:2: neither `<hash>  <path>`"]).says(&["m:3: an empty line"]);
+    let ran = ran.says(&["m:5: the hash does not have 64 digits"]);
+    ran.says(&["m: 2 ok, 0 changed, 0 missing, 0 unreadable, 3 broken lines"]);
+}
+
+#[test]
+fn paths_that_lead_outside_are_refused_unless_allowed() {
+    let dir = tempdir();
+    write(dir.path(), "sub/a", "x");
+    let absolute = write(dir.path(), "b", "y");
+    let absolute = absolute.to_str().unwrap();
+    let mut manifest = line(b"a", b"x");
+    for path in ["../b", "./x/../a", absolute] {
+        manifest.push(b'\n');
+        manifest.extend(line(path.as_bytes(), b"y"));
+    }
+    write(dir.path(), "sub/m", manifest);
+    let ran = treesum(&dir.path().join("sub"), ["verify", "m"]).expect(1);
+    assert_eq!(ran.text(), "a: OK\n");
+    let ran = ran.says(&["m:2: ../b: a path with `..` is refused"]);
+    let ran = ran.says(&["m:3: ./x/../a: a path with `..` is refused"]);
+    let ran = ran.says(&[&format!("m:4: {absolute}: an absolute path is refused")]);
+    ran.says(&["1 ok", "3 refused"]);
+
+    let ran = treesum(&dir.path().join("sub"), ["verify", "m", "--allow-outside"]).expect(1);
+    let expected = format!("a: OK\n../b: OK\n./x/../a: FAILED (missing)\n{absolute}: OK\n");
+    assert_eq!(ran.text(), expected);
+}
+
+#[test]
+fn a_manifest_that_cannot_be_read_is_named() {
+    let dir = tempdir();
+    treesum(dir.path(), ["verify", "none"]).expect(1).says(&["treesum: none: No such file"]);
+    treesum(dir.path(), ["verify", "."]).expect(1).says(&["treesum: .: Is a directory"]);
+    write(dir.path(), "json", "{\"path\":\"a\"}\n");
+    treesum(dir.path(), ["verify", "json", "-q"]).expect(1).says(&["json:1: a JSON line"]);
+    write(dir.path(), "empty", "");
+    treesum(dir.path(), ["verify", "empty"]).expect(0).says(&["empty: 0 ok"]);
+}
+
+#[test]
+fn a_path_longer_than_the_kernel_takes_is_scanned_and_verified() {
+    let dir = tempdir();
+    let name = "d".repeat(200);
+    tree::chain(dir.path(), &name, 60, |level, at| {
+        if level % 20 == 0 {
+            tree::write_at(at, "file", b"deep");
+        }
+    });
+    let ran = treesum(dir.path(), ["scan", ".", "-o", "m"]).expect(0).silent();
+    assert!(ran.stdout.is_empty());
+    let manifest = fs::read(dir.path().join("m")).unwrap();
+    assert_eq!(manifest.iter().filter(|&&byte| byte == b'\n').count(), 3);
+    assert!(manifest.len() > (20 + 40 + 60) * 200);
+    treesum(dir.path(), ["verify", "m"]).expect(0).says(&["m: 3 ok"]);
+    tree::remove_chain(dir.path(), &name);
+}
