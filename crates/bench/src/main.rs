@@ -1,1 +1,94 @@
-fn main() {}
+//! Side-by-side benchmarks: ours and the peers in one process, interleaved.
+//!
+//! The machine that runs them is small and noisy, so that only ratios between contenders of
+//! one run count. Every contender returns how much work it did, and the contest fails when
+//! two of them disagree: a peer that gets the answer wrong is not beaten.
+
+#![allow(clippy::print_stdout, reason = "a command line program that prints its tables")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "it measures with the clock and runs peers as they are"
+)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has no result")]
+#![allow(clippy::cast_precision_loss, reason = "counts become ratios of three digits")]
+
+mod clock;
+mod contest;
+mod page;
+mod peers;
+mod pipeline;
+mod record;
+mod scope;
+mod syscalls;
+mod tree;
+mod treesum;
+mod walk;
+
+use clap::{Parser, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Runs one area of benchmarks, or all.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure; everything, if absent.
+    area: Option<Area>,
+    /// Fewer rounds on smaller inputs: shows that it works, proves nothing.
+    #[arg(long)]
+    quick: bool,
+    /// Writes the results to docs/data/bench/AREA.json.
+    #[arg(long)]
+    record: bool,
+    /// Exits with an error when a target is missed.
+    #[arg(long)]
+    strict: bool,
+    /// Runs one contender on one path and prints what it counted (used by the areas that
+    /// measure whole processes).
+    #[arg(long, value_names = ["CONTENDER", "PATH"], num_args = 2, conflicts_with = "area")]
+    solo: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Area {
+    Scope,
+    Walk,
+    Pipeline,
+    Treesum,
+}
+
+/// What every area is told.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    quick: bool,
+}
+
+impl Plan {
+    /// How many interleaved rounds to run.
+    fn rounds(self, full: usize) -> usize {
+        if self.quick { 3 } else { full }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Some(solo) = &args.solo {
+        println!("{}", peers::solo(&solo[0], &PathBuf::from(&solo[1])));
+        return ExitCode::SUCCESS;
+    }
+    let plan = Plan { quick: args.quick };
+    let areas = args.area.map_or_else(|| Area::value_variants().to_vec(), |area| vec![area]);
+    let mut missed = false;
+    for area in areas {
+        let (name, results) = match area {
+            Area::Scope => ("scope", scope::run(plan)),
+            Area::Walk => ("walk", walk::run(plan)),
+            Area::Pipeline => ("pipeline", pipeline::run(plan)),
+            Area::Treesum => ("treesum", treesum::run(plan)),
+        };
+        print!("{}", record::table(name, &results));
+        missed |= results.iter().any(|result| !result.met());
+        if args.record {
+            record::write(name, &results, plan);
+        }
+    }
+    if missed && args.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
