@@ -1,0 +1,77 @@
+//! `stress`: seeded, time-boxed, oversubscribed tests in a release build.
+
+use crate::{
+    clock,
+    cx::Cx,
+    outcome::Stop,
+    parse::{self, Stressed},
+    process::Cmd,
+};
+
+/// How long each test may go on, in milliseconds.
+const BUDGET_MS: &str = "2000";
+
+/// Runs the lane.
+///
+/// # Errors
+/// Why the lane did not pass.
+pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
+    "rounds".clone_into(&mut cx.report.unit);
+    let seed =
+        std::env::var("TIDEGATE_SEED").unwrap_or_else(|_| format!("{:#x}", clock::fresh_seed()));
+    cx.note(format_args!("TIDEGATE_SEED={seed}"));
+    cx.report.seed = Some(seed.clone());
+    let packages: Vec<&str> = super::members_with(cx.workspace, "fn stress_")?
+        .into_iter()
+        .map(|package| package.name.as_str())
+        .collect();
+    if packages.is_empty() {
+        return Err(Stop::fail("no crate has a stress test"));
+    }
+    let cmd = Cmd::cargo()
+        .args(["test", "--locked", "--release", "--all-features", "--lib", "--bins", "--tests"])
+        .packages(packages.iter().copied())
+        // One test at a time, so that each has the cores to itself.
+        .args(["--", "--nocapture", "--test-threads=1", "stress_"])
+        .env("CARGO_TARGET_DIR", cx.target("stress"))
+        .env("TIDEGATE_STRESS_MS", BUDGET_MS)
+        .env("TIDEGATE_SEED", &seed);
+    let cmd = super::quick_release(cmd);
+    cx.flags(&cmd);
+    let finished = cx.run(&cmd)?;
+    let tests = parse::cargo_test(&finished.output);
+    let work = parse::stress_rounds(&finished.output);
+    cx.report.tests = tests.passed + tests.failed;
+    cx.report.explored = work.iter().map(|work| work.rounds).sum();
+    cx.crates(tests.crates());
+    super::each_passed(&tests, finished.success, &packages)?;
+    judge(tests.passed, &work)
+}
+
+fn judge(passed: u64, work: &[Stressed]) -> Result<(), Stop> {
+    if let Some(idle) = work.iter().find(|work| work.rounds == 0) {
+        return Err(Stop::fail(format!("{} ran no round", idle.name)));
+    }
+    let reported = work.len() as u64;
+    if reported < passed {
+        return Err(Stop::fail(format!("{passed} tests passed, {reported} told their rounds")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(passed: u64, output: &str) -> bool {
+        judge(passed, &parse::stress_rounds(output)).is_ok()
+    }
+
+    #[test]
+    fn every_test_must_have_done_rounds_and_said_so() {
+        assert!(holds(1, "stress: a seed=0x1 rounds=9\n"));
+        assert!(!holds(1, "stress: a seed=0x1 rounds=0\n"));
+        assert!(!holds(2, "stress: a seed=0x1 rounds=9\n"));
+        assert!(holds(1, "stress: a seed=0x1 rounds=9\nstress: a seed=0x1 rounds=8\n"));
+    }
+}

@@ -1,0 +1,40 @@
+//! `tsan`: tests without a data race.
+
+use crate::{cx::Cx, outcome::Stop, parse, process::Cmd, tools};
+
+/// The crates that share memory between threads.
+const PACKAGES: [&str; 4] =
+    ["tidegate-core", "tidegate-fs-walk", "tidegate-pipeline", "tidegate-testkit"];
+
+/// The sanitizer needs a standard library built with it, so the target is named.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Runs the lane.
+///
+/// # Errors
+/// Why the lane did not pass.
+pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Err(Stop::unavailable("ThreadSanitizer is set up for Linux on x86-64", TARGET));
+    }
+    cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
+    let cmd = Cmd::cargo_of("nightly")
+        .args(["test", "--locked", "-Zbuild-std", "--target", TARGET, "--lib", "--tests"])
+        .packages(PACKAGES)
+        .env("CARGO_TARGET_DIR", cx.target("tsan"))
+        .env("RUSTFLAGS", "-Zsanitizer=thread")
+        .env("TSAN_OPTIONS", "halt_on_error=1")
+        // Without any optimisation the instrumented code and library take several times as long.
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        .env("TIDEGATE_STRESS_MS", "200")
+        .env("TIDEGATE_SCALE", "10");
+    cx.flags(&cmd);
+    let finished = cx.run(&cmd)?;
+    let tests = parse::cargo_test(&finished.output);
+    cx.report.tests = tests.passed + tests.failed;
+    cx.crates(tests.crates());
+    if finished.output.contains("WARNING: ThreadSanitizer:") {
+        return Err(Stop::fail("ThreadSanitizer reports a race"));
+    }
+    super::each_passed(&tests, finished.success, &PACKAGES)
+}

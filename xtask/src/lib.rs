@@ -1,0 +1,29 @@
+//! The project's own build tool: `cargo xtask <lane>` verifies one thing, `cargo xtask ci` everything.
+//!
+//! A lane is a function that runs child processes and fills a [`report::Report`]; what makes it
+//! pass or fail is decided by pure functions over the children's output, which have unit tests.
+//!
+//! * [`cli`] parses the command line and drives the lanes.
+//! * [`lane`] is the list of lanes; [`lanes`] holds one module a lane.
+//! * [`cx`] is what a lane works with: log, time limit, report.
+//! * [`process`] runs a child so that it cannot outlive its limit or this program.
+//! * [`parse`] reads numbers out of test output.
+//! * [`tidy`] holds the rules of the house that a program can check.
+#![forbid(unsafe_code)]
+
+pub mod bench;
+pub mod cli;
+pub mod clock;
+pub mod cx;
+pub mod doctor;
+pub mod lane;
+pub mod lanes;
+pub mod outcome;
+pub mod parse;
+pub mod process;
+pub mod report;
+pub mod sources;
+pub mod term;
+pub mod tidy;
+pub mod tools;
+pub mod workspace;

@@ -1,0 +1,229 @@
+//! What a lane leaves behind: a JSON file, a row of the table, its share of the closing line.
+
+use std::{fmt::Write as _, fs, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::Outcome;
+
+/// The record of one lane, written to `target/xtask/<lane>.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The lane's name.
+    pub lane: String,
+    /// How it ended.
+    pub result: Outcome,
+    /// Why it did not pass, or what a pass is worth where that differs from run to run.
+    pub reason: String,
+    /// The crates that were looked at.
+    pub crates: Vec<String>,
+    /// Tests, models or checks that ran.
+    pub tests: u64,
+    /// What was explored beyond that, counted in `unit`.
+    pub explored: u64,
+    /// The unit of `explored`, in the plural.
+    pub unit: String,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// `rustc --version` of the toolchain the lane used.
+    pub rustc: String,
+    /// Environment variables that shaped the run, as `KEY=value`.
+    pub flags: Vec<String>,
+    /// The seed of a randomised run.
+    pub seed: Option<String>,
+    /// The command lines that ran.
+    pub command: Vec<String>,
+}
+
+impl Report {
+    /// An empty record that fails: only a lane that did its work makes it pass.
+    #[must_use]
+    pub fn new(lane: &str, rustc: &str) -> Self {
+        Self {
+            lane: lane.to_owned(),
+            result: Outcome::Fail,
+            reason: String::new(),
+            crates: Vec::new(),
+            tests: 0,
+            explored: 0,
+            unit: String::new(),
+            seconds: 0.0,
+            rustc: rustc.to_owned(),
+            flags: Vec::new(),
+            seed: None,
+            command: Vec::new(),
+        }
+    }
+
+    /// Writes the record as JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(path, text)
+    }
+
+    fn row(&self) -> [String; 6] {
+        let explored = match self.explored {
+            0 => String::from("-"),
+            n => format!("{} {}", grouped(n), self.unit),
+        };
+        let tests = if self.tests == 0 { "-".into() } else { grouped(self.tests) };
+        let crates =
+            if self.crates.is_empty() { "-".into() } else { self.crates.len().to_string() };
+        let mut result = self.result.to_string();
+        if !self.reason.is_empty() {
+            let _ = write!(result, " ({})", self.reason);
+        }
+        [self.lane.clone(), crates, tests, explored, format!("{:.0}s", self.seconds), result]
+    }
+}
+
+/// The table of all lanes, in Markdown.
+#[must_use]
+pub fn table(reports: &[Report]) -> String {
+    let head = ["lane", "crates", "tests", "explored", "time", "result"].map(String::from);
+    let rows: Vec<[String; 6]> = reports.iter().map(Report::row).collect();
+    let mut widths = head.clone().map(|cell| cell.chars().count());
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let mut line = |cells: &[String; 6]| {
+        for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            // The last column holds sentences: padding it would only wrap the terminal.
+            let width = if index == 5 { 0 } else { width };
+            let _ = write!(text, "| {cell:<width$} ");
+        }
+        text.push_str("|\n");
+    };
+    line(&head);
+    let rule = widths.map(|width| "-".repeat(width));
+    line(&rule);
+    rows.iter().for_each(&mut line);
+    text
+}
+
+/// The closing line, and whether the run as a whole succeeded.
+#[must_use]
+pub fn closing(reports: &[Report], strict: bool) -> (String, bool) {
+    let count = |wanted: fn(Outcome) -> bool| reports.iter().filter(|r| wanted(r.result)).count();
+    let passed = count(|outcome| outcome == Outcome::Pass);
+    let unavailable = count(|outcome| outcome == Outcome::Unavailable);
+    let skipped = if strict { 0 } else { unavailable };
+    let failed = reports.len() - passed - skipped;
+    let mut line = format!("{passed} passed, {failed} failed");
+    if skipped > 0 {
+        let _ = write!(line, ", {skipped} skipped");
+    }
+    // A run in which nothing passed has verified nothing.
+    (line, failed == 0 && passed > 0)
+}
+
+/// `1234567` as `1 234 567`.
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(lane: &str, result: Outcome) -> Report {
+        Report { result, ..Report::new(lane, "rustc 1.95.0") }
+    }
+
+    #[test]
+    fn an_empty_record_fails() {
+        assert_eq!(Report::new("fmt", "").result, Outcome::Fail);
+    }
+
+    #[test]
+    fn the_closing_line_counts_lanes() {
+        let reports = [
+            report("fmt", Outcome::Pass),
+            report("test", Outcome::Fail),
+            report("loom", Outcome::Timeout),
+            report("stress", Outcome::Inconclusive),
+        ];
+        assert_eq!(closing(&reports, false), ("1 passed, 3 failed".into(), false));
+    }
+
+    #[test]
+    fn a_missing_tool_is_a_failure_only_under_strict() {
+        let reports = [report("fmt", Outcome::Pass), report("miri", Outcome::Unavailable)];
+        assert_eq!(closing(&reports, false), ("1 passed, 0 failed, 1 skipped".into(), true));
+        assert_eq!(closing(&reports, true), ("1 passed, 1 failed".into(), false));
+    }
+
+    #[test]
+    fn a_run_without_a_pass_is_no_success() {
+        let reports = [report("miri", Outcome::Unavailable)];
+        assert_eq!(closing(&reports, false), ("0 passed, 0 failed, 1 skipped".into(), false));
+        assert_eq!(closing(&[], false), ("0 passed, 0 failed".into(), false));
+    }
+
+    #[test]
+    fn the_table_shows_what_was_done() {
+        let loom = Report {
+            crates: vec!["tidegate-core".into()],
+            tests: 31,
+            explored: 1_204_331,
+            unit: "executions".into(),
+            seconds: 141.6,
+            ..report("loom", Outcome::Pass)
+        };
+        let miri = Report { reason: "no nightly".into(), ..report("miri", Outcome::Unavailable) };
+        let expected = "\
+| lane | crates | tests | explored             | time | result |
+| ---- | ------ | ----- | ------------ | ---- | ------------ |
+| loom | 1      | 31    | 1 204 331 executions | 142s | pass |
+| miri | -      | -     | -                    | 0s   | unavailable (no nightly) |
+";
+        let table = table(&[loom, miri]);
+        // Column widths of the rule under the head are cosmetic; everything else is not.
+        let without_rule = |text: &str| {
+            text.lines().filter(|line| !line.starts_with("| --")).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(without_rule(&table), without_rule(expected));
+    }
+
+    #[test]
+    fn the_json_has_every_field_of_the_design() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fmt.json");
+        let written = report("fmt", Outcome::Inconclusive);
+        written.write(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for key in [
+            "lane", "result", "reason", "crates", "tests", "explored", "seconds", "rustc", "flags",
+            "seed", "command",
+        ] {
+            assert!(value.get(key).is_some(), "no `{key}` in {text}");
+        }
+        assert_eq!(value["result"], "inconclusive");
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), written);
+    }
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(
+            [0, 12, 999, 1000, 1_204_331].map(grouped),
+            ["0", "12", "999", "1 000", "1 204 331"]
+        );
+    }
+}
