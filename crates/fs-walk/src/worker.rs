@@ -36,20 +36,19 @@ pub(crate) fn work(run: &Run, queue: &WorkQueue<Job>, sink: &mut impl Sink, team
     let mut out =
         Direct { sink, team, queue, own: Vec::new(), tally: Summary::default(), dirs: 0, held: 0 };
     while !run.stopped() {
-        let job = match out.own.pop().or_else(|| queue.try_next()) {
-            Some(job) => job,
-            None => {
-                run.merge(&mut out.tally);
-                run.merge(&mut reader.tally);
-                // What it holds back is passed on before it parks.
-                if out.sink.idle() == Flow::Quit {
-                    run.stop();
-                    break;
-                }
-                match queue.next() {
-                    Some(job) => job,
-                    None => break,
-                }
+        let job = if let Some(job) = out.own.pop().or_else(|| queue.try_next()) {
+            job
+        } else {
+            run.merge(&mut out.tally);
+            run.merge(&mut reader.tally);
+            // What it holds back is passed on before it parks.
+            if out.sink.idle() == Flow::Quit {
+                run.stop();
+                break;
+            }
+            match queue.next() {
+                Some(job) => job,
+                None => break,
             }
         };
         let end = match job {
