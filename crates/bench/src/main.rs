@@ -4,6 +4,7 @@
 //! one run count. Every contender returns how much work it did, and the contest fails when
 //! two of them disagree: a peer that gets the answer wrong is not beaten.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a command line program that prints its tables")]
 #![allow(
     clippy::disallowed_methods,

@@ -124,6 +124,10 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Panics
     ///
     /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
     #[track_caller]
     pub fn spawn<T, F>(&self, name: impl Into<Name>, future: F) -> Task<T, E>
     where
@@ -146,6 +150,10 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Panics
     ///
     /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the work.
     #[track_caller]
     pub fn spawn_blocking<T, F>(&self, name: impl Into<Name>, work: F) -> Task<T, E>
     where
