@@ -264,6 +264,7 @@ fn batches_hold_the_same_entries() {
         let batches: Vec<_> = block_on(walk.stream().batches().collect());
         assert!(batches.iter().all(|batch| (1..=256).contains(&batch.len())));
         assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), expected);
+        assert!(batches.len() < expected / 100 + 20, "{} batches", batches.len());
     }
 }
 
