@@ -19,7 +19,8 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     }
     cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
     let cmd = Cmd::cargo_of("nightly")
-        .args(["test", "--locked", "-Zbuild-std", "--target", TARGET, "--lib", "--tests"])
+        .args(["test", "--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
+        .args(["--lib", "--tests"])
         .packages(PACKAGES)
         .env("CARGO_TARGET_DIR", cx.target("tsan"))
         .env("RUSTFLAGS", "-Zsanitizer=thread")
