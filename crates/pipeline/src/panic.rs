@@ -29,8 +29,9 @@ fn message(payload: &(dyn Any + Send)) -> String {
 
 /// Drops a value whose destructor may panic.
 pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // The payload of the second panic could panic in turn when dropped, without end.
-        std::mem::forget(second);
+    let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { return };
+    if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
+        // A payload whose destructor panics with another one of its kind has no end.
+        std::mem::forget(third);
     }
 }
