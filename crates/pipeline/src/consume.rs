@@ -21,6 +21,9 @@ where
     /// their own, so that neither waits for the other to be polled. An error of `consume`
     /// ends the run under either [`OnError`](crate::OnError).
     ///
+    /// The futures of `consume` cannot hold a mutable borrow of what it captures; use
+    /// [`stream`](Self::stream) and a loop for that.
+    ///
     /// # Errors
     ///
     /// [`Reason::Item`](crate::Reason::Item) if an item failed under

@@ -34,6 +34,9 @@ pub enum StageKind {
 ///
 /// At the end of a run `items_in = items_out + failed + filtered + cancelled`, and
 /// `items_out` of a stage is `items_in` of the next.
+///
+/// The three times are per slot, and what is missing from the whole is the way to a blocking
+/// thread and back. They are counted when a batch or a wait ends, not during it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct StageStats {
