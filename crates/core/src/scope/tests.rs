@@ -46,10 +46,10 @@ fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
 fn stragglers_of_nested_scopes_are_found_from_the_root() {
     let at = Location::caller();
     let root = ScopeNode::root("app".into(), at, CancelToken::new());
-    let nested = ScopeNode::nested("work".into(), at, &root).unwrap();
+    let nested = ScopeNode::nested("jobs".into(), at, &root).unwrap();
     nested.admit("stuck".into(), at, WorkKind::Blocking).unwrap();
     let stragglers = root.stragglers();
     let found: Vec<_> = stragglers.iter().map(|s| s.task().path()).collect();
-    assert_eq!(found, ["/app/work/stuck"]);
-    assert!(stragglers[0].to_string().starts_with("blocking /app/work/stuck (spawned at "));
+    assert_eq!(found, ["/app/jobs/stuck"]);
+    assert!(stragglers[0].to_string().starts_with("blocking /app/jobs/stuck (spawned at "));
 }

@@ -16,7 +16,7 @@ async fn a_cancelled_app_has_its_grace_period_and_names_who_ignored_it() {
     let token = app.token().clone();
     let report = app
         .run(async |cx: Cx<Infallible>| {
-            cx.scope("work", async |cx: Cx<Infallible>| {
+            cx.scope("jobs", async |cx: Cx<Infallible>| {
                 cx.spawn("deaf", pending::<Result<(), _>>());
                 token.cancel("lights out");
                 pending::<Result<(), Infallible>>().await
@@ -29,7 +29,7 @@ async fn a_cancelled_app_has_its_grace_period_and_names_who_ignored_it() {
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
     assert_eq!(report.exit_code(), 1);
     let aborted: Vec<_> = report.aborted().iter().map(|s| s.task().path().to_owned()).collect();
-    assert!(aborted.contains(&"/app/work/deaf".to_owned()), "{aborted:?}");
+    assert!(aborted.contains(&"/app/jobs/deaf".to_owned()), "{aborted:?}");
     assert!(report.stuck().is_empty());
 }
 
