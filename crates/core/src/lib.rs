@@ -5,7 +5,8 @@ mod app;
 mod cancel;
 mod name;
 mod observe;
-mod panic;
+#[doc(hidden)]
+pub mod panic;
 mod scope;
 #[doc(hidden)]
 pub mod sync;

@@ -46,8 +46,9 @@ impl fmt::Display for TaskPanic {
 
 impl std::error::Error for TaskPanic {}
 
-/// The text of a panic.
-pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
+/// The text of a panic; a fixed one if the payload is not a string.
+#[must_use]
+pub fn message(payload: &(dyn Any + Send)) -> String {
     if let Some(text) = payload.downcast_ref::<&'static str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {
@@ -58,9 +59,10 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Drops a value whose destructor may panic.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // The payload of the second panic could panic in turn when dropped, without end.
-        std::mem::forget(second);
+pub fn drop_quietly<T>(value: T) {
+    let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { return };
+    if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
+        // A payload whose destructor panics with another one of its kind has no end.
+        std::mem::forget(third);
     }
 }
