@@ -8,7 +8,7 @@ use crate::{
     state::chunk::ChunkSize,
     stats::{RunClock, StageCell},
     worker::{
-        BLOCKING_TARGET, Inlet, Outbox, SYNC_TARGET, Work,
+        BLOCKING_TARGET, Inlet, Outbox, SYNC_TARGET,
         map::{MapWorker, Plain},
         map_async::AsyncWorker,
         map_blocking::{BlockingWorker, Job, Stateful},
@@ -20,7 +20,6 @@ use std::{
     fmt::{self, Debug, Display},
     future::Future,
     task::{Context, Poll},
-    time::Duration,
 };
 use tidegate_core::{Name, sync::Arc};
 
@@ -275,19 +274,11 @@ where
             let inlet = Inlet::new(consumer, &cell);
             let step =
                 Stateful { init: Arc::clone(&init), function: Arc::clone(&function), state: None };
-            let job = Job {
-                work: Work::new(&cell),
-                outbox,
-                step,
-                cell: Arc::clone(&cell),
-                shared: Arc::clone(&launch.shared),
-                limit: chunk.limit(),
-                done: 0,
-                took: Duration::ZERO,
-            };
-            let cx = launch.cx.clone();
-            let worker = BlockingWorker { inlet, job: Box::new(job), chunk, cx };
-            launch.spawn(cell.name(), worker.run());
+            let name = cell.name().clone();
+            let shared = Arc::clone(&launch.shared);
+            let job = Box::new(Job { inlet, outbox, step, chunk, cell, shared });
+            let worker = BlockingWorker { job, cx: launch.cx.clone() };
+            launch.spawn(&name, worker.run());
         })
     }
 }

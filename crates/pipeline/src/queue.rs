@@ -88,14 +88,6 @@ impl<T> Locked<T> {
     }
 }
 
-/// Enters `waker` unless it is there already, and hands out what it replaced.
-fn enter(waiters: &mut Waiters<Waker>, id: u64, waker: &Waker) -> Option<Waker> {
-    match waiters.get(id) {
-        Some(old) if old.will_wake(waker) => None,
-        _ => waiters.insert(id, waker.clone()),
-    }
-}
-
 impl<T> Queue<T> {
     pub(crate) fn new(capacity: usize, from: Arc<StageCell>, to: Arc<StageCell>) -> Self {
         let state = QueueState::new(capacity);
@@ -219,6 +211,21 @@ impl<T> Consumer<T> {
         max: usize,
         into: &mut VecDeque<T>,
     ) -> Poll<Popped> {
+        let mut popped = self.try_pop(max, into);
+        if popped.is_none() {
+            // A waker is made before the lock is taken: doing so may run the caller's code.
+            popped = self.pop(Some(cx.waker().clone()), max, into);
+        }
+        popped.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Like [`poll_pop`](Self::poll_pop), without waiting.
+    pub(crate) fn try_pop(&mut self, max: usize, into: &mut VecDeque<T>) -> Option<Popped> {
+        self.pop(None, max, into)
+    }
+
+    /// With a waker, waits if there is nothing.
+    fn pop(&mut self, waker: Option<Waker>, max: usize, into: &mut VecDeque<T>) -> Option<Popped> {
         let mut wake = Wake::default();
         let mut released = None;
         let result = {
@@ -235,7 +242,7 @@ impl<T> Consumer<T> {
                 if locked.state.is_low() {
                     wake.producer = locked.next_producer();
                 }
-                Poll::Ready(Popped::Items(first))
+                Some(Popped::Items(first))
             } else if locked.state.is_finished() {
                 if self.waiting {
                     self.waiting = false;
@@ -243,12 +250,14 @@ impl<T> Consumer<T> {
                 }
                 // Each one that hears of the end tells the next.
                 wake.consumer = locked.next_consumer();
-                Poll::Ready(Popped::Finished)
+                Some(Popped::Finished)
             } else {
-                self.held_by_window = locked.state.is_held_by_window();
-                self.waiting = true;
-                wake.stale = enter(&mut locked.consumers, self.id, cx.waker());
-                Poll::Pending
+                if let Some(waker) = waker {
+                    self.held_by_window = locked.state.is_held_by_window();
+                    self.waiting = true;
+                    wake.stale = locked.consumers.insert(self.id, waker);
+                }
+                None
             }
         };
         wake.run();
@@ -313,11 +322,29 @@ impl<T> Producer<T> {
         cx: &mut Context<'_>,
         from: &mut VecDeque<T>,
     ) -> Poll<Result<(), Closed>> {
+        let mut pushed = self.try_push(from);
+        if pushed.is_ok() && !from.is_empty() {
+            // A waker is made before the lock is taken: doing so may run the caller's code.
+            pushed = self.push(Some(cx.waker().clone()), from);
+        }
+        match pushed {
+            Ok(()) if !from.is_empty() => Poll::Pending,
+            done => Poll::Ready(done),
+        }
+    }
+
+    /// Pushes as much of `from` as fits, without waiting for room.
+    pub(crate) fn try_push(&mut self, from: &mut VecDeque<T>) -> Result<(), Closed> {
+        self.push(None, from)
+    }
+
+    /// With a waker, waits for room for what did not fit.
+    fn push(&mut self, waker: Option<Waker>, from: &mut VecDeque<T>) -> Result<(), Closed> {
         let mut wake = Wake::default();
         let result = {
             let mut locked = lock(&self.queue.locked);
             if locked.state.is_closed() {
-                Poll::Ready(Err(Closed))
+                Err(Closed)
             } else {
                 locked.state.push(from);
                 self.queue.note(&locked.state);
@@ -328,12 +355,11 @@ impl<T> Producer<T> {
                         wake.stale = locked.producers.remove(self.id);
                     }
                     wake.producer = locked.next_producer();
-                    Poll::Ready(Ok(()))
-                } else {
+                } else if let Some(waker) = waker {
                     self.waiting = true;
-                    wake.stale = enter(&mut locked.producers, self.id, cx.waker());
-                    Poll::Pending
+                    wake.stale = locked.producers.insert(self.id, waker);
                 }
+                Ok(())
             }
         };
         wake.run();

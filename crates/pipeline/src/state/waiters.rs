@@ -22,10 +22,6 @@ impl<W> Waiters<W> {
         None
     }
 
-    pub(crate) fn get(&self, id: u64) -> Option<&W> {
-        self.0.iter().find(|(waiting, _)| *waiting == id).map(|(_, waker)| waker)
-    }
-
     /// Takes `id` out; `None` means that it was taken out to be woken before.
     pub(crate) fn remove(&mut self, id: u64) -> Option<W> {
         let at = self.0.iter().position(|(waiting, _)| *waiting == id)?;
@@ -57,7 +53,6 @@ mod tests {
         assert_eq!(waiters.insert(1, 'a'), None);
         assert_eq!(waiters.insert(2, 'b'), None);
         assert_eq!(waiters.insert(1, 'c'), Some('a'));
-        assert_eq!(waiters.get(1), Some(&'c'));
         assert_eq!(waiters.next(), Some('c'));
         assert_eq!(waiters.remove(1), None, "its turn has come already");
         assert_eq!(waiters.remove(2), Some('b'));

@@ -1,10 +1,10 @@
 //! Functions that block or compute, on the blocking threads of the runtime.
 //!
-//! A thread is held for the length of one batch, never while the worker waits for items or
+//! A thread is held for the length of one turn, never while the worker waits for items or
 //! for room: stages that share a single blocking thread cannot wait for each other.
 
 use super::{
-    Inlet, Meter, Outbox, Took, Work,
+    BLOCKING_TURN, Inlet, Meter, Outbox, Took,
     map::{Step, run_batch},
 };
 use crate::{
@@ -20,9 +20,6 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{Cx, sync::Arc};
-
-/// After how many items a batch looks at the clock, which costs some 30 ns.
-const CLOCK_STRIDE: u32 = 8;
 
 /// A function with state of its worker, made anew after a panic.
 pub(crate) struct Stateful<S, Init, F> {
@@ -48,14 +45,12 @@ where
 
 /// What travels to the blocking thread and back.
 pub(crate) struct Job<I, O, E, S> {
-    pub(crate) work: Work<I>,
+    pub(crate) inlet: Inlet<I>,
     pub(crate) outbox: Outbox<O>,
     pub(crate) step: S,
+    pub(crate) chunk: ChunkSize,
     pub(crate) cell: Arc<StageCell>,
     pub(crate) shared: Arc<RunShared<E>>,
-    pub(crate) limit: Duration,
-    pub(crate) done: usize,
-    pub(crate) took: Duration,
 }
 
 impl<I, O, E, S> Job<I, O, E, S>
@@ -63,28 +58,39 @@ where
     E: Display + Debug + Send + Sync + 'static,
     S: Step<I, O, E>,
 {
+    /// Works until its turn is over, or there is something to wait for, or the run is stopped.
     fn run(&mut self) {
+        let mut turn = Duration::ZERO;
+        loop {
+            turn += self.batch();
+            let ends = turn >= BLOCKING_TURN || self.shared.is_stopped();
+            if ends || !self.outbox.try_flush() {
+                return;
+            }
+            if self.inlet.work.is_empty() && !self.inlet.try_take(self.chunk.get()) {
+                return;
+            }
+        }
+    }
+
+    /// Works on what was taken, and returns how long that took.
+    fn batch(&mut self) -> Duration {
+        let Self { inlet, outbox, step, chunk, cell, shared } = self;
         let mut lap = Lap::start();
-        let before = self.work.len();
+        let before = inlet.work.len();
         // A batch with slow items in it ends early: what is done should not wait for them.
-        let mut done = 0_u32;
-        let in_time = || {
-            done += 1;
-            done % CLOCK_STRIDE != 0 || lap.elapsed() < self.limit
-        };
-        let work = &mut self.work;
-        run_batch(work, &mut self.outbox, &self.cell, &self.shared, &mut self.step, in_time);
-        self.done = before - self.work.len();
-        self.took = lap.lap();
-        self.cell.spend(Spent::Busy, self.took, 1);
+        let in_time = || lap.elapsed() < chunk.limit();
+        run_batch(&mut inlet.work, outbox, cell, shared, step, in_time);
+        let took = lap.lap();
+        cell.spend(Spent::Busy, took, 1);
+        chunk.observe(before - inlet.work.len(), took);
+        took
     }
 }
 
 /// A worker of a blocking stage.
 pub(crate) struct BlockingWorker<I, O, E, S> {
-    pub(crate) inlet: Inlet<I>,
     pub(crate) job: Box<Job<I, O, E, S>>,
-    pub(crate) chunk: ChunkSize,
     pub(crate) cx: Cx<Infallible>,
 }
 
@@ -96,16 +102,16 @@ where
     S: Step<I, O, E> + Send + 'static,
 {
     pub(crate) async fn run(self) {
-        let Self { mut inlet, mut job, mut chunk, cx } = self;
+        let Self { mut job, cx } = self;
         let cell = Arc::clone(&job.cell);
         let mut stop = Stop::new(job.shared.token());
         let mut meter = Meter::new(&cell);
         loop {
-            if job.work.is_empty() {
-                if inlet.take(chunk.get(), &mut stop, &mut meter).await != Took::Items {
+            if job.inlet.work.is_empty() {
+                let max = job.chunk.get();
+                if job.inlet.take(max, &mut stop, &mut meter).await != Took::Items {
                     return;
                 }
-                std::mem::swap(&mut inlet.work, &mut job.work);
             }
             let task = cx.spawn_blocking(cell.name().clone(), move || {
                 job.run();
@@ -115,7 +121,6 @@ where
             let Ok(back) = task.await else { return };
             job = back;
             meter.restart();
-            chunk.observe(job.done, job.took);
             if job.outbox.flush(&mut stop, &mut meter).await.is_err() {
                 return;
             }

@@ -28,8 +28,13 @@ const TURN: Duration = Duration::from_micros(500);
 /// How long a batch of a synchronous stage, the source or the consumer should take.
 pub(crate) const SYNC_TARGET: Duration = Duration::from_micros(50);
 
-/// How long a batch on a blocking thread should take: getting there costs 10 to 20 us.
+/// How long a batch on a blocking thread should take.
 pub(crate) const BLOCKING_TARGET: Duration = Duration::from_millis(2);
+
+/// How long a worker may keep a blocking thread while there is something to do. Getting there
+/// and back costs two switches of a thread, and a core that went to sleep meanwhile may stay
+/// asleep for milliseconds, until the system notices that another has more than one thread to run.
+pub(crate) const BLOCKING_TURN: Duration = Duration::from_millis(100);
 
 /// Items that were taken from the queue.
 pub(crate) struct Work<I> {
@@ -97,17 +102,28 @@ impl<I> Inlet<I> {
         Self { consumer, work: Work::new(cell) }
     }
 
-    /// Takes up to `max` items, if some are there.
     fn poll_take(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Took> {
         let mut items = VecDeque::new();
-        self.consumer.poll_pop(cx, max, &mut items).map(|popped| match popped {
+        self.consumer.poll_pop(cx, max, &mut items).map(|popped| self.took(&popped, items))
+    }
+
+    /// Takes up to `max` items if some are there; false if there is something to wait for, or
+    /// nothing at all.
+    pub(crate) fn try_take(&mut self, max: usize) -> bool {
+        let mut items = VecDeque::new();
+        let popped = self.consumer.try_pop(max, &mut items);
+        popped.is_some_and(|popped| self.took(&popped, items) == Took::Items)
+    }
+
+    fn took(&mut self, popped: &Popped, items: VecDeque<I>) -> Took {
+        match popped {
             Popped::Items(first) => {
-                self.work.next = first;
+                self.work.next = *first;
                 self.work.items = Vec::from(items).into_iter();
                 Took::Items
             }
             Popped::Finished => Took::Finished,
-        })
+        }
     }
 
     /// Waits for up to `max` items. The meter counts the wait, if there was one.
@@ -184,21 +200,46 @@ impl<O> Outbox<O> {
     }
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
-        if let Some(ticketed) = &mut self.ticketed {
-            let nothing = ticketed.is_empty();
-            return Poll::Ready(if nothing { Ok(()) } else { self.producer.deposit(ticketed) });
+        if self.ticketed.is_some() {
+            return Poll::Ready(self.deposit());
         }
-        while !self.is_empty() {
-            if self.leaving.is_empty() {
-                // Exchanges the memory of the two, whichever has some.
-                let memory = Vec::from(std::mem::take(&mut self.leaving));
-                self.leaving = std::mem::replace(&mut self.results, memory).into();
-            }
+        while self.turn_over() {
             if let Err(closed) = ready!(self.producer.poll_push(cx, &mut self.leaving)) {
                 return Poll::Ready(Err(closed));
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Hands on what there is room for; whether that was all.
+    pub(crate) fn try_flush(&mut self) -> bool {
+        if self.ticketed.is_some() {
+            return self.deposit().is_ok();
+        }
+        while self.turn_over() {
+            if self.producer.try_push(&mut self.leaving).is_err() || !self.leaving.is_empty() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn deposit(&mut self) -> Result<(), Closed> {
+        match &mut self.ticketed {
+            Some(ticketed) if !ticketed.is_empty() => self.producer.deposit(ticketed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the results the ones that leave, once the older ones have left; false if there is
+    /// nothing.
+    fn turn_over(&mut self) -> bool {
+        if self.leaving.is_empty() {
+            // Exchanges the memory of the two, whichever has some.
+            let memory = Vec::from(std::mem::take(&mut self.leaving));
+            self.leaving = std::mem::replace(&mut self.results, memory).into();
+        }
+        !self.leaving.is_empty()
     }
 
     /// Waits until all results have gone. An error means that the worker has to end.
