@@ -4,7 +4,7 @@
 //! | event | state | effect |
 //! |---|---|---|
 //! | `push`, below capacity | open | queued, the reader is woken |
-//! | `push`, at capacity | open | the producer parks |
+//! | `push`, at capacity | open | the producer parks until half of the places are free |
 //! | `finish` | open | the reader gets what is queued, then the end |
 //! | `stop` | open or finished | queued batches are handed back, producers are woken and refused, the reader is woken and gets the end |
 
@@ -82,25 +82,33 @@ impl<B> Outbox<B> {
 
     /// Takes the oldest batch; `None` at the end.
     pub(crate) fn poll_pop(&self, cx: &mut Context<'_>) -> Poll<Option<B>> {
+        if let Some(popped) = self.pop(None) {
+            return Poll::Ready(popped);
+        }
+        // A waker is made before the lock is taken: doing so may run the caller's code.
+        self.pop(Some(cx.waker().clone())).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// `None` if there is something to wait for: with a waker, the reader is woken then.
+    #[expect(clippy::option_option, reason = "the inner one is the end")]
+    fn pop(&self, waker: Option<Waker>) -> Option<Option<B>> {
         let mut state = lock(&self.state);
         if state.closed != Closed::Stopped {
             if let Some(batch) = state.batches.pop_front() {
-                if state.parked > 0 {
-                    self.space.notify_one();
+                // Producers run less often, and for longer, if there is room for several batches.
+                if state.parked > 0 && state.batches.len() <= state.capacity / 2 {
+                    self.space.notify_all();
                 }
-                return Poll::Ready(Some(batch));
+                return Some(Some(batch));
             }
         }
         if state.closed != Closed::No {
-            return Poll::Ready(None);
+            return Some(None);
         }
-        let old = match &state.reader {
-            Some(reader) if reader.will_wake(cx.waker()) => None,
-            _ => state.reader.replace(cx.waker().clone()),
-        };
+        let old = waker.and_then(|waker| state.reader.replace(waker));
         drop(state);
         drop(old);
-        Poll::Pending
+        None
     }
 
     /// Says that no more batches come.
