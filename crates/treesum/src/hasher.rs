@@ -5,8 +5,9 @@ use std::io::{self, Read};
 
 use blake3::Hash;
 
-/// Bytes per read: large enough for every SIMD width of BLAKE3, small enough for the L2 cache.
-const CHUNK: usize = 128 << 10;
+/// Bytes per read: large enough for every SIMD width of BLAKE3, and small enough to leave room in
+/// the L2 cache for what the kernel needs to open the next file.
+const CHUNK: usize = 64 << 10;
 
 /// A file of a pseudo file system is read no further than this: `/proc/<pid>/pagemap` holds
 /// hundreds of gigabytes and `/proc/kcore` says it has 128 TiB, while `/proc/kallsyms` ends.
@@ -35,12 +36,29 @@ impl fmt::Display for HashError {
 
 impl std::error::Error for HashError {}
 
+/// Where the buffer begins, in bytes: at a page.
+///
+/// The kernel copies out of its page cache, whose pages begin at multiples of this. A string copy
+/// to an address just above the same offset is ten times slower on AMD's Zen 3, and a large
+/// allocation begins exactly there, 16 bytes into a page.
+const PAGE: usize = 4096;
+
 /// What a thread reads into: one of these per thread, used for file after file.
-pub(crate) struct Buffer(Box<[u8]>);
+pub(crate) struct Buffer {
+    memory: Box<[u8]>,
+    start: usize,
+}
 
 impl Buffer {
     pub(crate) fn new() -> Self {
-        Self(vec![0; CHUNK].into_boxed_slice())
+        let memory = vec![0; CHUNK + PAGE].into_boxed_slice();
+        // The offset is only a matter of speed; `align_offset` may decline to find one.
+        let start = Some(memory.as_ptr().align_offset(PAGE)).filter(|start| *start < PAGE);
+        Self { start: start.unwrap_or(0), memory }
+    }
+
+    fn chunk(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..][..CHUNK]
     }
 }
 
@@ -60,9 +78,10 @@ pub(crate) trait Source: Read {
 pub(crate) fn hash(
     source: &mut impl Source,
     size: u64,
-    Buffer(buffer): &mut Buffer,
+    buffer: &mut Buffer,
     stopped: impl Fn() -> bool,
 ) -> Result<(Hash, u64), HashError> {
+    let buffer = buffer.chunk();
     let limit = if size == 0 { u64::MAX } else { size };
     let want = |done: u64| usize::try_from(limit - done).unwrap_or(CHUNK).min(CHUNK);
     let mut done = fill(source, &mut buffer[..want(0)])?;

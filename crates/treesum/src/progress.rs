@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Counters {
     /// Files that were found, or lines of a manifest that were read.
     found: AtomicU64,
-    /// Files that were read to their end and hashed.
+    /// Files that were hashed, and whose result has reached the output.
     hashed: AtomicU64,
     /// Files and directories that could not be read.
     failed: AtomicU64,
@@ -41,9 +41,15 @@ impl Counters {
         self.complete.store(true, Relaxed);
     }
 
-    pub(crate) fn hashed_one(&self, bytes: u64) {
-        self.hashed.fetch_add(1, Relaxed);
+    /// A file was read to its end.
+    pub(crate) fn read(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    /// So many results have reached the output: what an interruption sweeps away before that is
+    /// not done.
+    pub(crate) fn hashed(&self, files: usize) {
+        self.hashed.fetch_add(files as u64, Relaxed);
     }
 
     pub(crate) fn failed_one(&self) {
@@ -177,7 +183,7 @@ mod tests {
         for _ in 0..5 {
             counters.found_one();
         }
-        counters.hashed_one(10);
+        counters.hashed(1);
         counters.failed_one();
         let text = counters.now().interrupted();
         assert_eq!(
@@ -201,7 +207,8 @@ mod tests {
         let counters = Counters::default();
         counters.found_one();
         counters.found_all();
-        counters.hashed_one(2048);
+        counters.read(2048);
+        counters.hashed(1);
         assert_eq!(counters.now().to_string(), "1 of 1 files, 2.00 KiB");
         assert_eq!(rate(1 << 20, 0.5), "2.00 MiB/s");
     }

@@ -48,13 +48,16 @@ pub(crate) async fn run(
     let (mut lines, mut path) = (Vec::new(), Vec::new());
     let result = pipeline
         .for_each_chunk(&session.cx, |files| {
+            let done = files.len();
             lines.clear();
             for file in files.drain(..) {
                 path.clear();
                 file.entry.write_path(&mut path);
                 args.format.line(&mut lines, &file.hash, file.size, &path);
             }
-            session.output.write(&lines).map_err(ItemFailure::Output)
+            session.output.write(&lines).map_err(ItemFailure::Output)?;
+            session.counters.hashed(done);
+            Ok(())
         })
         .await;
     let exit = session.close(result, stats.as_ref())?;
@@ -178,7 +181,7 @@ impl Hashing {
         let size = file.len();
         match hasher::hash(&mut file, size, buffer, || self.stop.is_cancelled()) {
             Ok((hash, size)) => {
-                self.counters.hashed_one(size);
+                self.counters.read(size);
                 Ok(Some(Summed { entry, hash, size }))
             }
             Err(HashError::Stopped) => {

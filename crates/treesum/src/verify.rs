@@ -44,17 +44,21 @@ struct Checked {
 /// How many lines came to which end.
 #[derive(Debug, Default)]
 struct Tally {
-    same: u64,
-    changed: u64,
-    missing: u64,
-    unreadable: u64,
-    refused: u64,
-    broken: u64,
+    same: usize,
+    changed: usize,
+    missing: usize,
+    unreadable: usize,
+    refused: usize,
+    broken: usize,
 }
 
 impl Tally {
-    fn bad(&self) -> u64 {
+    fn bad(&self) -> usize {
         self.changed + self.missing + self.unreadable + self.refused + self.broken
+    }
+
+    fn hashed(&self) -> usize {
+        self.same + self.changed
     }
 
     fn count(&mut self, verdict: &Verdict) {
@@ -108,19 +112,22 @@ pub(crate) async fn run(
     let mut text = Vec::new();
     let result = pipeline
         .for_each_chunk(&session.cx, |checked| {
+            let before = tally.hashed();
             text.clear();
             for one in checked.drain(..) {
                 tally.count(&one.verdict);
                 tell(&one, &args, &session.console, &mut text);
             }
-            session.output.write(&text).map_err(ItemFailure::Output)
+            session.output.write(&text).map_err(ItemFailure::Output)?;
+            session.counters.hashed(tally.hashed() - before);
+            Ok(())
         })
         .await;
     let exit = match session.close(result, stats.as_ref())? {
         Exit::Done if tally.bad() > 0 => Exit::Failed,
         exit => exit,
     };
-    if !args.quiet && matches!(exit, Exit::Done | Exit::Failed) {
+    if !args.quiet && matches!(exit, Exit::Done | Exit::Failed | Exit::Interrupted) {
         session.console.message(format_args!("{}: {tally}", line(&args.manifest)));
     }
     Ok(exit)
@@ -148,10 +155,16 @@ fn pipeline(
     };
     let (counters, manifest) = (Arc::clone(&session.counters), args.manifest.clone());
     let count = move |read: io::Result<Line>| {
+        let line = read.map_err(|error| ItemFailure::Manifest(manifest.clone(), error))?;
         counters.found_one();
-        read.map_err(|error| ItemFailure::Manifest(manifest.clone(), error))
+        Ok(line)
     };
-    Pipeline::from_iter("manifest", lines)
+    let counters = Arc::clone(&session.counters);
+    let end = std::iter::from_fn(move || {
+        counters.found_all();
+        None
+    });
+    Pipeline::from_iter("manifest", lines.chain(end))
         .named("verify")
         .on_error(OnError::FailFast)
         .map("parse", count)
@@ -201,7 +214,7 @@ impl Checker {
         };
         match hasher::hash(&mut file, size, buffer, || self.stop.is_cancelled()) {
             Ok((hash, bytes)) => {
-                self.counters.hashed_one(bytes);
+                self.counters.read(bytes);
                 if hash == *expected { Verdict::Same } else { Verdict::Changed }
             }
             Err(HashError::Stopped) => Verdict::NotDone,
