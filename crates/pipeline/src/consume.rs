@@ -135,8 +135,16 @@ where
     /// Runs the pipeline as a child of the scope `cx` belongs to, with its results as a
     /// stream.
     ///
-    /// The stages run ahead of the consumer, up to the capacity of the last queue. Dropping
-    /// the stream cancels the run.
+    /// The stages run ahead of the consumer, up to the capacity of the last queue.
+    ///
+    /// Consume it inside of the scope: a stream that is returned from the body of the scope it
+    /// was started in waits for nobody, and once the last queue is full the scope waits for the
+    /// stream's run.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the stream cancels the run; the scope `cx` belongs to waits until its workers
+    /// have ended. An error that the run had not told yet is told by an event alone.
     ///
     /// # Panics
     ///

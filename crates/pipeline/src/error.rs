@@ -2,7 +2,7 @@
 
 use crate::Summary;
 use std::fmt::{self, Debug, Display};
-use tidegate_core::{Cause, Name};
+use tidegate_core::{Cause, Name, Straggler};
 
 /// What a run does about an item that fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +86,11 @@ impl<E: Display> Display for ItemError<E> {
     }
 }
 
-impl<E: Display + Debug> std::error::Error for ItemError<E> {}
+impl<E: std::error::Error + 'static> std::error::Error for ItemError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error().map(|error| error as _)
+    }
+}
 
 /// Why a run did not get to its end.
 #[derive(Debug)]
@@ -105,7 +109,8 @@ pub enum Reason<E> {
         message: String,
     },
     /// A worker was aborted: the runtime is shutting down, or a stage ignored the
-    /// cancellation for longer than the grace period of the scope.
+    /// cancellation for longer than the grace period of the scope;
+    /// [`PipelineError::aborted`] names it.
     Aborted,
 }
 
@@ -120,31 +125,58 @@ impl<E: Display> Display for Reason<E> {
     }
 }
 
-/// A run that did not get to its end: why, and how far it got.
+/// A run that did not get to its end: why, how far it got, and what else went wrong.
 #[derive(Debug)]
-pub struct PipelineError<E>(Box<(Reason<E>, Summary<E>)>);
+pub struct PipelineError<E>(Box<Inner<E>>);
+
+#[derive(Debug)]
+struct Inner<E> {
+    reason: Reason<E>,
+    summary: Summary<E>,
+    also: Vec<Reason<E>>,
+    aborted: Vec<Straggler>,
+}
 
 impl<E> PipelineError<E> {
-    pub(crate) fn new(reason: Reason<E>, summary: Summary<E>) -> Self {
-        Self(Box::new((reason, summary)))
+    pub(crate) fn new(
+        reason: Reason<E>,
+        summary: Summary<E>,
+        also: Vec<Reason<E>>,
+        aborted: Vec<Straggler>,
+    ) -> Self {
+        Self(Box::new(Inner { reason, summary, also, aborted }))
     }
 
     /// Why the run ended early.
     #[must_use]
     pub fn reason(&self) -> &Reason<E> {
-        &self.0.0
+        &self.0.reason
     }
 
-    /// What had been done by then, and what was not.
+    /// What had been done by then, and what was not. It also has the first 16 errors of items
+    /// that failed after the one that ended the run.
     #[must_use]
     pub fn summary(&self) -> &Summary<E> {
-        &self.0.1
+        &self.0.summary
     }
 
-    /// Both, by value.
+    /// Panics of workers, of the source or of the callback after the reason; the first 16 of
+    /// each.
+    #[must_use]
+    pub fn also(&self) -> &[Reason<E>] {
+        &self.0.also
+    }
+
+    /// The workers that had to be aborted: which stage, and where it was set up.
+    #[must_use]
+    pub fn aborted(&self) -> &[Straggler] {
+        &self.0.aborted
+    }
+
+    /// The reason and the summary, by value.
     #[must_use]
     pub fn into_parts(self) -> (Reason<E>, Summary<E>) {
-        *self.0
+        (self.0.reason, self.0.summary)
     }
 
     /// The error of the item that ended the run, if one did.
@@ -168,8 +200,26 @@ impl<E> PipelineError<E> {
 
 impl<E: Display> Display for PipelineError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Display::fmt(self.reason(), f)
+        Display::fmt(self.reason(), f)?;
+        for also in self.also() {
+            write!(f, "; then {also}")?;
+        }
+        if !self.aborted().is_empty() {
+            write!(f, "; aborted:")?;
+            for straggler in self.aborted() {
+                write!(f, " {straggler}")?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl<E: Display + Debug> std::error::Error for PipelineError<E> {}
+impl<E: std::error::Error + 'static> std::error::Error for PipelineError<E> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.reason() {
+            Reason::Item(error) => Some(error),
+            Reason::Cancelled(cause) => Some(cause),
+            Reason::Panicked { .. } | Reason::Aborted => None,
+        }
+    }
+}

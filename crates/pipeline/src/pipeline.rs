@@ -74,8 +74,9 @@ where
 
     /// Starts with the items of an iterator.
     ///
-    /// It runs on the workers of the runtime and lets other tasks run between its items. One
-    /// that blocks for long in `next` belongs on a thread of its own, behind a channel.
+    /// It runs on the workers of the runtime and lets other tasks run between chunks of its
+    /// items, which take some 50 us. One that blocks in `next` belongs on a thread of its own,
+    /// behind a channel: tasks it has woken may have to wait for it.
     pub fn from_iter<I>(name: impl Into<Name>, items: I) -> Self
     where
         I: IntoIterator<Item = T>,

@@ -6,6 +6,7 @@
 //! possible, or passes the turn on when it leaves (`Consumer::forgo`, both `Drop`s).
 
 use crate::{
+    panic::drop_quietly,
     state::{chunk::fair_share, queue::QueueState, waiters::Waiters},
     stats::StageCell,
 };
@@ -155,6 +156,8 @@ impl<T> Queue<T> {
         };
         self.to.add_cancelled(ready.len());
         self.from.add_cancelled(held.len());
+        // One destructor that panics must not take the others and the report of the run along.
+        ready.into_iter().chain(held).for_each(drop_quietly);
     }
 }
 

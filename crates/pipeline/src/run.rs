@@ -5,7 +5,7 @@ use crate::{
     panic::caught,
     plan::queue_to,
     queue::{Consumer, Queue, Sweep},
-    shared::{Launch, RunShared, Stop, cause_of},
+    shared::{Launch, Log, RunShared, Stop, cause_of},
     state::chunk::ChunkSize,
     stats::{RunClock, StageCell},
     trace,
@@ -117,49 +117,53 @@ impl Books {
         debug_assert!(stats.is_conserved(), "items are unaccounted for:\n{stats}");
         let complete = stats.cancelled() == 0
             && shared.as_ref().is_some_and(|shared| shared.has_source_ended());
-        let (fatal, errors) = match shared {
-            Some(shared) => {
-                let log = shared.take_log();
-                (log.fatal, log.errors)
+        let Log { fatal, errors, mut also } =
+            shared.map_or_else(Log::default, |shared| shared.take_log());
+        let mut aborted = Vec::new();
+        let mut reason = fatal;
+        if let Err(error) = scope {
+            aborted.extend_from_slice(error.report().aborted());
+            let panics = error.report().also().iter().filter_map(panicked);
+            match &reason {
+                None => reason = why(&error, complete),
+                Some(_) => also.extend(panicked(error.reason())),
             }
-            None => (None, Vec::new()),
-        };
-        let reason = fatal.or_else(|| match scope {
-            Ok(()) => None,
-            Err(error) => why(error, complete),
-        });
+            also.extend(panics);
+        }
         let reason = reason.or(refused.map(Reason::Cancelled));
-        trace::ended(&self.name, &stats, reason.as_ref().map(|reason| reason as &dyn Display));
+        let shown = reason.as_ref().map(|reason| reason as &dyn Display);
+        // Whoever listens formats the reason, which is the caller's code.
+        drop(caught(|| trace::ended(&self.name, &stats, shown)));
         let summary = Summary::new(stats, errors);
         match reason {
             None => Ok(summary),
-            Some(reason) => Err(PipelineError::new(reason, summary)),
+            Some(reason) => Err(PipelineError::new(reason, summary, also, aborted)),
         }
     }
 
     /// Sums up a run that never got a scope.
     pub(crate) fn refuse<E: Display>(&self, cause: Cause) -> PipelineError<E> {
         self.clock.end();
-        PipelineError::new(
-            Reason::Cancelled(cause),
-            Summary::new(self.handle.snapshot(), Vec::new()),
-        )
+        let summary = Summary::new(self.handle.snapshot(), Vec::new());
+        PipelineError::new(Reason::Cancelled(cause), summary, Vec::new(), Vec::new())
     }
 }
 
 /// Why the scope of a run ended without its value.
-fn why<E>(error: ScopeError<Infallible>, complete: bool) -> Option<Reason<E>> {
-    match error.into_reason() {
+fn why<E>(error: &ScopeError<Infallible>, complete: bool) -> Option<Reason<E>> {
+    match error.reason() {
         // Cancelled after the last item: everything has been done.
         tidegate_core::Reason::Cancelled(_) if complete => None,
-        tidegate_core::Reason::Cancelled(cause) => Some(Reason::Cancelled(cause)),
-        tidegate_core::Reason::Panicked(panic) => Some(Reason::Panicked {
-            stage: panic.task().name().to_owned().into(),
-            message: panic.message().to_owned(),
-        }),
-        tidegate_core::Reason::Failed(failure) => match *failure.error() {},
-        _ => Some(Reason::Aborted),
+        tidegate_core::Reason::Cancelled(cause) => Some(Reason::Cancelled(cause.clone())),
+        other => Some(panicked(other).unwrap_or(Reason::Aborted)),
     }
+}
+
+/// The panic of a worker.
+fn panicked<E>(reason: &tidegate_core::Reason<Infallible>) -> Option<Reason<E>> {
+    let tidegate_core::Reason::Panicked(panic) = reason else { return None };
+    let stage = panic.task().name().to_owned().into();
+    Some(Reason::Panicked { stage, message: panic.message().to_owned() })
 }
 
 impl<T, E> SinkPort<T, E>
@@ -275,12 +279,20 @@ where
         Ok(future) => future,
         Err(message) => return Some(Err(message)),
     };
-    let mut future = pin!(future);
+    let mut future = pin!(Some(future));
     // What the consumer has done counts, even if the run is stopped in the same moment.
-    poll_fn(|cx| match caught(|| future.as_mut().poll(cx)) {
-        Ok(Poll::Ready(result)) => Poll::Ready(Some(Ok(result))),
-        Ok(Poll::Pending) => stop.poll(cx).map(|()| None),
-        Err(message) => Poll::Ready(Some(Err(message))),
+    let ended = poll_fn(|cx| {
+        let polled = caught(|| future.as_mut().as_pin_mut().map(|future| future.poll(cx)));
+        match polled {
+            Ok(Some(Poll::Ready(result))) => Poll::Ready(Some(Ok(result))),
+            Ok(_) => stop.poll(cx).map(|()| None),
+            Err(message) => Poll::Ready(Some(Err(message))),
+        }
     })
-    .await
+    .await;
+    // The destructor of the future is the consumer's, too.
+    match (ended, caught(|| future.set(None))) {
+        (None | Some(Ok(Ok(()))), Err(message)) => Some(Err(message)),
+        (ended, _) => ended,
+    }
 }

@@ -1,7 +1,11 @@
 //! What the workers of one run share: what to do about errors, and how to stop.
 
 use crate::{
-    ItemError, ItemErrorKind, OnError, Reason, panic::caught, queue::Sweep, stats::StageCell, trace,
+    ItemError, ItemErrorKind, OnError, Reason,
+    panic::{caught, drop_quietly},
+    queue::Sweep,
+    stats::StageCell,
+    trace,
 };
 use std::{
     convert::Infallible,
@@ -17,7 +21,7 @@ use tidegate_core::{
     },
 };
 
-/// How many errors are kept of items that fail after the one that ended the run.
+/// How much is kept of what goes wrong after the run was ended: items that fail, and panics.
 const ALSO_MAX: usize = 16;
 
 /// What is called with each item that fails.
@@ -31,10 +35,19 @@ pub(crate) struct RunShared<E> {
     source_ended: AtomicBool,
 }
 
-/// Why the run ended, and the errors that did not end it.
+/// Why the run ended, and what else went wrong.
 pub(crate) struct Log<E> {
     pub(crate) fatal: Option<Reason<E>>,
+    /// Items that failed and did not end the run.
     pub(crate) errors: Vec<ItemError<E>>,
+    /// Panics after the end.
+    pub(crate) also: Vec<Reason<E>>,
+}
+
+impl<E> Default for Log<E> {
+    fn default() -> Self {
+        Self { fatal: None, errors: Vec::new(), also: Vec::new() }
+    }
 }
 
 impl<E> RunShared<E> {
@@ -43,7 +56,7 @@ impl<E> RunShared<E> {
         callback: Option<Callback<E>>,
         token: CancelToken,
     ) -> Self {
-        let log = Mutex::new(Log { fatal: None, errors: Vec::new() });
+        let log = Mutex::new(Log::default());
         Self { on_error, callback, token, log, source_ended: AtomicBool::new(false) }
     }
 
@@ -65,8 +78,7 @@ impl<E> RunShared<E> {
     }
 
     pub(crate) fn take_log(&self) -> Log<E> {
-        let mut log = lock(&self.log);
-        Log { fatal: log.fatal.take(), errors: std::mem::take(&mut log.errors) }
+        std::mem::take(&mut *lock(&self.log))
     }
 
     /// Ends the run for this reason, unless it is ending already.
@@ -74,8 +86,16 @@ impl<E> RunShared<E> {
         // The token decides who was first, and the log is read after the workers have ended.
         if self.token.cancel(cause) {
             lock(&self.log).fatal = Some(reason);
-        } else if let Reason::Item(error) = reason {
-            self.keep(error, ALSO_MAX);
+            return;
+        }
+        match reason {
+            Reason::Item(error) => self.keep(error, ALSO_MAX),
+            other => {
+                let mut log = lock(&self.log);
+                if log.also.len() < ALSO_MAX {
+                    log.also.push(other);
+                }
+            }
         }
     }
 
@@ -85,7 +105,7 @@ impl<E> RunShared<E> {
             log.errors.push(error);
         } else {
             drop(log);
-            drop(error);
+            drop_quietly(error);
         }
     }
 }
@@ -95,7 +115,7 @@ impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
     pub(crate) fn failed(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) {
         let error = self.note(cell, seq, kind);
         match self.on_error {
-            OnError::FailFast => self.end(error.to_string(), Reason::Item(error)),
+            OnError::FailFast => self.end(text_of(&error), Reason::Item(error)),
             OnError::Collect { max } => self.keep(error, max),
         }
     }
@@ -103,7 +123,7 @@ impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
     /// The consumer has failed: there is nowhere to bring more items to.
     pub(crate) fn sink_failed(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) {
         let error = self.note(cell, seq, kind);
-        self.end(error.to_string(), Reason::Item(error));
+        self.end(text_of(&error), Reason::Item(error));
     }
 
     /// Something that is not about one item has panicked.
@@ -115,7 +135,8 @@ impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
     fn note(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) -> ItemError<E> {
         cell.add_failed();
         let error = ItemError::new(cell.name().clone(), seq, kind);
-        trace::item_failed(&error);
+        // Whoever listens formats the error, which is the caller's code.
+        drop(caught(|| trace::item_failed(&error)));
         if let Some(callback) = &self.callback {
             if let Err(message) = caught(|| callback(&error)) {
                 self.panicked(cell.name(), message);
@@ -123,6 +144,12 @@ impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
         }
         error
     }
+}
+
+/// What an error says; its text is the caller's code, and may panic.
+fn text_of<E: Display>(error: &ItemError<E>) -> String {
+    caught(|| error.to_string())
+        .unwrap_or_else(|message| format!("an error whose text panicked: {message}"))
 }
 
 /// A run that is being started: where its workers are spawned.

@@ -83,6 +83,7 @@ where
         let name = pipeline.name.clone();
         let (run, consumer) = Run::new(pipeline);
         let books = run.books().clone();
+        let unasked = books.clone();
         let progress = Arc::new(Mutex::new(Progress::Starting));
         let (tell, ended) = oneshot::channel();
         let (started, scope) = (Arc::clone(&progress), cx.clone());
@@ -92,7 +93,10 @@ where
                 std::future::ready(())
             };
             let ended = run.drive(&scope, consume).await;
-            let _nobody_listens = tell.send(ended);
+            if let Err(ended) = tell.send(ended) {
+                // Nobody will ask how the run ended: the event about it is all there is.
+                drop(unasked.close(ended));
+            }
             Ok(())
         }));
         Self {

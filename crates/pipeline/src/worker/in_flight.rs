@@ -56,16 +56,15 @@ impl WokenList {
 
     /// Takes the list into `into`. From now on a new entry wakes `waker`.
     pub(crate) fn take(&self, waker: &Waker, into: &mut VecDeque<usize>) {
+        // Made before the lock is taken: doing so may run the caller's code.
+        let waker = waker.clone();
         let mut state = lock(&self.state);
         let Woken { queued, list, worker } = &mut *state;
         for slot in list.drain(..) {
             queued[slot] = false;
             into.push_back(slot);
         }
-        let stale = match worker {
-            Some(old) if old.will_wake(waker) => None,
-            _ => worker.replace(waker.clone()),
-        };
+        let stale = worker.replace(waker);
         drop(state);
         drop(stale);
     }

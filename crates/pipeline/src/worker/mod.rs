@@ -10,6 +10,7 @@ pub(crate) mod source;
 
 use crate::{
     clock::Lap,
+    panic::drop_quietly,
     queue::{Closed, Consumer, Popped, Producer},
     shared::Stop,
     stats::{Spent, StageCell},
@@ -80,6 +81,7 @@ impl<I> Work<I> {
 impl<I> Drop for Work<I> {
     fn drop(&mut self) {
         self.cell.add_cancelled(self.items.len());
+        self.items.by_ref().for_each(drop_quietly);
     }
 }
 
@@ -266,8 +268,9 @@ impl<O> Outbox<O> {
 
 impl<O> Drop for Outbox<O> {
     fn drop(&mut self) {
-        let ticketed = self.ticketed.iter().flatten().filter(|(_, result)| result.is_some());
-        self.cell.add_cancelled(self.len() + ticketed.count());
+        let ticketed = self.ticketed.iter_mut().flatten().filter_map(|(_, result)| result.take());
+        let results = self.results.drain(..).chain(self.leaving.drain(..)).chain(ticketed);
+        self.cell.add_cancelled(results.map(drop_quietly).count());
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Meter, Outbox};
 use crate::{
     ItemErrorKind,
+    clock::Lap,
     panic::caught,
     shared::{RunShared, Stop},
     state::chunk::ChunkSize,
@@ -14,6 +15,9 @@ use std::{
     task::{Context, Poll},
 };
 use tidegate_core::sync::Arc;
+
+/// After how many items the source looks at the clock, which costs more than a cheap item.
+const CLOCK_STRIDE: usize = 16;
 
 /// How filling a chunk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +77,20 @@ impl<T, E: Display + Debug + Send + Sync + 'static> SourceWorker<T, E> {
         N: FnMut(&mut Context<'_>) -> Poll<Option<Result<T, E>>>,
     {
         let max = self.chunk.get();
+        let (lap, limit) = (Lap::start(), self.chunk.limit());
         // Items that fail fill the chunk, too: a source of nothing else must end its turn.
         for _ in 0..max {
             let before = self.outbox.len();
-            let outbox = &mut self.outbox;
+            let (outbox, shared) = (&mut self.outbox, &self.shared);
             let polled = caught(|| {
                 while outbox.len() < max {
+                    // Items that used to be cheap may become slow in the middle of a chunk.
+                    if outbox.len() % CLOCK_STRIDE == CLOCK_STRIDE - 1 && lap.elapsed() > limit {
+                        break;
+                    }
+                    if shared.is_stopped() {
+                        break;
+                    }
                     match next(cx) {
                         Poll::Ready(Some(Ok(item))) => outbox.put(0, item),
                         Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),

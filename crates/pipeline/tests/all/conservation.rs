@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 use tidegate_core::{CancelToken, Cx, Scope};
-use tidegate_pipeline::{OnError, Pipeline, Stage};
+use tidegate_pipeline::{OnError, Pipeline, Reason, Stage};
 use tidegate_testkit::Rng;
 
 /// What one item does is derived from its number, so that a seed repeats the run.
@@ -51,6 +51,8 @@ fn holds_at_every_end() {
             let cancel_after = rng.next_u64() % 250;
             let on_error = if fail_fast { OnError::FailFast } else { OnError::Collect { max: 5 } };
             let seen = Arc::new(Mutex::new(BTreeSet::new()));
+            // Told after the run: a panic in the consumer would be a failed item.
+            let mut twice = None;
             let scope = Scope::builder("run").token(&token);
             let _ended = scope
                 .run(async |cx: Cx<Error>| {
@@ -59,7 +61,9 @@ fn holds_at_every_end() {
                     let mut delivered = 0;
                     let ended = pipeline
                         .for_each(&cx, |item| {
-                            assert!(seen.lock().unwrap().insert(item.id), "delivered twice");
+                            if !seen.lock().unwrap().insert(item.id) {
+                                twice = Some(item.id);
+                            }
                             delivered += 1;
                             if delivered == cancel_after {
                                 token.cancel("now");
@@ -76,13 +80,20 @@ fn holds_at_every_end() {
                         stats.delivered() + stats.failed() + stats.filtered() + stats.cancelled()
                     );
                     assert_eq!(first.items_in, ledger.made() as u64);
-                    if let Ok(summary) = &ended {
-                        assert_eq!((summary.cancelled(), first.items_in), (0, 200));
-                        assert!(summary.errors().len() <= 5);
+                    match &ended {
+                        Ok(summary) => {
+                            assert_eq!((summary.cancelled(), first.items_in), (0, 200));
+                            assert!(summary.errors().len() <= 5);
+                        }
+                        Err(error) => assert!(
+                            matches!(error.reason(), Reason::Item(_) | Reason::Cancelled(_)),
+                            "seed {seed}: {error}"
+                        ),
                     }
                     Ok::<_, Error>(())
                 })
                 .await;
+            assert_eq!(twice, None, "seed {seed}: delivered twice");
             assert_eq!(ledger.alive(), 0, "seed {seed}");
         }
     });

@@ -1,6 +1,6 @@
 use super::{
     ledger::planned_panic,
-    runtimes::{Error, on_every_runtime},
+    runtimes::{Error, on_every_runtime, on_paused_clock},
 };
 use std::sync::{
     Arc, Mutex,
@@ -213,5 +213,143 @@ fn a_future_that_panics_when_dropped_fails_its_item_only() {
             .unwrap();
         assert_eq!(items, [0, 1, 2, 4, 5, 6, 7, 8, 9]);
         assert_eq!(summary.failed(), 1);
+    });
+}
+
+/// An error that cannot be shown.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        planned_panic(0)
+    }
+}
+
+#[test]
+fn an_error_whose_text_panics_ends_the_run_like_any_other() {
+    on_every_runtime(|cx| async move {
+        let source = || Pipeline::from_iter("numbers", 0..10);
+        let fail = |n: usize| if n == 3 { Err(Unspeakable) } else { Ok(Some(n)) };
+        for pipeline in [
+            source().filter_map("stage", fail),
+            source().filter_map_async("stage", move |n| async move { fail(n) }),
+            source().filter_map_blocking("stage", || (), move |(), n| fail(n)),
+        ] {
+            let stats = pipeline.stats();
+            let error = pipeline.run(&cx).await.unwrap_err();
+            assert!(matches!(error.reason(), Reason::Item(item) if item.seq() == 3));
+            assert!(stats.snapshot().is_conserved(), "{}", stats.snapshot());
+        }
+        let error =
+            source().for_each(&cx, |_| std::future::ready(Err(Unspeakable))).await.unwrap_err();
+        assert!(matches!(error.reason(), Reason::Item(item) if item.seq() == 0));
+    });
+}
+
+/// An item that must not be dropped.
+#[derive(Debug)]
+struct Brittle(usize);
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            planned_panic(self.0);
+        }
+    }
+}
+
+#[test]
+fn items_that_panic_when_they_are_swept_away_leave_the_report() {
+    on_every_runtime(|cx| async move {
+        for ordered in [false, true] {
+            let stage = |name| {
+                let stage = Stage::new(name).concurrency(2).capacity(4).batch(4);
+                if ordered { stage.ordered() } else { stage }
+            };
+            let pipeline = Pipeline::from_iter("numbers", (0..100).map(Brittle))
+                .map(stage("pass"), Ok)
+                .map(stage("fail"), |item: Brittle| {
+                    let number = item.0;
+                    std::mem::forget(item);
+                    if number == 20 { Err("twenty".to_owned()) } else { Ok(Brittle(number)) }
+                });
+            let stats = pipeline.stats();
+            let error = pipeline
+                .for_each(&cx, |item| {
+                    std::mem::forget(item);
+                    std::future::ready(Ok(()))
+                })
+                .await
+                .unwrap_err();
+            assert_eq!(error.error().unwrap(), "twenty", "{error}");
+            assert!(stats.snapshot().is_conserved(), "{}", stats.snapshot());
+        }
+    });
+}
+
+#[test]
+fn a_consumer_that_panics_when_it_is_dropped_fails_its_item() {
+    struct Late(usize);
+    impl Future for Late {
+        type Output = Result<(), Error>;
+        fn poll(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Self::Output> {
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+    impl Drop for Late {
+        fn drop(&mut self) {
+            if self.0 == 2 {
+                planned_panic(2);
+            }
+        }
+    }
+    on_every_runtime(|cx| async move {
+        let pipeline = Pipeline::from_iter("numbers", 0..5);
+        let error = pipeline.for_each(&cx, Late).await.unwrap_err();
+        let Reason::Item(item) = error.reason() else { panic!("{error}") };
+        assert_eq!(item.seq(), 2);
+        assert_eq!(item.kind(), &ItemErrorKind::Panicked("planned panic of 2".into()));
+        assert_eq!((error.summary().delivered(), error.summary().failed()), (2, 1));
+    });
+}
+
+#[test]
+fn a_panic_after_the_one_that_ended_the_run_is_told_too() {
+    // On one core, so that one worker has both items.
+    on_paused_clock(async |cx| {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let error = Pipeline::from_iter("numbers", 0..2)
+            .on_error(COLLECT)
+            .on_item_error(|error: &tidegate_pipeline::ItemError<Error>| {
+                planned_panic(usize::try_from(error.seq()).unwrap())
+            })
+            .map_async(Stage::new("fail").concurrency(2), move |n: usize| {
+                let begun = Arc::clone(&begun);
+                async move {
+                    // Both end in the turn after the one in which the second begins.
+                    begun.fetch_add(1, SeqCst);
+                    tokio::task::yield_now().await;
+                    while begun.load(SeqCst) < 2 {
+                        tokio::task::yield_now().await;
+                    }
+                    Err::<(), _>(format!("error of {n}"))
+                }
+            })
+            .run(&cx)
+            .await
+            .unwrap_err();
+        let panic_of = |reason: &Reason<Error>| match reason {
+            Reason::Panicked { stage, message } => format!("{stage}: {message}"),
+            other => panic!("{other}"),
+        };
+        let mut panics: Vec<_> = error.also().iter().map(panic_of).collect();
+        panics.push(panic_of(error.reason()));
+        panics.sort();
+        assert_eq!(panics, ["fail: planned panic of 0", "fail: planned panic of 1"], "{error}");
+        assert_eq!(error.summary().errors().len(), 2, "the items are errors all the same");
     });
 }
