@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod busy;
 mod cli;
 mod console;
 mod error;
@@ -17,6 +18,9 @@ mod verify;
 
 use std::convert::Infallible;
 use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -25,15 +29,19 @@ use tidegate_core::sync::Arc;
 
 use crate::cli::{Cli, Command, Exit};
 use crate::console::Console;
+use crate::error::line;
 use crate::progress::Counters;
 use crate::session::Scope;
 
-/// Threads of the runtime. Writing may block two of them (the sink and the flusher) on a reader
-/// that does not read; the others still hear a signal.
-const WORKERS: usize = 4;
+/// Threads of the runtime. Whoever does not read may block four of them: the tasks that write
+/// results, flush, draw, and report errors. The fifth still hears a signal.
+const WORKERS: usize = 5;
 
 /// With the second in which aborted work may still end, a signal ends the program within two.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long the last words may take: whoever reads stderr may have stopped reading.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
@@ -43,7 +51,8 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
-        .max_blocking_threads(threads.get() + 1)
+        // The hashing threads, the reader of a manifest, and one to spare.
+        .max_blocking_threads(threads.get() + 2)
         .enable_all()
         .build();
     let runtime = match runtime {
@@ -66,42 +75,74 @@ async fn run(command: Command) -> Exit {
         Command::Verify(args) => Console::new(!args.quiet, true),
     };
     let counters = Arc::new(Counters::default());
-    let (shown, count) = (console.clone(), Arc::clone(&counters));
+    // A signal that comes after the work was done does not undo it.
+    let done = Arc::new(OnceLock::new());
+    let (shown, count, ended) = (console.clone(), Arc::clone(&counters), Arc::clone(&done));
     let report = App::new("treesum")
         .grace(GRACE)
-        .run(async move |cx| Ok::<_, Infallible>(root(&cx, command, console, counters).await))
+        .run(async move |cx| {
+            let work = Work { command, console, counters, done };
+            root(&cx, work).await;
+            Ok::<_, Infallible>(())
+        })
         .await;
-    let exit = match report.into_result() {
-        Some(Ok(exit)) => exit,
-        // Given up, or ended by the signal before the work had begun.
-        _ => Exit::Interrupted,
-    };
+    let exit = ended.get().copied().unwrap_or(Exit::Interrupted);
     if exit == Exit::Interrupted {
-        shown.progress().clear();
-        shown.message(count.now().interrupted());
+        let mut words: Vec<String> =
+            report.stuck().iter().map(|task| format!("still running: {task}")).collect();
+        let files = count.busy().files();
+        words.extend(files.iter().map(|path| format!("still reading: {}", line(path))));
+        words.push(count.now().interrupted());
+        say_last(shown, words);
     }
     exit
 }
 
+/// Writes to stderr on a thread of its own, and does not wait for ever.
+fn say_last(console: Console, words: Vec<String>) {
+    let (said, heard) = mpsc::sync_channel(0);
+    let speaker = thread::Builder::new().name("treesum-last-words".to_owned()).spawn(move || {
+        console.progress().clear();
+        for line in words {
+            console.message(line);
+        }
+        drop(said);
+    });
+    if speaker.is_ok() {
+        let _disconnected: Result<(), RecvTimeoutError> = heard.recv_timeout(LAST_WORDS);
+    }
+}
+
+/// What the work needs.
+struct Work {
+    command: Command,
+    console: Console,
+    counters: Arc<Counters>,
+    /// How it ended, once it has.
+    done: Arc<OnceLock<Exit>>,
+}
+
 /// The root task: the work is a child, so that a signal is heard while it writes.
-async fn root(cx: &Scope, command: Command, console: Console, counters: Arc<Counters>) -> Exit {
+async fn root(cx: &Scope, work: Work) {
+    let Work { command, console, counters, done } = work;
     let (child, shown) = (cx.clone(), console.clone());
+    let ended = Arc::clone(&done);
     let work = async move {
         let exit = match command {
             Command::Scan(args) => scan::run(child, args, console.clone(), counters).await,
             Command::Verify(args) => verify::run(child, args, console.clone(), counters).await,
         };
-        Ok(exit.unwrap_or_else(|fatal| {
+        let exit = exit.unwrap_or_else(|fatal| {
             console.message(fatal);
             Exit::Failed
-        }))
+        });
+        ended.get_or_init(|| exit);
+        Ok(())
     };
-    match cx.spawn("work", work).await {
-        Ok(exit) => exit,
-        Err(_) if cx.is_cancelled() => Exit::Interrupted,
-        Err(error) => {
-            shown.message(error);
-            Exit::Failed
-        }
+    if let Err(error) = cx.spawn("work", work).await
+        && !cx.is_cancelled()
+    {
+        shown.message(error);
+        done.get_or_init(|| Exit::Failed);
     }
 }

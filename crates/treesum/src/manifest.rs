@@ -9,7 +9,8 @@ use blake3::Hash;
 
 use crate::format::unescape;
 
-/// The longest line that is read; a tree of 3000 levels has paths of some 30 KiB.
+/// The longest line that is read; a tree of 3000 levels has paths of some 30 KiB. It must be
+/// less than may be on its way to the report.
 const MAX_LINE: u64 = 4 << 20;
 
 /// A line of a manifest.

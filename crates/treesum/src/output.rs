@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use tidegate_core::sync::{Arc, Mutex, MutexGuard};
 use tidegate_fs_walk::{AtomicWriter, Metadata};
 
@@ -25,28 +26,45 @@ enum Target {
 /// The output file as a scan of its directory meets it, to leave it out: neither the manifest
 /// that is being written nor the one that is about to be replaced could ever be verified.
 #[derive(Debug)]
-pub(crate) struct Own {
-    /// Name, device and inode of the file that will be replaced.
-    replaced: Option<(OsString, (u64, u64))>,
+pub(crate) enum Own {
+    /// Name, device and inode of the file that will be replaced, if there is one.
+    Replaced(Option<(OsString, (u64, u64))>),
+    /// Device and inode of the file that standard output goes to, if it goes to one.
+    Stdout(Option<(u64, u64)>),
 }
 
 impl Own {
-    pub(crate) fn of(path: &Path) -> Self {
+    pub(crate) fn of(output: Option<&Path>) -> Self {
+        output.map_or_else(Self::stdout, Self::replaced)
+    }
+
+    fn stdout() -> Self {
+        let stat = rustix::fs::fstat(io::stdout());
+        let is_file = |mode| FileType::from_raw_mode(mode) == FileType::RegularFile;
+        let file = stat.ok().filter(|stat| is_file(stat.st_mode));
+        Self::Stdout(file.map(|stat| (stat.st_dev, stat.st_ino)))
+    }
+
+    fn replaced(path: &Path) -> Self {
         // By its final path: a link that is given as output stays, and leads to the new file.
         let replaced = path.canonicalize().ok().and_then(|path| {
             let metadata = path.metadata().ok()?;
             Some((path.file_name()?.to_owned(), (metadata.dev(), metadata.ino())))
         });
-        Self { replaced }
+        Self::Replaced(replaced)
     }
 
-    /// Whether this file of this name is the output. Another hard link of the file that is
-    /// replaced is not: it keeps its contents.
-    pub(crate) fn is(&self, metadata: &Metadata, name: &OsStr) -> bool {
-        let replaced = |(old, id): &(OsString, (u64, u64))| {
-            *id == (metadata.dev(), metadata.ino()) && name == old
-        };
-        is_unfinished(name) || self.replaced.as_ref().is_some_and(replaced)
+    /// Whether this file of this name, or what a link of this name leads to, is the output.
+    /// Another hard link of the file that is replaced is not: it keeps its contents.
+    pub(crate) fn is(&self, metadata: &Metadata, name: &OsStr, is_link: bool) -> bool {
+        let id = (metadata.dev(), metadata.ino());
+        match self {
+            Self::Stdout(file) => *file == Some(id),
+            Self::Replaced(file) => {
+                let same = file.as_ref().filter(|(_, old)| *old == id);
+                is_unfinished(name) || same.is_some_and(|(old, _)| is_link || name == old)
+            }
+        }
     }
 }
 

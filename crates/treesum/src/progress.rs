@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tidegate_core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use crate::busy::Busy;
+
 /// How often the line is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -25,6 +27,7 @@ pub(crate) struct Counters {
     stopped: AtomicU64,
     /// Whether everything there is has been found.
     complete: AtomicBool,
+    busy: Busy,
 }
 
 impl Counters {
@@ -58,6 +61,11 @@ impl Counters {
 
     pub(crate) fn stopped_one(&self) {
         self.stopped.fetch_add(1, Relaxed);
+    }
+
+    /// What the hashing threads are at.
+    pub(crate) fn busy(&self) -> &Busy {
+        &self.busy
     }
 
     /// Whether files were given up: the output is then not whole, even if the stages ended by

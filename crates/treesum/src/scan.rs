@@ -13,6 +13,7 @@ use tidegate_fs_walk::{
 };
 use tidegate_pipeline::{ItemError, ItemErrorKind, OnError, Pipeline};
 
+use crate::busy::At;
 use crate::cli::{Exit, ScanArgs};
 use crate::console::Console;
 use crate::error::{Fatal, ItemFailure};
@@ -84,17 +85,22 @@ fn pipeline(session: &Session, args: &ScanArgs) -> Pipeline<Summed, ItemFailure>
     let hash = Hashing {
         stop: session.cx.token().clone(),
         counters: Arc::clone(&session.counters),
-        own: args.output.as_deref().map(Own::of),
+        own: Own::of(args.output.as_deref()),
     };
     let files = Files { walk: walk(args).stream(), counters: Arc::clone(&session.counters) };
+    let counters = Arc::clone(&session.counters);
+    let place = move || (Buffer::new(), counters.busy().desk());
     Pipeline::from_try_stream("walk", files)
         .named("scan")
         .on_error(OnError::Collect { max: 0 })
         .on_item_error(report)
         .filter_map_blocking(
             hash_stage(args.common.threads(), !args.unordered),
-            Buffer::new,
-            move |buffer, entry| hash.one(buffer, entry),
+            place,
+            move |(buffer, desk), entry| {
+                let _at = desk.at(At::Entry(entry.clone()));
+                hash.one(buffer, entry)
+            },
         )
         .sink("write")
 }
@@ -159,7 +165,7 @@ impl Source for OpenedFile {
 struct Hashing {
     stop: CancelToken,
     counters: Arc<Counters>,
-    own: Option<Own>,
+    own: Own,
 }
 
 impl Hashing {
@@ -174,7 +180,7 @@ impl Hashing {
             Ok(file) => file,
             Err(error) => return not_opened(&entry, error),
         };
-        if self.own.as_ref().is_some_and(|own| own.is(file.metadata(), entry.file_name())) {
+        if self.own.is(file.metadata(), entry.file_name(), entry.is_followed_link()) {
             self.counters.left_out();
             return Ok(None);
         }

@@ -4,11 +4,18 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use futures_core::Stream;
 use tidegate_core::CancelToken;
 use tidegate_core::sync::Arc;
 use tidegate_pipeline::{OnError, Pipeline};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::busy::{At, Desk};
 use crate::cli::{Exit, VerifyArgs};
 use crate::console::Console;
 use crate::error::{Fatal, ItemFailure, line};
@@ -18,6 +25,13 @@ use crate::manifest::{Entry, Line, LineError, Lines, Outside, stays_inside};
 use crate::open::{OpenError, open_regular};
 use crate::progress::Counters;
 use crate::session::{Scope, Session, hash_stage, stats_if};
+
+/// Lines that have been read and are not being checked yet.
+const QUEUED: usize = 256;
+
+/// Bytes of lines that may be on their way from the manifest to the report: without a bound, long
+/// paths behind one file that takes its time would fill the memory.
+const ROOM: usize = 16 << 20;
 
 /// What became of one line of the manifest.
 #[derive(Debug)]
@@ -114,7 +128,7 @@ pub(crate) async fn run(
         .for_each_chunk(&session.cx, |checked| {
             let before = tally.hashed();
             text.clear();
-            for one in checked.drain(..) {
+            for (one, _share) in checked.drain(..) {
                 tally.count(&one.verdict);
                 tell(&one, &args, &session.console, &mut text);
             }
@@ -143,34 +157,80 @@ fn open_manifest(path: &Path) -> Result<Lines<Box<dyn BufRead + Send>>, Fatal> {
     Ok(Lines::new(reader))
 }
 
+/// A line, and its share of the bytes that may be on their way.
+type Held = (Line, OwnedSemaphorePermit);
+
+/// Reads the manifest on a thread of its own: whoever writes it may take his time.
+fn feed(session: &Session, lines: Lines<Box<dyn BufRead + Send>>) -> Receiver<io::Result<Held>> {
+    let (send, receive) = mpsc::channel(QUEUED);
+    let room = Arc::new(Semaphore::new(ROOM));
+    let (token, counters) = (session.cx.token().clone(), Arc::clone(&session.counters));
+    let runtime = Handle::current();
+    let share = move |line: &Line| {
+        let path = line.1.as_ref().map_or(0, |entry| entry.path.as_os_str().len());
+        let bytes = u32::try_from(path + size_of::<Held>()).unwrap_or(u32::MAX);
+        let now = Arc::clone(&room).try_acquire_many_owned(bytes);
+        let wait = || runtime.block_on(token.run(Arc::clone(&room).acquire_many_owned(bytes)));
+        // None: the run was cancelled meanwhile.
+        now.ok().or_else(|| wait().ok()?.ok())
+    };
+    drop(session.cx.spawn_blocking("manifest", move || {
+        for line in lines {
+            let held = match line {
+                Ok(line) => {
+                    counters.found_one();
+                    let Some(share) = share(&line) else { return Ok(()) };
+                    Ok((line, share))
+                }
+                Err(error) => Err(error),
+            };
+            if send.blocking_send(held).is_err() {
+                return Ok(());
+            }
+        }
+        counters.found_all();
+        Ok(())
+    }));
+    receive
+}
+
+/// The lines as they come.
+struct Manifest {
+    lines: Receiver<io::Result<Held>>,
+    path: PathBuf,
+}
+
+impl Stream for Manifest {
+    type Item = Result<Held, ItemFailure>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.lines.poll_recv(cx));
+        let failed = |error| ItemFailure::Manifest(self.path.clone(), error);
+        Poll::Ready(next.map(|held| held.map_err(failed)))
+    }
+}
+
 fn pipeline(
     session: &Session,
     args: &VerifyArgs,
     lines: Lines<Box<dyn BufRead + Send>>,
-) -> Pipeline<Checked, ItemFailure> {
+) -> Pipeline<(Checked, OwnedSemaphorePermit), ItemFailure> {
     let checker = Checker {
         stop: session.cx.token().clone(),
         counters: Arc::clone(&session.counters),
         allow_outside: args.allow_outside,
     };
-    let (counters, manifest) = (Arc::clone(&session.counters), args.manifest.clone());
-    let count = move |read: io::Result<Line>| {
-        let line = read.map_err(|error| ItemFailure::Manifest(manifest.clone(), error))?;
-        counters.found_one();
-        Ok(line)
-    };
+    let manifest = Manifest { lines: feed(session, lines), path: args.manifest.clone() };
     let counters = Arc::clone(&session.counters);
-    let end = std::iter::from_fn(move || {
-        counters.found_all();
-        None
-    });
-    Pipeline::from_iter("manifest", lines.chain(end))
+    let place = move || (Buffer::new(), counters.busy().desk());
+    Pipeline::from_try_stream("manifest", manifest)
         .named("verify")
         .on_error(OnError::FailFast)
-        .map("parse", count)
-        .map_blocking(hash_stage(args.common.threads(), true), Buffer::new, move |buffer, line| {
-            Ok(checker.line(buffer, line))
-        })
+        .map_blocking(
+            hash_stage(args.common.threads(), true),
+            place,
+            move |(buffer, desk), (line, share)| Ok((checker.line(buffer, desk, line), share)),
+        )
         .sink("report")
 }
 
@@ -182,9 +242,10 @@ struct Checker {
 }
 
 impl Checker {
-    fn line(&self, buffer: &mut Buffer, (number, line): Line) -> Checked {
+    fn line(&self, buffer: &mut Buffer, desk: &Desk, (number, line): Line) -> Checked {
         let (path, verdict) = match line {
             Ok(Entry { path, hash }) => {
+                let _at = desk.at(At::Path(path.clone()));
                 let verdict = self.check(buffer, &path, &hash);
                 (path, verdict)
             }

@@ -165,6 +165,7 @@ fn compare_a_directory_of_200_000_entries() {
     let sums = scanned(dir.path(), &["scan", "."]);
     assert_eq!(sums.len() as u64, files);
     assert_same(&program, dir.path(), &paths, &sums);
+    told("a_wide_directory", paths.len());
 }
 
 #[test]
@@ -194,6 +195,7 @@ fn compare_a_tree_of_every_kind() {
     for (ours, theirs) in ours.iter().zip(theirs) {
         assert!(*ours == theirs, "{} / {}", ours.escape_ascii(), theirs.escape_ascii());
     }
+    told("a_tree_of_every_kind", sums.len());
 }
 
 #[test]
@@ -221,6 +223,7 @@ fn compare_a_chain_deeper_than_a_path_can_be_long() {
     }
     drop(at);
     tree::remove_chain(dir.path(), "d");
+    told("a_chain", sums.len());
 }
 
 #[test]
@@ -231,14 +234,16 @@ fn compare_a_tree_with_unreadable_parts() {
         write(dir.path(), name, name);
     }
     let shut = dir.path().join("t/shut");
-    fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o000)).unwrap();
     let secret = dir.path().join("t/b/secret");
-    fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o000)).unwrap();
     let Some(mut command) = as_nobody(dir.path(), &["scan", "t"]) else { return };
     let ran = run(command.current_dir(dir.path())).expect(1);
     let theirs = b3sum_of(&program, dir.path(), &[], &["t/a".into(), "t/b/c".into()]);
     assert_eq!(ran.stdout, theirs);
     ran.says(&["t/shut: Permission denied"]).says(&["t/b/secret: Permission denied"]);
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+    told("unreadable_parts", 2);
 }
 
 #[test]
@@ -273,4 +278,10 @@ fn compare_manifests_of_either_side_are_verified_by_the_other() {
     let lines = fs::read(dir.path().join("ours")).unwrap();
     let lines = lines.iter().filter(|&&byte| byte == b'\n').count();
     assert_eq!(check.lines().len(), lines);
+    told("manifests", lines);
+}
+
+/// For the lane, which counts what was compared.
+fn told(name: &str, files: usize) {
+    eprintln!("compare: {name} files={files}");
 }

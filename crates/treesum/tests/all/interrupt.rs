@@ -1,7 +1,9 @@
 //! Signals: a bounded end, an honest report, no half manifest.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::iter;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -140,19 +142,23 @@ fn an_interrupted_verification_says_so() {
 /// Starts a scan whose output nobody reads, and waits until it cannot write any more.
 fn blocked(dir: &Path) -> Child {
     let child = start(dir, &["scan", "tree"]);
-    let stdout = child.stdout.as_ref().unwrap();
+    full(child.stdout.as_ref().unwrap());
+    child
+}
+
+/// Waits until a pipe that nobody reads takes no more.
+fn full(pipe: impl AsFd) {
     let mut last = 0;
     let mut stuck_since = now();
     // A pipe holds 64 KiB: it is full when nothing has been added to it for a while.
     let full = || {
-        let filled = rustix::io::ioctl_fionread(stdout).unwrap();
+        let filled = rustix::io::ioctl_fionread(&pipe).unwrap();
         if filled != last {
             (last, stuck_since) = (filled, now());
         }
         filled > 60_000 && now() - stuck_since > Duration::from_millis(200)
     };
     assert!(poll(PATIENCE, full), "the pipe is never full");
-    child
 }
 
 fn long_tree(dir: &Path) {
@@ -170,6 +176,26 @@ fn a_scan_that_cannot_write_ends_all_the_same() {
     signal(&child, Signal::INT);
     let text = interrupted(&mut child, since, GIVEN_UP);
     assert!(text.contains("treesum: interrupted: "), "{text}");
+    assert!(text.contains("treesum: still running: task /treesum/work"), "{text}");
+}
+
+#[test]
+fn a_full_standard_error_does_not_keep_the_program_alive() {
+    let dir = tempdir();
+    let (reader, writer) = io::pipe().unwrap();
+    // Each complaint is shorter than the last words, which cannot slip in behind them.
+    let missing = iter::repeat_n("x", 5000);
+    let mut command = command(iter::once("scan").chain(missing));
+    let mut child = command.current_dir(dir.path()).stderr(writer).spawn().unwrap();
+    // It holds an end of the pipe that the program writes to.
+    drop(command);
+    full(&reader);
+    let since = now();
+    signal(&child, Signal::INT);
+    let status = wait(&mut child, PATIENCE);
+    let took = now() - since;
+    assert_eq!(status.code(), Some(130));
+    assert!(took < GIVEN_UP, "took {took:?}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `-o FILE`: whole or not at all, and never itself among the files it lists.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use crate::bad_input::as_nobody;
-use crate::program::{BINARY, run, treesum, wrapped};
+use crate::program::{BINARY, command, run, treesum, wrapped};
 use crate::tree::{line, tempdir, write};
 
 /// The names in a directory, sorted.
@@ -62,6 +62,30 @@ fn a_manifest_in_the_tree_lists_everything_but_itself() {
         }
         fs::remove_file(dir.path().join("manifest")).unwrap();
     }
+}
+
+#[test]
+fn a_link_that_is_followed_to_the_manifest_is_left_out() {
+    let dir = tempdir();
+    write(dir.path(), "a", "x");
+    write(dir.path(), "m", "the old one");
+    symlink("m", dir.path().join("link")).unwrap();
+    treesum(dir.path(), ["scan", ".", "--follow", "-o", "m"]).expect(0).silent();
+    assert_eq!(fs::read(dir.path().join("m")).unwrap(), [&line(b"./a", b"x")[..], b"\n"].concat());
+    treesum(dir.path(), ["verify", "m"]).expect(0);
+}
+
+#[test]
+fn a_file_that_standard_output_goes_to_is_left_out() {
+    let dir = tempdir();
+    write(dir.path(), "a", "x");
+    write(dir.path(), "z", "y");
+    let sums = File::create(dir.path().join("sums")).unwrap();
+    let mut command = command(["scan", ".", "--unordered"]);
+    let status = command.current_dir(dir.path()).stdout(sums).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let ran = treesum(dir.path(), ["verify", "sums"]).expect(0);
+    assert_eq!(ran.lines().len(), 2, "{ran:?}");
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn stats_name_every_stage_and_the_bottleneck() {
         let row = ran.stderr.lines().find(|line| line.starts_with(stage));
         assert!(row.is_some_and(|row| row.contains(" 20 ")), "{stage}: {}", ran.stderr);
     }
-    assert!(ran.stderr.contains("read 20000 bytes in "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("read and hashed 20000 bytes in "), "{}", ran.stderr);
     assert!(ran.stderr.contains("bottleneck: "), "{}", ran.stderr);
 }
 

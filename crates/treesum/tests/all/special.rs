@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
@@ -88,15 +89,23 @@ fn proc_does_not_hang_the_scan() {
     assert!(!find(b"/pagemap"), "and has no sum");
 }
 
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 #[test]
 fn files_that_change_while_they_are_read_do_no_harm() {
     let dir = tempdir();
     let names: Vec<_> =
         (0..50).map(|i| write(dir.path(), format!("f{i}"), vec![1; 200_000])).collect();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stop.load(Relaxed) {
                 for name in &names {
                     let file = File::options().write(true).open(name).unwrap();
                     file.set_len(10).unwrap();
@@ -105,11 +114,12 @@ fn files_that_change_while_they_are_read_do_no_harm() {
                 }
             }
         });
+        // Also if an assertion fails: the scope waits for the thread.
+        let _stop = OnDrop(|| stop.store(true, Relaxed));
         for _ in 0..5 {
             let ran = treesum(dir.path(), ["scan", "."]).expect(0).silent();
             assert_eq!(ran.lines().len(), 50);
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 

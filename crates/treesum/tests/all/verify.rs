@@ -1,12 +1,15 @@
 //! `treesum verify`: what matches, what does not, and what is refused.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::time::Duration;
 
 use tidegate_testkit::Seed;
 
 use crate::bad_input::as_nobody;
-use crate::program::{run, treesum};
+use crate::program::{command, run, treesum, wait};
 use crate::tree::{self, line, tempdir, write};
 
 #[test]
@@ -134,4 +137,39 @@ fn a_path_longer_than_the_kernel_takes_is_scanned_and_verified() {
     assert!(manifest.len() > (20 + 40 + 60) * 200);
     treesum(dir.path(), ["verify", "m"]).expect(0).says(&["m: 3 ok"]);
     tree::remove_chain(dir.path(), &name);
+}
+
+#[test]
+fn a_line_is_checked_while_the_next_one_is_still_to_come() {
+    let dir = tempdir();
+    write(dir.path(), "a", "x");
+    write(dir.path(), "b", "x");
+    let mut command = command(["verify", "-"]);
+    command.current_dir(dir.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let mut manifest = child.stdin.take().unwrap();
+    let mut verdicts = BufReader::new(child.stdout.take().unwrap()).lines();
+    for name in ["a", "b"] {
+        let line = [&line(name.as_bytes(), b"x")[..], b"\n"].concat();
+        manifest.write_all(&line).unwrap();
+        assert_eq!(verdicts.next().unwrap().unwrap(), format!("{name}: OK"));
+    }
+    drop(manifest);
+    assert!(verdicts.next().is_none());
+    assert_eq!(wait(&mut child, Duration::from_secs(30)).code(), Some(0));
+}
+
+/// Together they are far more than may be on their way at once.
+#[test]
+fn lines_of_megabytes_pass_one_after_the_other() {
+    let dir = tempdir();
+    let mut manifest = Vec::new();
+    for letter in b'a'..=b't' {
+        let path = [&[letter], &b"/x"[..]].concat().repeat(1_300_000);
+        manifest.extend(line(&path, b""));
+        manifest.push(b'\n');
+    }
+    write(dir.path(), "m", manifest);
+    let ran = treesum(dir.path(), ["verify", "m"]).expect(1);
+    assert_eq!(ran.lines().len(), 20);
 }
