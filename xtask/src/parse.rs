@@ -158,13 +158,22 @@ pub fn stress_rounds(output: &str) -> Vec<Stressed> {
         .collect()
 }
 
-/// Reads lines `compare: <name> files=N`.
+/// The files of all lines `compare: <name> files=N`.
 #[must_use]
 pub fn files_compared(output: &str) -> u64 {
+    compared(output).sum()
+}
+
+/// How many lines `compare: <name> files=N` there are with an `N` above 0.
+#[must_use]
+pub fn comparisons(output: &str) -> u64 {
+    compared(output).filter(|files| *files > 0).count() as u64
+}
+
+fn compared(output: &str) -> impl Iterator<Item = u64> {
     after(output, "compare: ")
         .filter_map(|rest| rest.split_whitespace().find_map(|word| word.strip_prefix("files=")))
         .filter_map(|count| count.parse::<u64>().ok())
-        .sum()
 }
 
 /// With one test thread the harness has already printed `test name ... ` on the line.

@@ -90,6 +90,25 @@ impl Tool {
     }
 }
 
+/// Makes sure that the toolchain in use has the component of this cargo subcommand.
+///
+/// # Errors
+/// `unavailable` when it has not and may not or cannot get it.
+pub fn require_component(cx: &mut Cx<'_>, component: &str, subcommand: &str) -> Result<(), Stop> {
+    // Asked for through the subcommand, which cargo does not list as missing.
+    let probe = Cmd::cargo().args([subcommand, "--version"]);
+    if cx.run(&probe)?.success {
+        return Ok(());
+    }
+    let install = Cmd::new("rustup").args(["component", "add", component]);
+    let installed = !cx.options.no_install && cx.run(&install).is_ok_and(|done| done.success);
+    if installed && cx.run(&probe)?.success {
+        return Ok(());
+    }
+    let line = format!("rustup component add {component}");
+    Err(Stop::unavailable(format_args!("{component} is not installed"), line))
+}
+
 /// The components of nightly that Miri and the sanitizers need.
 pub const NIGHTLY_LINE: &str =
     "rustup toolchain install nightly --profile minimal -c miri -c rust-src";

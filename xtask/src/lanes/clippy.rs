@@ -1,6 +1,6 @@
 //! `clippy`: no lint fires.
 
-use crate::{cx::Cx, outcome::Stop, process::Cmd};
+use crate::{cx::Cx, outcome::Stop, process::Cmd, tools};
 
 /// Runs the lane.
 ///
@@ -8,10 +8,7 @@ use crate::{cx::Cx, outcome::Stop, process::Cmd};
 /// Why the lane did not pass.
 pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let workspace = cx.workspace;
-    // A component is asked for through its subcommand, which cargo does not list as missing.
-    if !cx.run(&Cmd::cargo().args(["clippy", "--version"]))?.success {
-        return Err(Stop::unavailable("clippy is not installed", "rustup component add clippy"));
-    }
+    tools::require_component(cx, "clippy", "clippy")?;
     let all = Cmd::cargo()
         .args(["clippy", "--locked", "--workspace", "--all-targets", "--all-features"])
         .args(["--", "-D", "warnings"]);

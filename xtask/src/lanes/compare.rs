@@ -23,5 +23,11 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     "files".clone_into(&mut cx.report.unit);
     super::all_passed(&tests, finished.success)?;
     cx.crates(["treesum"]);
-    Ok(())
+    match parse::comparisons(&finished.output) {
+        told if told == tests.passed => Ok(()),
+        told => Err(Stop::fail(format!(
+            "{} tests passed, {told} told what they compared",
+            tests.passed
+        ))),
+    }
 }

@@ -1,6 +1,6 @@
 //! `fmt`: rustfmt finds nothing to change.
 
-use crate::{cx::Cx, outcome::Stop, process::Cmd, sources};
+use crate::{cx::Cx, outcome::Stop, process::Cmd, sources, tools};
 
 /// Runs the lane.
 ///
@@ -15,9 +15,9 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     cx.crates(workspace.members.iter().map(|package| package.name.as_str()));
     cx.report.explored = files.len() as u64;
     "files".clone_into(&mut cx.report.unit);
-    cx.check(&Cmd::cargo().args(["fmt", "--all", "--check"])).map_err(|stop| Stop {
-        reason: "files are not formatted: run `cargo fmt --all`".into(),
-        ..stop
-    })?;
-    Ok(())
+    tools::require_component(cx, "rustfmt", "fmt")?;
+    if cx.run(&Cmd::cargo().args(["fmt", "--all", "--check"]))?.success {
+        return Ok(());
+    }
+    Err(Stop::fail("files are not formatted: run `cargo fmt --all`"))
 }

@@ -1,7 +1,7 @@
 //! `msrv`: the published crates build with the Rust version they state.
 //!
-//! With that toolchain at hand they are checked by it. Without, lints and the stated versions of
-//! all dependencies are looked at instead, and the reason says so.
+//! They are checked by that toolchain. Where it cannot be had, lints and the stated versions of
+//! all dependencies are looked at instead, and the lane is unavailable at best.
 
 use crate::{
     cx::Cx,
@@ -22,8 +22,9 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     if toolchain(cx, &version) {
         return check(cx, &version);
     }
-    cx.report.reason = format!("static check: no {version} toolchain");
-    static_check(cx, &version)
+    static_check(cx, &version)?;
+    let install = format!("rustup toolchain install {version} --profile minimal");
+    Err(Stop::unavailable(format_args!("no {version} toolchain: a static check alone"), install))
 }
 
 /// The one version that all published crates state.
@@ -42,23 +43,16 @@ fn stated(workspace: &Workspace) -> Result<String, Stop> {
     found.map(str::to_owned).ok_or_else(|| Stop::fail("there is no published crate"))
 }
 
-/// Whether the toolchain is there, installed if need be. A refusal is remembered, so that a machine
-/// without the network asks once.
+/// Whether the toolchain is there, installed if need be.
 fn toolchain(cx: &mut Cx<'_>, version: &str) -> bool {
     if tools::toolchain(version).is_some() {
         return true;
     }
-    let refused = cx.workspace.reports().join(format!("no-toolchain-{version}"));
-    if cx.options.no_install || refused.exists() {
+    if cx.options.no_install {
         return false;
     }
     let cmd = Cmd::new("rustup").args(["toolchain", "install", version, "--profile", "minimal"]);
-    let done = cx.run(&cmd).is_ok_and(|finished| finished.success);
-    if !done {
-        cx.note(format_args!("remove {} to try again", refused.display()));
-        let _ = std::fs::write(&refused, "");
-    }
-    done && tools::toolchain(version).is_some()
+    cx.run(&cmd).is_ok_and(|finished| finished.success) && tools::toolchain(version).is_some()
 }
 
 fn check(cx: &mut Cx<'_>, version: &str) -> Result<(), Stop> {

@@ -99,4 +99,5 @@ fn compared_files_are_summed() {
         50_003
     );
     assert_eq!(files_compared("compare: skipped\n"), 0);
+    assert_eq!(comparisons("compare: a files=3\ncompare: b files=0\ncompare: c\n"), 1);
 }
