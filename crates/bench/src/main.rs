@@ -72,7 +72,7 @@ impl Plan {
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(solo) = &args.solo {
-        println!("{}", peers::solo(&solo[0], &PathBuf::from(&solo[1])));
+        peers::solo(&solo[0], &PathBuf::from(&solo[1]));
         return ExitCode::SUCCESS;
     }
     let plan = Plan { quick: args.quick };

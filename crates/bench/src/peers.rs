@@ -2,22 +2,25 @@
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
-use tidegate_fs_walk::{EntryRef, Flow, Walk, WalkError};
+use tidegate_fs_walk::{EntryRef, Flow, OpenedFile, Walk, WalkError};
 
-/// Runs one contender on one path.
-pub(crate) fn solo(contender: &str, path: &Path) -> u64 {
-    match contender {
+/// Runs one contender on one path, and prints what it counted or what it would print.
+pub(crate) fn solo(contender: &str, path: &Path) {
+    let count = match contender {
+        "visit-hash" => return visit_hash(path, 2),
         "walk" => walk(path, 2),
         "walk-1" => walk(path, 1),
         "ignore" => ignore(path, 2),
         "ignore-hash" => ignore_hash(path, 2),
         "nothing" => 0,
         other => panic!("no contender is called {other}"),
-    }
+    };
+    println!("{count}");
 }
 
 /// Entries below `path` by our visitor.
@@ -89,6 +92,71 @@ pub(crate) fn ignore_hash(path: &Path, threads: usize) -> u64 {
         })
     });
     files.into_inner()
+}
+
+/// Prints the sums of all files below `path` from the visitor of our walk: what is left of
+/// `treesum scan` without a pipeline, an order, a report of errors and a way to stop.
+fn visit_hash(path: &Path, threads: usize) {
+    const CHUNK: usize = 64 << 10;
+    const PAGE: usize = 4096;
+    Walk::new(path)
+        .threads(threads)
+        .visit(|_thread| {
+            let mut memory = vec![0; CHUNK + PAGE];
+            let start = memory.as_ptr().align_offset(PAGE);
+            let mut lines = Lines(Vec::new());
+            move |entry: Result<EntryRef<'_>, WalkError>| {
+                let entry = entry.unwrap();
+                if entry.file_type().is_file() {
+                    let sum = sum(entry.open().unwrap(), &mut memory[start..][..CHUNK]);
+                    lines.add(&sum, &entry);
+                }
+                Flow::Continue
+            }
+        })
+        .unwrap();
+}
+
+fn sum(mut file: OpenedFile, buffer: &mut [u8]) -> blake3::Hash {
+    let mut left = usize::try_from(file.len()).unwrap();
+    if left < buffer.len() {
+        let read = file.read(&mut buffer[..left]).unwrap();
+        return blake3::hash(&buffer[..read]);
+    }
+    let mut hasher = blake3::Hasher::new();
+    while left > 0 {
+        let want = left.min(buffer.len());
+        let read = file.read(&mut buffer[..want]).unwrap();
+        hasher.update(&buffer[..read]);
+        left -= read;
+    }
+    hasher.finalize()
+}
+
+/// The lines of one thread, printed in pieces.
+struct Lines(Vec<u8>);
+
+impl Lines {
+    fn add(&mut self, sum: &blake3::Hash, entry: &EntryRef<'_>) {
+        self.0.extend_from_slice(sum.to_hex().as_bytes());
+        self.0.extend_from_slice(b"  ");
+        entry.write_path(&mut self.0);
+        self.0.push(b'\n');
+        if self.0.len() > 32 << 10 {
+            self.print();
+        }
+    }
+
+    fn print(&mut self) {
+        io::stdout().lock().write_all(&self.0).unwrap();
+        self.0.clear();
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.print();
+    }
 }
 
 /// Entries below `path` by `walkdir`.

@@ -22,6 +22,7 @@ pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
     let b3sum = env::var_os("TREESUM_B3SUM").unwrap_or_else(|| "b3sum".into());
     let peers = env::current_exe().unwrap();
     let ignore = || number(Command::new(&peers).args(["--solo", "ignore-hash"]).arg(&root));
+    let visit = || lines(Command::new(&peers).args(["--solo", "visit-hash"]).arg(&root));
     let mut contest = Contest::new("treesum scan, sorted", Cost::Wall, rounds, || scan(&[]));
     if available(&b3sum) {
         contest = contest.against("find | xargs -P2 b3sum", 0.45, || {
@@ -30,10 +31,12 @@ pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
     } else {
         println!("  b3sum is not available: set TREESUM_B3SUM to its path");
     }
-    let mut ratios = contest.against("ignore + fs::read + BLAKE3", 0.85, ignore).run();
+    let contest = contest.against("ignore + fs::read + BLAKE3", 0.85, ignore);
+    let mut ratios = contest.against("the walk's visitor + BLAKE3", None, visit).run();
     let unordered =
         Contest::new("treesum scan --unordered", Cost::Wall, rounds, || scan(&["--unordered"]))
-            .against("ignore + fs::read + BLAKE3", 0.85, ignore);
+            .against("ignore + fs::read + BLAKE3", 0.85, ignore)
+            .against("the walk's visitor + BLAKE3", None, visit);
     ratios.extend(unordered.run());
     ratios
 }
