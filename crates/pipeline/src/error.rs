@@ -86,11 +86,9 @@ impl<E: Display> Display for ItemError<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for ItemError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.error().map(|error| error as _)
-    }
-}
+// `E` need not be an error itself, so that `anyhow::Error` and `String` will do; the text has what
+// it says, and `error` gives it.
+impl<E: Display + Debug> std::error::Error for ItemError<E> {}
 
 /// Why a run did not get to its end.
 #[derive(Debug)]
@@ -167,7 +165,7 @@ impl<E> PipelineError<E> {
         &self.0.also
     }
 
-    /// The workers that had to be aborted: which stage, and where it was set up.
+    /// The workers that had to be aborted, named after their stages.
     #[must_use]
     pub fn aborted(&self) -> &[Straggler] {
         &self.0.aborted
@@ -214,12 +212,4 @@ impl<E: Display> Display for PipelineError<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for PipelineError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.reason() {
-            Reason::Item(error) => Some(error),
-            Reason::Cancelled(cause) => Some(cause),
-            Reason::Panicked { .. } | Reason::Aborted => None,
-        }
-    }
-}
+impl<E: Display + Debug> std::error::Error for PipelineError<E> {}

@@ -4,7 +4,7 @@ use crate::{
     ItemError, OnError, Stage, StageKind, StatsHandle,
     plan::{Port, one_slot_each, sink, spread},
     queue::{Producer, Queue},
-    shared::{Callback, Launch},
+    shared::{Launch, Policy},
     state::chunk::ChunkSize,
     stats::{RunClock, StageCell},
     worker::{
@@ -36,8 +36,7 @@ pub(crate) type Tail<T, E> = Box<dyn FnOnce(&Arc<Queue<T>>, &mut Launch<E>) + Se
 #[must_use = "a pipeline does nothing until it is run"]
 pub struct Pipeline<T, E> {
     pub(crate) name: Name,
-    pub(crate) on_error: OnError,
-    pub(crate) callback: Option<Callback<E>>,
+    pub(crate) policy: Policy<E>,
     pub(crate) cells: Vec<Arc<StageCell>>,
     pub(crate) sink: (Stage, Arc<StageCell>),
     pub(crate) clock: Arc<RunClock>,
@@ -63,7 +62,9 @@ where
 
     /// Starts with the items of a stream in which an item can be an error: that counts as a
     /// failed item of the source, and the stream is polled for the next one, unless the
-    /// [policy](Self::on_error) is to fail fast.
+    /// [policy](Self::on_error) is to fail fast. Under [`OnError::Collect`], a stream that gives
+    /// up after an error ends the run well, and one that repeats it for ever never ends: say
+    /// which of its errors are [fatal](Self::fatal_if).
     pub fn from_try_stream<S>(name: impl Into<Name>, stream: S) -> Self
     where
         S: Stream<Item = Result<T, E>> + Send + 'static,
@@ -103,8 +104,7 @@ where
         });
         Self {
             name: "pipeline".into(),
-            on_error: OnError::default(),
-            callback: None,
+            policy: Policy::default(),
             cells: vec![cell],
             sink: sink("sink".into()),
             clock: Arc::default(),
@@ -120,7 +120,7 @@ where
 
     /// What to do about an item that fails; the default is to [fail fast](OnError::FailFast).
     pub fn on_error(mut self, on_error: OnError) -> Self {
-        self.on_error = on_error;
+        self.policy.on_error = on_error;
         self
     }
 
@@ -131,7 +131,35 @@ where
         mut self,
         callback: impl Fn(&ItemError<E>) + Send + Sync + 'static,
     ) -> Self {
-        self.callback = Some(Arc::new(callback));
+        self.policy.callback = Some(Arc::new(callback));
+        self
+    }
+
+    /// Which errors end the run under [`OnError::Collect`] all the same, as that of a source
+    /// that cannot go on, or of a disk that is full. It is asked by the worker that has the
+    /// error; if it panics, the run ends.
+    ///
+    /// ```
+    /// use tidegate_pipeline::{OnError, Pipeline};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # tidegate_core::scope("app", async |cx| {
+    /// let error = Pipeline::from_iter("numbers", 0..)
+    ///     .map("check", |n| if n % 2 == 1 { Err(format!("{n} is odd")) } else { Ok(n) })
+    ///     .on_error(OnError::Collect { max: 100 })
+    ///     .fatal_if(|error| error.starts_with("7 "))
+    ///     .run(&cx)
+    ///     .await
+    ///     .unwrap_err();
+    /// assert_eq!(error.error().unwrap(), "7 is odd");
+    /// assert_eq!(error.summary().errors().len(), 3);
+    /// # Ok::<_, std::convert::Infallible>(())
+    /// # }).await.unwrap();
+    /// # }
+    /// ```
+    pub fn fatal_if(mut self, is_fatal: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.policy.fatal = Some(Arc::new(is_fatal));
         self
     }
 
@@ -289,7 +317,7 @@ impl<T, E> Debug for Pipeline<T, E> {
         let stages = self.cells.iter().map(|cell| cell.name());
         f.debug_struct("Pipeline")
             .field("name", &self.name)
-            .field("on_error", &self.on_error)
+            .field("on_error", &self.policy.on_error)
             .field("stages", &stages.collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

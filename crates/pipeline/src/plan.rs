@@ -58,7 +58,7 @@ where
         O: Send + 'static,
         W: Fn(Port<T, O>, &mut Launch<E>) + Send + 'static,
     {
-        let Self { name, on_error, callback, mut cells, sink, clock, tail } = self;
+        let Self { name, policy, mut cells, sink, clock, tail } = self;
         let stage = stage.into();
         let cell =
             Arc::new(StageCell::new(stage.name.clone(), kind, stage.concurrency, stage.capacity));
@@ -91,7 +91,7 @@ where
                 spawn(port, launch);
             }
         });
-        Pipeline { name, on_error, callback, cells, sink, clock, tail }
+        Pipeline { name, policy, cells, sink, clock, tail }
     }
 }
 

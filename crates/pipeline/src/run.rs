@@ -82,11 +82,11 @@ where
         Fut: Future<Output = ()>,
     {
         let Self { pipeline, queue, books } = self;
-        let Pipeline { name, on_error, callback, tail, .. } = pipeline;
+        let Pipeline { name, policy, tail, .. } = pipeline;
         let mut started = None;
         let body = async |cx: Cx<Infallible>| {
             books.clock.start();
-            let shared = Arc::new(RunShared::new(on_error, callback, cx.token().clone()));
+            let shared = Arc::new(RunShared::new(policy, cx.token().clone()));
             let mut launch = Launch { cx, shared: Arc::clone(&shared), queues: Vec::new() };
             tail(&queue, &mut launch);
             launch.queues.push(queue as Arc<dyn Sweep>);

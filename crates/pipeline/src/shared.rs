@@ -24,12 +24,26 @@ use tidegate_core::{
 /// How much is kept of what goes wrong after the run was ended: items that fail, and panics.
 const ALSO_MAX: usize = 16;
 
-/// What is called with each item that fails.
-pub(crate) type Callback<E> = Arc<dyn Fn(&ItemError<E>) + Send + Sync>;
+type Callback<E> = Arc<dyn Fn(&ItemError<E>) + Send + Sync>;
+type Predicate<E> = Arc<dyn Fn(&E) -> bool + Send + Sync>;
+
+/// What a run does about items that fail.
+pub(crate) struct Policy<E> {
+    pub(crate) on_error: OnError,
+    /// Called with each of them.
+    pub(crate) callback: Option<Callback<E>>,
+    /// Which errors end the run all the same.
+    pub(crate) fatal: Option<Predicate<E>>,
+}
+
+impl<E> Default for Policy<E> {
+    fn default() -> Self {
+        Self { on_error: OnError::default(), callback: None, fatal: None }
+    }
+}
 
 pub(crate) struct RunShared<E> {
-    on_error: OnError,
-    callback: Option<Callback<E>>,
+    policy: Policy<E>,
     token: CancelToken,
     log: Mutex<Log<E>>,
     source_ended: AtomicBool,
@@ -51,13 +65,9 @@ impl<E> Default for Log<E> {
 }
 
 impl<E> RunShared<E> {
-    pub(crate) fn new(
-        on_error: OnError,
-        callback: Option<Callback<E>>,
-        token: CancelToken,
-    ) -> Self {
+    pub(crate) fn new(policy: Policy<E>, token: CancelToken) -> Self {
         let log = Mutex::new(Log::default());
-        Self { on_error, callback, token, log, source_ended: AtomicBool::new(false) }
+        Self { policy, token, log, source_ended: AtomicBool::new(false) }
     }
 
     pub(crate) fn token(&self) -> &CancelToken {
@@ -114,9 +124,9 @@ impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
     /// An item of a stage has failed.
     pub(crate) fn failed(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) {
         let error = self.note(cell, seq, kind);
-        match self.on_error {
-            OnError::FailFast => self.end(text_of(&error), Reason::Item(error)),
-            OnError::Collect { max } => self.keep(error, max),
+        match self.policy.on_error {
+            OnError::Collect { max } if !self.is_fatal(cell, &error) => self.keep(error, max),
+            _ => self.end(text_of(&error), Reason::Item(error)),
         }
     }
 
@@ -132,12 +142,20 @@ impl<E: Display + Debug + Send + Sync + 'static> RunShared<E> {
         self.end(reason.to_string(), reason);
     }
 
+    fn is_fatal(&self, cell: &StageCell, error: &ItemError<E>) -> bool {
+        let (Some(fatal), Some(error)) = (&self.policy.fatal, error.error()) else { return false };
+        caught(|| fatal(error)).unwrap_or_else(|message| {
+            self.panicked(cell.name(), message);
+            true
+        })
+    }
+
     fn note(&self, cell: &StageCell, seq: u64, kind: ItemErrorKind<E>) -> ItemError<E> {
         cell.add_failed();
         let error = ItemError::new(cell.name().clone(), seq, kind);
         // Whoever listens formats the error, which is the caller's code.
         drop(caught(|| trace::item_failed(&error)));
-        if let Some(callback) = &self.callback {
+        if let Some(callback) = &self.policy.callback {
             if let Err(message) = caught(|| callback(&error)) {
                 self.panicked(cell.name(), message);
             }

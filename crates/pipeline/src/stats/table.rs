@@ -11,23 +11,23 @@ pub(super) fn write(stats: &Stats, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let width = names.max().unwrap_or(0).max("stage".len());
     writeln!(
         f,
-        "{:width$}  {:>5}  {:>11}  {:>11}  {:>8}  {:>6}  {:>7}  {:>7}  {:>10}  {:>11}",
+        "{:width$}  {:>5}  {:>11}  {:>11}  {:>8}  {:>6}  {:>9}  {:>9}  {:>10}  {:>11}",
         "stage",
         "slots",
         "in",
         "out",
         "dropped",
         "busy %",
-        "starved",
-        "blocked",
+        "starved %",
+        "blocked %",
         "items/s",
-        "queue"
+        "max queued"
     )?;
     for stage in &stats.stages {
         let shares = Shares::of(stage, stats.elapsed);
         writeln!(
             f,
-            "{:width$}  {:>5}  {:>11}  {:>11}  {:>8}  {:>6.1}  {:>7.1}  {:>7.1}  {:>10.0}  {:>5}/{:<5}",
+            "{:width$}  {:>5}  {:>11}  {:>11}  {:>8}  {:>6.1}  {:>9.1}  {:>9.1}  {:>10.0}  {:>5}/{:<5}",
             stage.name,
             stage.concurrency,
             stage.items_in,

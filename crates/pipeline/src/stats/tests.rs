@@ -63,8 +63,8 @@ fn a_table_has_a_line_per_stage() {
     assert!(cell.read().is_conserved());
     let text = stats(vec![cell.read()]).to_string();
     let expected = "\
-stage        slots           in          out   dropped  busy %  starved  blocked     items/s        queue
-a long name      2           10            5         5     0.0      0.0      0.0           5      0/8    
+stage        slots           in          out   dropped  busy %  starved %  blocked %     items/s   max queued
+a long name      2           10            5         5     0.0        0.0        0.0           5      0/8    
 5 delivered, 1 failed, 1 filtered, 3 cancelled in 1.000 s";
     assert_eq!(text, expected);
 }

@@ -353,3 +353,25 @@ fn a_panic_after_the_one_that_ended_the_run_is_told_too() {
         assert_eq!(error.summary().errors().len(), 2, "the items are errors all the same");
     });
 }
+
+#[test]
+fn a_fatal_error_ends_a_run_that_collects_the_others() {
+    on_every_runtime(|cx| async move {
+        let ended = Pipeline::from_try_stream(
+            "lines",
+            futures::stream::iter([Ok(1), Err("bad line".to_owned()), Ok(2), Err("gone".into())]),
+        )
+        .on_error(COLLECT)
+        .fatal_if(|error| error == "gone")
+        .collect(&cx)
+        .await;
+        let error = ended.unwrap_err();
+        assert_eq!(error.error().unwrap(), "gone");
+        assert_eq!(error.summary().errors().len(), 1);
+
+        let panics = |_: &Error| planned_panic(1);
+        let source = Pipeline::from_iter("numbers", 0..3).on_error(COLLECT).fatal_if(panics);
+        let error = source.map("fail", |_| Err::<(), _>(Error::new())).run(&cx).await.unwrap_err();
+        assert!(matches!(error.reason(), Reason::Panicked { .. }), "{error}");
+    });
+}
