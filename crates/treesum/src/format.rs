@@ -139,6 +139,14 @@ fn hex_digits(byte: u8) -> [u8; 2] {
     [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
+/// Whether a terminal may show what stands around it in another order.
+fn reorders(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
+}
+
 /// The path for a message: one line, printable, whatever its bytes are.
 pub(crate) fn shown(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
@@ -148,7 +156,7 @@ pub(crate) fn shown(path: &[u8]) -> String {
                 '\n' => text.push_str("\\n"),
                 '\r' => text.push_str("\\r"),
                 '\\' => text.push_str("\\\\"),
-                c if c.is_control() => text.extend(c.escape_unicode()),
+                c if c.is_control() || reorders(c) => text.extend(c.escape_unicode()),
                 c => text.push(c),
             }
         }
@@ -205,6 +213,7 @@ mod tests {
     fn messages_stay_on_one_line() {
         assert_eq!(shown("a\nb\r\\ü\u{1b}[31m".as_bytes()), "a\\nb\\r\\\\ü\\u{1b}[31m");
         assert_eq!(shown(b"\xff\xfea"), "\\xff\\xfea");
+        assert_eq!(shown("exe\u{202e}txt.".as_bytes()), "exe\\u{202e}txt.");
     }
 
     proptest! {

@@ -71,6 +71,10 @@ impl Tally {
         self.changed + self.missing + self.unreadable + self.refused + self.broken
     }
 
+    fn lines(&self) -> usize {
+        self.same + self.bad()
+    }
+
     fn hashed(&self) -> usize {
         self.same + self.changed
     }
@@ -137,10 +141,15 @@ pub(crate) async fn run(
             Ok(())
         })
         .await;
-    let exit = match session.close(result, stats.as_ref())? {
-        Exit::Done if tally.bad() > 0 => Exit::Failed,
-        exit => exit,
-    };
+    let mut exit = session.close(result, stats.as_ref())?;
+    if exit == Exit::Done && tally.lines() == 0 {
+        // Not what a tree without files looks like to whoever relies on the exit code.
+        session.console.message(format_args!("{}: no lines to verify", line(&args.manifest)));
+        return Ok(Exit::Failed);
+    }
+    if exit == Exit::Done && tally.bad() > 0 {
+        exit = Exit::Failed;
+    }
     if !args.quiet && matches!(exit, Exit::Done | Exit::Failed | Exit::Interrupted) {
         session.console.message(format_args!("{}: {tally}", line(&args.manifest)));
     }

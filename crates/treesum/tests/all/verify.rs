@@ -117,8 +117,6 @@ fn a_manifest_that_cannot_be_read_is_named() {
     treesum(dir.path(), ["verify", "."]).expect(1).says(&["treesum: .: Is a directory"]);
     write(dir.path(), "json", "{\"path\":\"a\"}\n");
     treesum(dir.path(), ["verify", "json", "-q"]).expect(1).says(&["json:1: a JSON line"]);
-    write(dir.path(), "empty", "");
-    treesum(dir.path(), ["verify", "empty"]).expect(0).says(&["empty: 0 ok"]);
 }
 
 #[test]
@@ -172,4 +170,14 @@ fn lines_of_megabytes_pass_one_after_the_other() {
     write(dir.path(), "m", manifest);
     let ran = treesum(dir.path(), ["verify", "m"]).expect(1);
     assert_eq!(ran.lines().len(), 20);
+}
+
+#[test]
+fn a_manifest_without_lines_proves_nothing() {
+    let dir = tempdir();
+    write(dir.path(), "m", "");
+    for manifest in ["m", "/dev/null", "-"] {
+        let ran = treesum(dir.path(), ["verify", manifest]).expect(1);
+        ran.says(&[&format!("{manifest}: no lines to verify")]);
+    }
 }
