@@ -6,6 +6,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::Waker,
 };
 
 /// A panic that was caught: which work, and the message.
@@ -19,10 +20,13 @@ struct Inner {
 }
 
 impl TaskPanic {
-    pub(crate) fn new(task: TaskInfo, payload: Box<dyn Any + Send>) -> Self {
-        let message = message(&*payload);
-        drop_quietly(payload);
-        Self(Arc::new(Inner { task, message }))
+    pub(crate) fn new(task: TaskInfo, payload: &(dyn Any + Send)) -> Self {
+        Self(Arc::new(Inner { task, message: message(payload) }))
+    }
+
+    /// Whether both are the same event.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Which work panicked.
@@ -60,9 +64,21 @@ pub fn message(payload: &(dyn Any + Send)) -> String {
 
 /// Drops a value whose destructor may panic.
 pub fn drop_quietly<T>(value: T) {
-    let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { return };
+    quietly(|| drop(value));
+}
+
+/// Wakes a task, whatever its waker does: a foreign waker that panics must not keep the
+/// others from being woken.
+pub(crate) fn wake_quietly(waker: Waker) {
+    quietly(|| waker.wake());
+}
+
+/// Runs foreign code whose panic belongs to nobody; false if it panicked.
+pub(crate) fn quietly(code: impl FnOnce()) -> bool {
+    let Err(second) = catch_unwind(AssertUnwindSafe(code)) else { return true };
     if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
         // A payload whose destructor panics with another one of its kind has no end.
         std::mem::forget(third);
     }
+    false
 }

@@ -6,8 +6,13 @@
 mod app;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[cfg(feature = "tracing")]
+#[path = "all/events.rs"]
+mod events;
 #[path = "all/footguns.rs"]
 mod footguns;
+#[path = "all/losses.rs"]
+mod losses;
 #[path = "all/scope.rs"]
 mod scope;
 #[path = "all/stress.rs"]

@@ -74,6 +74,7 @@ impl Cause {
         Self::build(CauseKind::Explicit, None, None, Location::caller(), Some(Arc::new(error)))
     }
 
+    #[track_caller]
     pub(crate) fn signal(message: &'static str) -> Self {
         let at = Location::caller();
         Self::build(CauseKind::Signal, Some(message.into()), None, at, None)
@@ -206,10 +207,15 @@ impl Error for Cause {}
 /// asks for less than [`Error`].
 pub(crate) trait SharedError: Display + Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 impl<E: Display + Debug + Send + Sync + 'static> SharedError for E {
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
     }
 }

@@ -17,6 +17,7 @@ mod future;
 mod node;
 mod token;
 
+pub(crate) use self::cause::SharedError;
 pub use self::{
     cause::{Cause, CauseKind},
     future::{Cancelled, CancelledOwned},

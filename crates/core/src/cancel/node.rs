@@ -2,6 +2,7 @@
 
 use crate::{
     cancel::Cause,
+    panic::wake_quietly,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
@@ -100,7 +101,7 @@ impl Node {
         let waiters = std::mem::take(&mut inner.waiters);
         drop(inner);
         for (_, waiter) in waiters {
-            waiter.wake();
+            wake_quietly(waiter);
         }
         Some(children.into_iter().map(|(_, child)| child).collect())
     }

@@ -1,7 +1,7 @@
 //! What runs a child, and gives its record back however it ends.
 
-use super::{TaskError, failures::Shared, registry::Key};
-use crate::{panic::drop_quietly, sync::Arc};
+use super::{TaskError, node::ScopeNode, registry::Key};
+use crate::{cancel::SharedError, panic::drop_quietly, sync::Arc};
 use pin_project_lite::pin_project;
 use std::{
     any::Any,
@@ -17,60 +17,68 @@ type Outcome<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
 
 /// A child's record in its scope. Dropping it gives the record back, which is why every
 /// owner of one drops the user's future or closure first.
-pub(super) struct Lease<E> {
-    scope: Arc<Shared<E>>,
+pub(super) struct Lease {
+    node: Arc<ScopeNode>,
     key: Key,
     ended: bool,
 }
 
-impl<E> Lease<E> {
-    pub(super) fn new(scope: Arc<Shared<E>>, key: Key) -> Self {
-        Self { scope, key, ended: false }
+impl Lease {
+    pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
+        Self { node, key, ended: false }
     }
-}
 
-impl<E: Display + Debug + Send + Sync + 'static> Lease<E> {
     /// Hands the outcome of the work to the scope, unless it is the value.
-    fn settle<T>(&mut self, outcome: Outcome<T, E>) -> Result<T, TaskError<E>> {
-        self.ended = true;
-        match outcome {
+    fn settle<T, E>(&mut self, outcome: Outcome<T, E>) -> Result<T, TaskError<E>>
+    where
+        E: Display + Debug + Send + Sync + 'static,
+    {
+        let result = match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                let task = self.scope.node.describe(self.key);
-                Err(TaskError::Failed(self.scope.failed(task, error)))
+                let error = Arc::new(error);
+                let shared: Arc<dyn SharedError> = Arc::clone(&error) as _;
+                self.node.failed(&self.node.describe(self.key), &shared);
+                Err(TaskError::Failed(error))
             }
             Err(payload) => {
-                let task = self.scope.node.describe(self.key);
-                Err(TaskError::Panicked(self.scope.panicked(task, payload)))
+                let panic = self.node.panicked(self.node.describe(self.key), &*payload);
+                drop_quietly(payload);
+                Err(TaskError::Panicked(panic))
             }
-        }
+        };
+        self.ended = true;
+        result
     }
 }
 
-impl<E> Drop for Lease<E> {
+impl Drop for Lease {
     fn drop(&mut self) {
-        self.scope.node.release(self.key, !self.ended);
+        if !self.ended {
+            self.node.note_aborted(self.node.describe(self.key));
+        }
+        self.node.release(self.key);
     }
 }
 
 pin_project! {
     /// A child's future, caught and counted. The order of the fields is the order of their
     /// drop: a runtime that drops the task drops the future before the record.
-    pub(super) struct Child<F, E> {
+    pub(super) struct Child<F> {
         #[pin]
         future: Option<F>,
         parked: bool,
-        lease: Option<Lease<E>>,
+        lease: Option<Lease>,
     }
 }
 
-impl<F, E> Child<F, E> {
-    pub(super) fn new(future: F, lease: Lease<E>) -> Self {
+impl<F> Child<F> {
+    pub(super) fn new(future: F, lease: Lease) -> Self {
         Self { future: Some(future), parked: false, lease: Some(lease) }
     }
 }
 
-impl<F, T, E> Future for Child<F, E>
+impl<F, T, E> Future for Child<F>
 where
     F: Future<Output = Result<T, E>>,
     E: Display + Debug + Send + Sync + 'static,
@@ -83,7 +91,7 @@ where
         else {
             return Poll::Ready(Err(TaskError::Aborted));
         };
-        let node = &lease.scope.node;
+        let node = &lease.node;
         let mut ended = None;
         if !node.is_aborting() {
             match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
@@ -117,13 +125,13 @@ where
 
 /// Runs blocking work on the calling thread, unless the scope is aborting already.
 pub(super) fn run_blocking<T, E>(
-    mut lease: Lease<E>,
+    mut lease: Lease,
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, TaskError<E>>
 where
     E: Display + Debug + Send + Sync + 'static,
 {
-    if lease.scope.node.is_aborting() {
+    if lease.node.is_aborting() {
         drop_quietly(work);
         return Err(TaskError::Aborted);
     }

@@ -3,44 +3,48 @@
 use super::{
     Scope, ScopeError, Task, WorkKind,
     child::{Child, Lease, run_blocking},
-    failures::Shared,
     node::ScopeNode,
 };
 use crate::{CancelToken, Cancelled, Cause, Name, sync::Arc};
 use std::{
     fmt::{self, Debug, Display},
     future::Future,
+    marker::PhantomData,
     panic::Location,
 };
 
 /// A handle to a scope: spawn into it, ask whether it is cancelled, cancel it.
 ///
 /// Cheap to clone and `'static`, so that children can hold one and spawn siblings.
-pub struct Cx<E>(pub(super) Arc<Shared<E>>);
+pub struct Cx<E>(Arc<ScopeNode>, PhantomData<fn(E) -> E>);
 
 impl<E> Cx<E> {
+    pub(super) fn new(node: Arc<ScopeNode>) -> Self {
+        Self(node, PhantomData)
+    }
+
     /// The name of the scope.
     #[must_use]
     pub fn name(&self) -> &Name {
-        self.0.node.name()
+        self.0.name()
     }
 
     /// The names from the root down, such as `/server/conn-7`.
     #[must_use]
     pub fn path(&self) -> String {
-        self.0.node.path()
+        self.0.path()
     }
 
     /// The token of the scope: cancelled when the scope is.
     #[must_use]
     pub fn token(&self) -> &CancelToken {
-        self.0.node.token()
+        self.0.token()
     }
 
     /// How many children live now, nested scopes included.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.0.node.live()
+        self.0.live()
     }
 
     /// Whether the scope is cancelled: one atomic load.
@@ -98,7 +102,7 @@ impl<E> Cx<E> {
     }
 
     pub(super) fn node(&self) -> &Arc<ScopeNode> {
-        &self.0.node
+        &self.0
     }
 
     fn admit(
@@ -106,9 +110,9 @@ impl<E> Cx<E> {
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
-    ) -> Option<Lease<E>> {
-        let key = self.0.node.admit(name, at, kind)?;
-        Some(Lease::new(Arc::clone(&self.0), key))
+    ) -> Result<Lease, Cause> {
+        let key = self.0.admit(name, at, kind)?;
+        Ok(Lease::new(Arc::clone(&self.0), key))
     }
 }
 
@@ -118,8 +122,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// If it returns an error or panics, the scope is cancelled and ends with that error. In
     /// a scope that is cancelled it starts all the same, and sees the cancellation at once.
-    /// In a scope that has ended or is being aborted, the future is dropped unrun and the
-    /// task reports [`TaskError::Cancelled`](super::TaskError::Cancelled).
+    /// In a scope that has ended or is being aborted, the future is dropped unrun, the task
+    /// reports [`TaskError::Cancelled`](super::TaskError::Cancelled), and an event says so.
     ///
     /// # Panics
     ///
@@ -134,9 +138,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let Some(lease) = self.admit(name.into(), Location::caller(), WorkKind::Task) else {
-            drop(future);
-            return Task::refused(self.0.node.refusal());
+        let lease = match self.admit(name.into(), Location::caller(), WorkKind::Task) {
+            Ok(lease) => lease,
+            Err(cause) => return Task::refused(cause),
         };
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
         Task::running(tokio::spawn(Child::new(future, lease)))
@@ -160,9 +164,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: FnOnce() -> Result<T, E> + Send + 'static,
     {
-        let Some(lease) = self.admit(name.into(), Location::caller(), WorkKind::Blocking) else {
-            drop(work);
-            return Task::refused(self.0.node.refusal());
+        let lease = match self.admit(name.into(), Location::caller(), WorkKind::Blocking) {
+            Ok(lease) => lease,
+            Err(cause) => return Task::refused(cause),
         };
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns blocking work")]
         Task::running(tokio::task::spawn_blocking(move || run_blocking(lease, work)))
@@ -170,17 +174,23 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
 
     /// Runs a nested scope: cancelled when this one is, with errors of its own type.
     ///
-    /// If the returned future is dropped early, this scope takes over the children: they
-    /// are aborted, and it waits until they have ended.
+    /// If the returned future is dropped early, by a timeout or a `select!`, this scope takes
+    /// over the children: they are aborted, and it waits until they have ended. That makes
+    /// this scope fail in no way; what went wrong in them is in its
+    /// [report](super::JoinReport::adopted).
     ///
     /// # Errors
     ///
     /// As for [`Scope::run`]; [`Reason::Cancelled`](super::Reason::Cancelled) without
     /// running the body, if this scope has ended.
     ///
+    /// # Panics
+    ///
+    /// As for [`Scope::run`].
+    ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the nested scope and aborts its children.
+    /// As for [`Scope::run`].
     #[track_caller]
     pub fn scope<T2, E2, F, Fut>(
         &self,
@@ -198,7 +208,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
 
 impl<E> Clone for Cx<E> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self::new(Arc::clone(&self.0))
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a scope or a task can end badly.
 
+use super::JoinReport;
 use crate::{Cause, TaskPanic, sync::Arc};
 use std::{
     fmt::{self, Debug, Display},
@@ -151,8 +152,8 @@ pub enum Reason<E> {
     Panicked(TaskPanic),
     /// The scope was cancelled from outside.
     Cancelled(Cause),
-    /// The body ended well, but work had to be aborted after the grace period; the report
-    /// names it.
+    /// Work, maybe the body itself, had to be aborted after the grace period, and nothing
+    /// else explains the end; the report names it.
     Aborted,
 }
 
@@ -171,12 +172,12 @@ impl<E: Display> Display for Reason<E> {
 #[derive(Debug)]
 pub struct ScopeError<E> {
     reason: Reason<E>,
-    report: JoinReport<E>,
+    report: Box<JoinReport<E>>,
 }
 
 impl<E> ScopeError<E> {
     pub(super) fn new(reason: Reason<E>, report: JoinReport<E>) -> Self {
-        Self { reason, report }
+        Self { reason, report: Box::new(report) }
     }
 
     /// What came first.
@@ -241,33 +242,5 @@ impl<E: std::error::Error + 'static> std::error::Error for ScopeError<E> {
             Reason::Cancelled(cause) => Some(cause),
             Reason::Aborted => None,
         }
-    }
-}
-
-/// What else went wrong while a scope ended.
-#[derive(Debug)]
-pub struct JoinReport<E> {
-    pub(super) also: Vec<Reason<E>>,
-    pub(super) more: usize,
-    pub(super) aborted: Vec<Straggler>,
-}
-
-impl<E> JoinReport<E> {
-    /// Errors and panics after the first, oldest first; at most 16 are kept.
-    #[must_use]
-    pub fn also(&self) -> &[Reason<E>] {
-        &self.also
-    }
-
-    /// How many more there were.
-    #[must_use]
-    pub fn more(&self) -> usize {
-        self.more
-    }
-
-    /// Work that had not ended when the grace period was over, and was dropped.
-    #[must_use]
-    pub fn aborted(&self) -> &[Straggler] {
-        &self.aborted
     }
 }

@@ -1,6 +1,6 @@
 //! Models of the join counter and of the tree of scopes: run with `--cfg tidegate_loom`.
 
-use super::{WorkKind, node::ScopeNode, registry::Key};
+use super::{WorkKind, ledger::Reader, node::ScopeNode, registry::Key};
 use crate::{
     CancelToken,
     cancel::loom_tests::model,
@@ -20,18 +20,30 @@ fn join(scope: &ScopeNode) {
     loom::future::block_on(poll_fn(|cx| scope.poll_closed(cx)));
 }
 
+/// What a child's record does when the child was dropped before it ended.
+fn end_aborted(scope: &ScopeNode, key: Key) {
+    scope.note_aborted(scope.describe(key));
+    scope.release(key);
+}
+
+/// How much went wrong in a scope that has closed.
+fn left_in(scope: &ScopeNode) -> usize {
+    let left = scope.close().orphan(Reader::Parent);
+    left.entries.len() + left.more
+}
+
 #[test]
 fn loom_join_waits_for_every_child() {
     model("join_waits_for_every_child", || {
         let scope = scope();
         let children = [child(&scope), child(&scope)].map(|key| {
             let scope = Arc::clone(&scope);
-            thread::spawn(move || scope.release(key, false))
+            thread::spawn(move || scope.release(key))
         });
         scope.body_ended();
         join(&scope);
         assert_eq!(scope.live(), 0);
-        assert!(scope.admit("late".into(), Location::caller(), WorkKind::Task).is_none());
+        assert!(scope.admit("late".into(), Location::caller(), WorkKind::Task).is_err());
         for child in children {
             child.join().unwrap();
         }
@@ -48,14 +60,14 @@ fn loom_a_child_that_spawns_at_the_end_is_waited_for() {
             thread::spawn(move || {
                 // While the first child lives the scope is open, whatever the body does.
                 let second = child(&scope);
-                scope.release(first, false);
+                scope.release(first);
                 second
             })
         };
         scope.body_ended();
         let second = spawner.join().unwrap();
         assert!(!scope.is_closed());
-        scope.release(second, false);
+        scope.release(second);
         join(&scope);
     });
 }
@@ -69,13 +81,13 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
             let scope = Arc::clone(&scope);
             thread::spawn(move || {
                 let key = scope.admit("late".into(), Location::caller(), WorkKind::Task);
-                if let Some(key) = key {
+                if let Ok(key) = key {
                     assert!(!scope.is_closed(), "an admitted child holds the scope open");
-                    scope.release(key, false);
+                    scope.release(key);
                 }
             })
         };
-        scope.release(first, false);
+        scope.release(first);
         scope.body_ended();
         join(&scope);
         outsider.join().unwrap();
@@ -98,14 +110,14 @@ fn loom_an_abort_reaches_a_child_that_is_about_to_park() {
                     }
                     std::task::Poll::Pending
                 }));
-                scope.release(key, true);
+                end_aborted(&scope, key);
             })
         };
         scope.abort();
         scope.body_ended();
         join(&scope);
         parking.join().unwrap();
-        assert_eq!(scope.take_aborted().len(), 1);
+        assert_eq!(left_in(&scope), 1);
     });
 }
 
@@ -117,14 +129,59 @@ fn loom_a_dropped_scope_is_waited_for_by_its_parent() {
         let key = child(&nested);
         let ending = {
             let nested = Arc::clone(&nested);
-            thread::spawn(move || nested.release(key, true))
+            thread::spawn(move || end_aborted(&nested, key))
         };
-        nested.abort();
-        nested.orphaned();
+        nested.orphan();
         parent.body_ended();
         join(&parent);
         assert!(nested.is_closed(), "the parent closed before the scope it adopted");
+        assert_eq!(left_in(&parent), 1);
         ending.join().unwrap();
-        assert_eq!(parent.take_aborted().len(), 1);
+    });
+}
+
+#[test]
+fn loom_a_scope_dropped_while_it_joins_loses_no_straggler() {
+    model("a_scope_dropped_while_it_joins_loses_no_straggler", || {
+        let parent = scope();
+        let nested = ScopeNode::nested("nested".into(), Location::caller(), &parent).unwrap();
+        let key = child(&nested);
+        nested.body_ended();
+        let ending = {
+            let nested = Arc::clone(&nested);
+            thread::spawn(move || end_aborted(&nested, key))
+        };
+        parent.body_ended();
+        nested.orphan();
+        join(&parent);
+        assert_eq!(left_in(&parent), 1);
+        ending.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_an_abort_reaches_a_nested_scope_that_is_being_opened() {
+    model("an_abort_reaches_a_nested_scope_that_is_being_opened", || {
+        let parent = scope();
+        let opening = {
+            let parent = Arc::clone(&parent);
+            thread::spawn(move || {
+                let nested = ScopeNode::nested("nested".into(), Location::caller(), &parent);
+                // What the driver of a nested scope does, with a body that is never ready.
+                if let Ok(nested) = nested {
+                    loom::future::block_on(poll_fn(|cx| {
+                        if nested.is_aborting() || !nested.park_driver(cx) {
+                            return std::task::Poll::Ready(());
+                        }
+                        std::task::Poll::Pending
+                    }));
+                    nested.orphan();
+                }
+            })
+        };
+        parent.abort();
+        parent.body_ended();
+        join(&parent);
+        opening.join().unwrap();
     });
 }

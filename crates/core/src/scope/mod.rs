@@ -6,28 +6,31 @@
 //! |---|---|---|
 //! | running (body alive) | body ends | joining, or closed if no child lives |
 //! | running | a child fails or panics | running; the token is cancelled, and after the grace period what is left is aborted |
-//! | running | the scope's future is dropped | joining, aborting |
-//! | joining | the last child ends | closed; the waiting future is woken, the parent's record is removed |
+//! | running, joining | the scope's future is dropped | orphaned, aborting: what went wrong so far, and from now on, goes to the parent |
+//! | joining | the last child ends | the waiting future is woken and closes the scope; the parent's record is removed |
+//! | orphaned | the last child ends | closed; the parent's record is removed |
 //! | joining | a child spawns | joining |
 //! | closed | spawn | closed; the future is dropped unrun and its task reports why |
 //!
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
-//! who is counted; [`node`] is the two together, in a tree; [`child`] runs a child and gives
+//! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
 //! its record back whatever happens; [`run`] drives body, grace and join.
 
 mod child;
 mod cx;
 mod error;
-mod failures;
 mod join;
+mod ledger;
 mod node;
 mod registry;
+mod report;
 mod run;
 mod task;
 
 pub use self::{
     cx::Cx,
-    error::{Failure, JoinReport, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
+    error::{Failure, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
+    report::{Adopted, JoinReport},
     run::{DEFAULT_GRACE, Scope, scope},
     task::Task,
 };

@@ -4,10 +4,14 @@ use super::{
     Straggler, WorkKind,
     error::TaskInfo,
     join::JoinCounter,
+    ledger::{Entry, Estate, Fault, Ledger, Reader},
     registry::{Key, Record, Registry},
 };
 use crate::{
-    CancelToken, Cause, CauseKind, Name,
+    CancelToken, Cause, CauseKind, Name, TaskPanic,
+    cancel::SharedError,
+    observe,
+    panic::{drop_quietly, wake_quietly},
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +19,7 @@ use crate::{
     },
 };
 use std::{
+    any::Any,
     panic::Location,
     task::{Context, Poll, Waker},
 };
@@ -25,11 +30,11 @@ pub(crate) struct ScopeNode {
     token: CancelToken,
     join: JoinCounter,
     registry: Registry,
-    /// Counted by `join` as one more child.
+    /// Whether the body lives, and whether the scope's own future does: `join` counts each.
     body: AtomicBool,
+    driver: AtomicBool,
     aborting: AtomicBool,
-    orphaned: AtomicBool,
-    aborted: Mutex<Vec<Straggler>>,
+    ledger: Mutex<Ledger>,
     parent: Option<ParentLink>,
 }
 
@@ -49,17 +54,22 @@ impl ScopeNode {
         Arc::new(Self::new(name, at, token, None))
     }
 
-    /// A scope whose life its parent waits for; none, if the parent admits nothing more.
+    /// A scope whose life its parent waits for; the cause, if the parent admits nothing more.
     pub(super) fn nested(
         name: Name,
         at: &'static Location<'static>,
         parent: &Arc<Self>,
-    ) -> Option<Arc<Self>> {
+    ) -> Result<Arc<Self>, Cause> {
         let key = parent.admit(name.clone(), at, WorkKind::Scope)?;
         let link = ParentLink { node: Arc::clone(parent), key };
         let node = Arc::new(Self::new(name, at, parent.token.child(), Some(link)));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
-        Some(node)
+        // An abort sets its flag before it looks for nested scopes: one of the two sees the
+        // other.
+        if parent.is_aborting() {
+            node.abort();
+        }
+        Ok(node)
     }
 
     fn new(
@@ -75,9 +85,9 @@ impl ScopeNode {
             join: JoinCounter::new(),
             registry: Registry::default(),
             body: AtomicBool::new(true),
+            driver: AtomicBool::new(true),
             aborting: AtomicBool::new(false),
-            orphaned: AtomicBool::new(false),
-            aborted: Mutex::new(Vec::new()),
+            ledger: Mutex::new(Ledger::default()),
             parent,
         }
     }
@@ -90,6 +100,7 @@ impl ScopeNode {
         self.at
     }
 
+    #[cfg(test)]
     pub(super) fn is_closed(&self) -> bool {
         self.join.alive() == 0
     }
@@ -99,8 +110,8 @@ impl ScopeNode {
     }
 
     pub(super) fn live(&self) -> usize {
-        let body = usize::from(self.body.load(Ordering::Acquire));
-        self.join.alive().saturating_sub(body)
+        let own = [&self.body, &self.driver].map(|flag| usize::from(flag.load(Ordering::Acquire)));
+        self.join.alive().saturating_sub(own[0] + own[1])
     }
 
     /// The names from the root down, such as `/server/conn-7`.
@@ -118,25 +129,34 @@ impl ScopeNode {
         TaskInfo { path: self.path(), at: self.at, kind: WorkKind::Scope }
     }
 
-    /// Opens a record for new work; none, if the scope admits nothing more.
+    /// Opens a record for new work; the cause, if the scope admits nothing more.
     pub(super) fn admit(
         &self,
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
-    ) -> Option<Key> {
-        if self.is_aborting() {
-            return None;
+    ) -> Result<Key, Cause> {
+        let turn = if self.is_aborting() { None } else { self.join.enter() };
+        match turn {
+            Some(turn) => {
+                let record = Record { name, at, kind, waker: None, scope: None };
+                Ok(self.registry.insert(turn, record))
+            }
+            None => Err(self.refuse(&name, at, kind)),
         }
-        let turn = self.join.enter()?;
-        Some(self.registry.insert(turn, Record { name, at, kind, waker: None, scope: None }))
+    }
+
+    /// Says that new work is refused, and why: its handle may be ignored.
+    fn refuse(&self, name: &Name, at: &'static Location<'static>, kind: WorkKind) -> Cause {
+        let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at);
+        let cause = self.token.cause().unwrap_or_else(closed);
+        lock(&self.ledger).count_refused();
+        observe::refused(&TaskInfo { path: format!("{}/{name}", self.path()), at, kind }, &cause);
+        cause
     }
 
     /// Gives a record back: the work has ended and everything it owned is dropped.
-    pub(super) fn release(&self, key: Key, aborted: bool) {
-        if aborted {
-            self.note_aborted(self.describe(key));
-        }
+    pub(super) fn release(&self, key: Key) {
         self.registry.remove(key);
         self.leave();
     }
@@ -155,17 +175,35 @@ impl ScopeNode {
         }
     }
 
-    /// The scope's own future is gone: the parent is to hear of what had to be aborted.
-    pub(super) fn orphaned(&self) {
-        self.orphaned.store(true, Ordering::Release);
+    /// The scope's own future is gone before its time: the children are aborted, and the
+    /// parent is to hear of them. The future holds the scope open until the very end, and the
+    /// scope its parent: whatever goes up finds the parent still listening.
+    pub(super) fn orphan(&self) {
+        let by_abort = self.parent.as_ref().is_some_and(|parent| parent.node.is_aborting());
+        let reader = if by_abort { Reader::AbortingParent } else { Reader::Parent };
+        let estate = lock(&self.ledger).orphan(reader);
+        self.bequeath(estate);
+        self.abort();
         self.body_ended();
+        if self.driver.swap(false, Ordering::AcqRel) {
+            self.leave();
+        }
     }
 
-    /// Why new work is refused.
-    pub(super) fn refusal(&self) -> Cause {
-        self.token
-            .cause()
-            .unwrap_or_else(|| Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at))
+    /// Ready once the scope's own future is all that lives here; the scope is closed then.
+    /// [`close`](Self::close) must follow.
+    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        self.join.poll_closed(cx)
+    }
+
+    /// Ends a closed scope: hands out the ledger, then gives the place in the parent back.
+    pub(super) fn close(&self) -> Ledger {
+        self.driver.store(false, Ordering::Release);
+        let ledger = self.take_ledger();
+        if let Some(parent) = &self.parent {
+            parent.node.release(parent.key);
+        }
+        ledger
     }
 
     /// One less lives here. Closing a scope can close its parent too, whose future was
@@ -173,14 +211,8 @@ impl ScopeNode {
     fn leave(&self) {
         let mut node = self;
         while node.join.leave() {
-            if let Some(parent) = &node.parent {
-                if node.orphaned.load(Ordering::Acquire) {
-                    lock(&parent.node.aborted).extend(node.take_aborted());
-                }
-                parent.node.registry.remove(parent.key);
-            }
-            node.join.wake_joiner();
             let Some(parent) = &node.parent else { return };
+            parent.node.registry.remove(parent.key);
             node = &parent.node;
         }
     }
@@ -199,29 +231,101 @@ impl ScopeNode {
         self.aborting.load(Ordering::Acquire)
     }
 
-    /// From now on children are dropped instead of polled.
+    /// From now on children are dropped instead of polled, in nested scopes too. All flags
+    /// are set before the first waker is woken.
     pub(super) fn abort(&self) {
-        self.aborting.store(true, Ordering::Release);
         let mut wakers = Vec::new();
-        self.registry.for_each(|record| wakers.extend(record.waker.take()));
-        for waker in wakers {
-            waker.wake();
+        let mut nested = self.start_abort(&mut wakers);
+        while let Some(scope) = nested.pop() {
+            nested.extend(scope.start_abort(&mut wakers));
+        }
+        wakers.into_iter().for_each(wake_quietly);
+    }
+
+    fn start_abort(&self, wakers: &mut Vec<Waker>) -> Vec<Arc<Self>> {
+        let mut nested = Vec::new();
+        if self.aborting.swap(true, Ordering::AcqRel) {
+            return nested;
+        }
+        self.registry.for_each(|record| {
+            wakers.extend(record.waker.take());
+            nested.extend(record.scope.as_ref().and_then(Weak::upgrade));
+        });
+        wakers.extend(self.join.take_joiner());
+        nested
+    }
+
+    /// Whether the scope's own future shall go on waiting, as [`park`](Self::park).
+    pub(super) fn park_driver(&self, cx: &Context<'_>) -> bool {
+        self.join.park(cx);
+        !self.is_aborting()
+    }
+
+    /// Enters an error and cancels the scope. Foreign code comes last: the error is safe by
+    /// then, whatever a subscriber does.
+    pub(super) fn failed(&self, task: &TaskInfo, error: &Arc<dyn SharedError>) {
+        let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
+        let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
+        self.fault(cause, Fault::Failed(task.clone(), Arc::clone(error)));
+        observe::failed(task, &**error);
+    }
+
+    /// Enters a panic and cancels the scope.
+    pub(super) fn panicked(&self, task: TaskInfo, payload: &(dyn Any + Send)) -> TaskPanic {
+        let (kind, path, at) = (CauseKind::ChildPanicked, task.path().to_owned(), task.location());
+        let panic = TaskPanic::new(task, payload);
+        let cause = Cause::of_child(kind, path, at, Some(panic.message().to_owned()), None);
+        self.fault(cause, Fault::Panicked(panic.clone()));
+        observe::panicked(&panic);
+        panic
+    }
+
+    /// Enters work that was dropped before it ended.
+    pub(super) fn note_aborted(&self, info: TaskInfo) {
+        let straggler = Straggler::new(info);
+        self.note(Entry::Aborted(straggler.clone()));
+        observe::aborted(&straggler);
+    }
+
+    /// The token decides who was first: only the failure that cancelled it is the root.
+    fn fault(&self, cause: Cause, fault: Fault) {
+        let first = self.token.cancel(cause);
+        self.note(if first { Entry::First(fault) } else { Entry::Also(fault) });
+    }
+
+    /// Enters `entry` here, or in the next scope up whose ledger will be read.
+    fn note(&self, mut entry: Entry) {
+        let mut node = self;
+        loop {
+            let entered = lock(&node.ledger).enter(entry);
+            match (entered, &node.parent) {
+                (Ok(surplus), _) => return drop_quietly(surplus),
+                (Err(entry), None) => return drop_quietly(entry),
+                (Err(upward), Some(parent)) => {
+                    entry = upward;
+                    node = &parent.node;
+                }
+            }
         }
     }
 
-    pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
-        self.join.poll_closed(cx)
+    /// Enters what a dropped scope leaves in the scopes above it.
+    fn bequeath(&self, estate: Estate) {
+        let Estate { entries, more } = estate;
+        for entry in entries {
+            self.note(entry);
+        }
+        let mut parent = &self.parent;
+        while let Some(link) = parent {
+            if lock(&link.node.ledger).count_adopted(more) {
+                return;
+            }
+            parent = &link.node.parent;
+        }
     }
 
-    /// Remembers work that was dropped before it ended.
-    pub(super) fn note_aborted(&self, info: TaskInfo) {
-        let straggler = Straggler::new(info);
-        crate::observe::aborted(&straggler);
-        lock(&self.aborted).push(straggler);
-    }
-
-    pub(super) fn take_aborted(&self) -> Vec<Straggler> {
-        std::mem::take(&mut *lock(&self.aborted))
+    pub(super) fn take_ledger(&self) -> Ledger {
+        lock(&self.ledger).take()
     }
 
     /// Everything that lives in this scope now, the work in nested scopes included.

@@ -1,18 +1,18 @@
 //! Running a scope: the body, the grace period and the join.
 
-use super::{
-    Cx, JoinReport, Reason, ScopeError,
-    failures::{Failures, Shared},
-    node::ScopeNode,
+use super::{Cx, JoinReport, Reason, ScopeError, ledger::Ledger, node::ScopeNode};
+use crate::{
+    CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError, panic::drop_quietly,
+    sync::Arc,
 };
-use crate::{CancelToken, Cause, CauseKind, Name, sync::Arc};
 use std::{
     any::Any,
     fmt::{Debug, Display},
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
-    pin::pin,
-    task::Poll,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    thread,
     time::Duration,
 };
 
@@ -26,12 +26,16 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// [`Cx::scope`], which ties the two together.
 ///
 /// ```
+/// use tidegate_core::Cx;
+///
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
+///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), tidegate_core::ScopeError<std::io::Error>> {
-/// let sum = tidegate_core::scope("sum", async |cx| {
+/// # async fn main() -> Result<(), tidegate_core::ScopeError<Error>> {
+/// let sum = tidegate_core::scope("sum", async |cx: Cx<Error>| {
 ///     let left = cx.spawn("left", async { Ok(1) });
 ///     let right = cx.spawn("right", async { Ok(2) });
-///     Ok(left.await.unwrap() + right.await.unwrap())
+///     Ok(left.await? + right.await?)
 /// })
 /// .await?;
 /// assert_eq!(sum, 3);
@@ -39,13 +43,22 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// # }
 /// ```
 ///
+/// A `?` on a task needs an error that can be made of a [`TaskError`](super::TaskError): a
+/// boxed one, as here, or an own enum with a `#[from] TaskError<Self>` variant. If the task
+/// failed the scope has its error already and returns that one; the body's comes after it.
+/// An `unwrap` does as well: the panic comes after the error that caused it.
+///
 /// # Errors
+///
+/// As for [`Scope::run`].
+///
+/// # Panics
 ///
 /// As for [`Scope::run`].
 ///
 /// # Cancel safety
 ///
-/// Dropping the future cancels the scope and aborts its children.
+/// As for [`Scope::run`].
 #[track_caller]
 pub fn scope<T, E, F, Fut>(
     name: impl Into<Name>,
@@ -129,28 +142,29 @@ impl Scope {
     ///
     /// # Panics
     ///
-    /// A panic of the body is resumed here once every child has ended.
+    /// A panic of the body is resumed here once every child has ended, unless a failure came
+    /// before it: that is returned then, and the panic is in its report. Often it is the
+    /// failure that made the body panic.
+    ///
+    /// At the first cancellation, if the runtime has no time driver (`enable_time`).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the scope with [`CauseKind::ScopeDropped`] and aborts its
-    /// children. A parent scope waits for them; without a parent they end at their next
-    /// await, unwatched.
-    pub fn run<T, E, F, Fut>(self, body: F) -> impl Future<Output = Result<T, ScopeError<E>>>
+    /// Nothing happens before the first poll. Dropping the future after that cancels the scope
+    /// with [`CauseKind::ScopeDropped`] and aborts its children. A parent scope waits for
+    /// them, and has their errors in its [report](JoinReport::adopted); without a parent they
+    /// end at their next await, unwatched, and their errors are events only.
+    pub async fn run<T, E, F, Fut>(self, body: F) -> Result<T, ScopeError<E>>
     where
         E: Display + Debug + Send + Sync + 'static,
         F: FnOnce(Cx<E>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
         let grace = self.grace;
-        let node = self.open();
-        async move {
-            let node = node.map_err(|cause| {
-                let report = JoinReport { also: Vec::new(), more: 0, aborted: Vec::new() };
-                ScopeError::new(Reason::Cancelled(cause), report)
-            })?;
-            drive(node, grace, body).await
-        }
+        // Opened by the first poll, not by the call: a parent could wait for ever for a future
+        // that is held but never polled.
+        let refused = |cause| ScopeError::new(Reason::Cancelled(cause), JoinReport::empty());
+        drive(self.open().map_err(refused)?, grace, body).await
     }
 
     /// Opens a scope that has no parent to refuse it.
@@ -159,39 +173,55 @@ impl Scope {
             Place::Under(token) => token.child(),
             Place::Root | Place::In(_) => CancelToken::new(),
         };
-        OpenScope(ScopeNode::root(self.name, self.at, token))
+        OpenScope::new(ScopeNode::root(self.name, self.at, token))
     }
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
     fn open(self) -> Result<OpenScope, Cause> {
         let Place::In(parent) = &self.place else { return Ok(self.root()) };
-        ScopeNode::nested(self.name, self.at, parent).map(OpenScope).ok_or_else(|| parent.refusal())
+        ScopeNode::nested(self.name, self.at, parent).map(OpenScope::new)
     }
 }
 
-/// An open scope. Dropping it before the scope has closed orphans the children.
-pub(crate) struct OpenScope(Arc<ScopeNode>);
+/// An open scope. Dropping it before it was closed orphans the children.
+pub(crate) struct OpenScope {
+    node: Arc<ScopeNode>,
+    closed: bool,
+}
 
 impl OpenScope {
+    fn new(node: Arc<ScopeNode>) -> Self {
+        Self { node, closed: false }
+    }
+
     pub(crate) fn node(&self) -> &Arc<ScopeNode> {
-        &self.0
+        &self.node
+    }
+
+    /// Waits until nothing else lives in the scope, and closes it.
+    fn poll_close(&mut self, cx: &Context<'_>) -> Poll<Ledger> {
+        self.node.poll_closed(cx).map(|()| {
+            self.closed = true;
+            self.node.close()
+        })
     }
 }
 
 impl Drop for OpenScope {
     fn drop(&mut self) {
-        if !self.0.is_closed() {
-            let cause = Cause::of_scope(CauseKind::ScopeDropped, self.0.path(), self.0.location());
-            self.0.token().cancel(cause);
-            self.0.abort();
-            self.0.orphaned();
+        let node = &self.node;
+        // Whatever was tied to the scope by a token of its own ends with it, too.
+        let kind = if self.closed { CauseKind::ScopeClosed } else { CauseKind::ScopeDropped };
+        node.token().cancel(Cause::of_scope(kind, node.path(), node.location()));
+        if !self.closed {
+            node.orphan();
         }
     }
 }
 
 /// Drives an open scope to its end.
 pub(crate) async fn drive<T, E, F, Fut>(
-    open: OpenScope,
+    mut open: OpenScope,
     grace: Duration,
     body: F,
 ) -> Result<T, ScopeError<E>>
@@ -200,39 +230,30 @@ where
     F: FnOnce(Cx<E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let node = open.node();
-    let shared = Shared::new(Arc::clone(node));
+    let node = Arc::clone(open.node());
     let mut overdue = pin!(overdue(node.token(), grace));
-    let body = {
-        // The body is dropped before the join: children may wait for what it holds.
-        let cx = Cx(Arc::clone(&shared));
-        let mut body = pin!(async { body(cx).await });
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(cx))) {
-            Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result)),
-            Ok(Poll::Pending) => overdue.as_mut().poll(cx).map(|()| Ended::Overdue),
-            Err(payload) => Poll::Ready(Ended::Panicked(payload)),
-        })
-        .await
-    };
-    let mut is_overdue = false;
-    let mut panic = None;
-    let mut value = None;
-    match body {
-        Ended::Itself(Ok(ready)) => value = Some(ready),
-        Ended::Itself(Err(error)) => drop(shared.failed(node.info(), error)),
-        Ended::Panicked(payload) => {
-            shared.body_panicked(node.info(), &*payload);
-            panic = Some(payload);
-        }
-        Ended::Overdue => {
-            is_overdue = true;
+    let (ended, dropped) = {
+        let cx = Cx::new(Arc::clone(&node));
+        let (body, panic) = match catch_unwind(AssertUnwindSafe(|| body(cx))) {
+            Ok(body) => (Some(body), None),
+            Err(payload) => (None, Some(payload)),
+        };
+        let mut body = pin!(body);
+        let ended = match panic {
+            Some(payload) => Ended::Panicked(payload),
+            None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
+        };
+        if matches!(ended, Ended::Overdue) {
             node.abort();
-            node.note_aborted(node.info());
         }
-    }
+        // The body is dropped before the join: children may wait for what it holds.
+        (ended, catch_unwind(AssertUnwindSafe(|| body.set(None))))
+    };
+    let mut is_overdue = matches!(ended, Ended::Overdue);
+    let (value, panic) = settle(&node, ended, dropped);
     node.body_ended();
-    poll_fn(|cx| {
-        let closed = node.poll_closed(cx);
+    let ledger = poll_fn(|cx| {
+        let closed = open.poll_close(cx);
         if closed.is_pending() && !is_overdue && overdue.as_mut().poll(cx).is_ready() {
             is_overdue = true;
             node.abort();
@@ -240,51 +261,74 @@ where
         closed
     })
     .await;
-    if let Some(payload) = panic {
-        resume_unwind(payload);
+    let inherited = node.token().inherited_cause();
+    drop(open);
+    if let Some((panic, payload)) = panic {
+        if ledger.begins_with(&panic) {
+            resume_unwind(payload);
+        }
+        drop_quietly(payload);
     }
-    finish(node, &shared, value)
+    ledger.into_result(inherited, value)
 }
+
+type Payload = Box<dyn Any + Send>;
 
 /// How a body ended.
 enum Ended<T, E> {
     Itself(Result<T, E>),
-    Panicked(Box<dyn Any + Send>),
+    Panicked(Payload),
     Overdue,
+}
+
+fn poll_body<T, E, Fut: Future<Output = Result<T, E>>>(
+    node: &ScopeNode,
+    body: Pin<&mut Option<Fut>>,
+    overdue: Pin<&mut impl Future<Output = ()>>,
+    cx: &mut Context<'_>,
+) -> Poll<Ended<T, E>> {
+    let (Some(body), false) = (body.as_pin_mut(), node.is_aborting()) else {
+        return Poll::Ready(Ended::Overdue);
+    };
+    match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
+        Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result)),
+        Err(payload) => Poll::Ready(Ended::Panicked(payload)),
+        // An abort of the scope above reaches a body by its waker, as it reaches a child.
+        Ok(Poll::Pending) if node.park_driver(cx) => overdue.poll(cx).map(|()| Ended::Overdue),
+        Ok(Poll::Pending) => Poll::Ready(Ended::Overdue),
+    }
+}
+
+/// Enters what became of the body, and of its destructor. Returns its value, or its panic.
+fn settle<T, E: Display + Debug + Send + Sync + 'static>(
+    node: &ScopeNode,
+    ended: Ended<T, E>,
+    dropped: thread::Result<()>,
+) -> (Option<T>, Option<(TaskPanic, Payload)>) {
+    let mut value = None;
+    let mut panic = None;
+    match ended {
+        Ended::Itself(Ok(ready)) => value = Some(ready),
+        Ended::Itself(Err(error)) => {
+            let error: Arc<dyn SharedError> = Arc::new(error);
+            node.failed(&node.info(), &error);
+        }
+        Ended::Panicked(payload) => panic = Some((node.panicked(node.info(), &*payload), payload)),
+        Ended::Overdue => node.note_aborted(node.info()),
+    }
+    if let Err(payload) = dropped {
+        let second = node.panicked(node.info(), &*payload);
+        drop_quietly(value.take());
+        match panic {
+            Some(_) => drop_quietly(payload),
+            None => panic = Some((second, payload)),
+        }
+    }
+    (value, panic)
 }
 
 /// Ends when the scope has been cancelled for as long as the grace period.
 async fn overdue(token: &CancelToken, grace: Duration) {
     token.cancelled().await;
     tokio::time::sleep(grace).await;
-}
-
-/// What a closed scope returns. An error that a child returned is never dropped: if nothing
-/// else explains why the scope ended, it is the reason.
-fn finish<T, E>(
-    node: &ScopeNode,
-    shared: &Shared<E>,
-    value: Option<T>,
-) -> Result<T, ScopeError<E>> {
-    let Failures { first, mut also, more } = shared.take_failures();
-    let aborted = node.take_aborted();
-    let reason = if let Some(first) = first {
-        Some(first)
-    } else if let Some(cause) = node.token().inherited_cause() {
-        Some(Reason::Cancelled(cause))
-    } else if also.is_empty() {
-        (value.is_none() || !aborted.is_empty()).then_some(Reason::Aborted)
-    } else {
-        Some(also.remove(0))
-    };
-    // Whatever was tied to the scope by a token of its own ends with it, too.
-    let ended = Cause::of_scope(CauseKind::ScopeClosed, node.path(), node.location());
-    node.token().cancel(ended);
-    match (reason, value) {
-        (None, Some(value)) => Ok(value),
-        (reason, _) => {
-            let report = JoinReport { also, more, aborted };
-            Err(ScopeError::new(reason.unwrap_or(Reason::Aborted), report))
-        }
-    }
 }

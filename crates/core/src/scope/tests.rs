@@ -2,11 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use super::{WorkKind, node::ScopeNode};
+use super::{
+    WorkKind,
+    ledger::{Entry, Reader},
+    node::ScopeNode,
+};
 use crate::{CancelToken, sync::Arc};
-use std::panic::Location;
+use std::{
+    panic::Location,
+    task::{Context, Poll, Waker},
+};
 
 const DEPTH: usize = if cfg!(miri) { 50 } else { 10_000 };
+
+fn poll_closed(scope: &ScopeNode) -> Poll<()> {
+    scope.poll_closed(&Context::from_waker(Waker::noop()))
+}
 
 /// A chain of nested scopes, the root first.
 fn chain() -> Vec<Arc<ScopeNode>> {
@@ -31,15 +42,25 @@ fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
     let chain = chain();
     let (root, leaf) = (&chain[0], &chain[DEPTH]);
     let key = leaf.admit("child".into(), Location::caller(), WorkKind::Task).unwrap();
-    for scope in &chain[1..] {
-        scope.abort();
-        scope.orphaned();
+    for scope in chain[1..].iter().rev() {
+        scope.orphan();
     }
     root.body_ended();
-    assert!(!root.is_closed(), "the deepest child holds every scope above it open");
-    leaf.release(key, true);
-    assert!(chain.iter().all(|scope| scope.is_closed()));
-    assert_eq!(root.take_aborted().len(), 1);
+    assert!(poll_closed(root).is_pending(), "the deepest child holds every scope above it open");
+    leaf.note_aborted(leaf.describe(key));
+    leaf.release(key);
+    assert!(chain[1..].iter().all(|scope| scope.is_closed()));
+    assert!(poll_closed(root).is_ready());
+    assert_eq!(root.close().orphan(Reader::Parent).entries.len(), 1);
+}
+
+#[test]
+fn an_abort_reaches_the_work_of_nested_scopes() {
+    let chain = chain();
+    chain[0].abort();
+    assert!(chain.iter().all(|scope| scope.is_aborting()));
+    let late = ScopeNode::nested("late".into(), Location::caller(), &chain[DEPTH]);
+    assert!(late.is_err());
 }
 
 #[test]
@@ -52,4 +73,24 @@ fn stragglers_of_nested_scopes_are_found_from_the_root() {
     let found: Vec<_> = stragglers.iter().map(|s| s.task().path()).collect();
     assert_eq!(found, ["/app/jobs/stuck"]);
     assert!(stragglers[0].to_string().starts_with("blocking /app/jobs/stuck (spawned at "));
+}
+
+/// The last child has ended, and the scope's future is dropped before it could see that: what
+/// the scope knows must not fall between the two.
+#[test]
+fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
+    let at = Location::caller();
+    let parent = ScopeNode::root("parent".into(), at, CancelToken::new());
+    let nested = ScopeNode::nested("nested".into(), at, &parent).unwrap();
+    let key = nested.admit("child".into(), at, WorkKind::Task).unwrap();
+    nested.body_ended();
+    nested.panicked(nested.describe(key), &"deliberate");
+    nested.release(key);
+    parent.body_ended();
+    assert!(poll_closed(&parent).is_pending());
+    nested.orphan();
+    assert!(poll_closed(&parent).is_ready());
+    let left = parent.close().orphan(Reader::Parent).entries;
+    let [Entry::Adopted(panic)] = &left[..] else { panic!("{left:?}") };
+    assert_eq!(panic.panic().unwrap().message(), "deliberate");
 }

@@ -1,0 +1,178 @@
+//! What went wrong in one scope, whatever the type of its errors: a state without clock,
+//! waker or lock. The node keeps it under its lock.
+
+use super::{Adopted, Failure, JoinReport, Reason, ScopeError, Straggler, TaskInfo};
+use crate::{Cause, TaskPanic, cancel::SharedError, sync::Arc};
+
+/// How many errors after the first a scope keeps; the rest are counted.
+const ALSO_MAX: usize = 16;
+
+/// How much a scope keeps of what dropped nested scopes left; the rest is counted. A server
+/// that drops a nested scope with every request would grow without bound otherwise.
+const ADOPTED_MAX: usize = 16;
+
+/// An error that was returned, or a panic.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    Failed(TaskInfo, Arc<dyn SharedError>),
+    Panicked(TaskPanic),
+}
+
+/// One entry of the ledger.
+#[derive(Debug)]
+pub(super) enum Entry {
+    /// What cancelled the scope.
+    First(Fault),
+    /// What came after the scope had been cancelled, by the first or from outside.
+    Also(Fault),
+    Aborted(Straggler),
+    Adopted(Adopted),
+}
+
+/// Who reads a ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The scope's own future.
+    #[default]
+    Own,
+    /// The scope above: the future was dropped on purpose.
+    Parent,
+    /// The scope above: the future was dropped by an abort that came from there.
+    AbortingParent,
+}
+
+/// What a dropped scope leaves to its parent.
+#[derive(Debug, Default)]
+pub(super) struct Estate {
+    pub(super) entries: Vec<Entry>,
+    pub(super) more: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    first: Option<Fault>,
+    also: Vec<Fault>,
+    more: usize,
+    aborted: Vec<Straggler>,
+    adopted: Vec<Adopted>,
+    adopted_more: usize,
+    refused: usize,
+    reader: Reader,
+}
+
+impl Ledger {
+    /// Enters `entry`, and gives it back if the ledger is full. An error, if nobody reads this
+    /// ledger any more: the entry, as it is to be entered in the scope above.
+    pub(super) fn enter(&mut self, entry: Entry) -> Result<Option<Entry>, Entry> {
+        if self.reader != Reader::Own {
+            return Err(entry.upward(self.reader));
+        }
+        match entry {
+            Entry::First(fault) => self.first = Some(fault),
+            Entry::Also(fault) if self.also.len() < ALSO_MAX => self.also.push(fault),
+            Entry::Also(_) => {
+                self.more += 1;
+                return Ok(Some(entry));
+            }
+            Entry::Aborted(straggler) => self.aborted.push(straggler),
+            Entry::Adopted(adopted) if self.adopted.len() < ADOPTED_MAX => {
+                self.adopted.push(adopted);
+            }
+            Entry::Adopted(_) => {
+                self.adopted_more += 1;
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Counts entries of which a dropped scope kept no more than their number; false, if
+    /// nobody reads this ledger any more.
+    pub(super) fn count_adopted(&mut self, more: usize) -> bool {
+        let own = self.reader == Reader::Own;
+        if own {
+            self.adopted_more += more;
+        }
+        own
+    }
+
+    pub(super) fn count_refused(&mut self) {
+        self.refused += 1;
+    }
+
+    /// From now on the scope above is the reader. It gets what is in the ledger, and what
+    /// comes later: both are decided by this one field, so that nothing falls between.
+    pub(super) fn orphan(&mut self, reader: Reader) -> Estate {
+        let former = self.take();
+        self.reader = reader;
+        let faults = former.first.into_iter().chain(former.also).map(Entry::Also);
+        let aborted = former.aborted.into_iter().map(Entry::Aborted);
+        let adopted = former.adopted.into_iter().map(Entry::Adopted);
+        let entries = faults.chain(aborted).chain(adopted).map(|entry| entry.upward(reader));
+        Estate { entries: entries.collect(), more: former.more + former.adopted_more }
+    }
+
+    /// Everything so far.
+    pub(super) fn take(&mut self) -> Self {
+        let reader = self.reader;
+        std::mem::replace(self, Self { reader, ..Self::default() })
+    }
+
+    /// Whether nothing went wrong before `panic`.
+    pub(super) fn begins_with(&self, panic: &TaskPanic) -> bool {
+        let first = self.first.as_ref().or_else(|| self.also.first());
+        matches!(first, Some(Fault::Panicked(first)) if first.same(panic))
+    }
+
+    /// What a closed scope returns. An error that a child returned is never dropped: if
+    /// nothing else explains why the scope ended, it is the reason.
+    pub(super) fn into_result<T, E: Send + Sync + 'static>(
+        self,
+        inherited: Option<Cause>,
+        value: Option<T>,
+    ) -> Result<T, ScopeError<E>> {
+        let Self { first, also, more, aborted, adopted, adopted_more, refused, reader: _ } = self;
+        let mut also = also.into_iter();
+        let reason = match (first, inherited) {
+            (Some(first), _) => Some(first.typed()),
+            (None, Some(cause)) => Some(Reason::Cancelled(cause)),
+            (None, None) => also.next().map(Fault::typed),
+        };
+        let reason = match (reason, value) {
+            (None, Some(value)) if aborted.is_empty() => return Ok(value),
+            (reason, _) => reason.unwrap_or(Reason::Aborted),
+        };
+        let also = also.map(Fault::typed).collect();
+        Err(ScopeError::new(
+            reason,
+            JoinReport { also, more, aborted, adopted, adopted_more, refused },
+        ))
+    }
+}
+
+impl Fault {
+    fn typed<E: Send + Sync + 'static>(self) -> Reason<E> {
+        match self {
+            Self::Failed(task, error) => match error.into_any().downcast() {
+                Ok(error) => Reason::Failed(Failure { task, error }),
+                Err(_) => unreachable!("only a scope's own `Cx<E>` enters errors, of type `E`"),
+            },
+            Self::Panicked(panic) => Reason::Panicked(panic),
+        }
+    }
+}
+
+impl Entry {
+    /// The entry as the scope above keeps it. Work that was dropped in the course of its own
+    /// abort stays what it is; whatever a scope left that was dropped on purpose is set apart.
+    fn upward(self, reader: Reader) -> Self {
+        match self {
+            Self::Aborted(straggler) if reader == Reader::AbortingParent => {
+                Self::Aborted(straggler)
+            }
+            Self::Aborted(straggler) => Self::Adopted(Adopted::aborted(straggler)),
+            Self::First(fault) | Self::Also(fault) => Self::Adopted(Adopted::fault(fault)),
+            Self::Adopted(adopted) => Self::Adopted(adopted),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What else went wrong while a scope ended.
+
+use super::{Reason, Straggler, TaskInfo, ledger::Fault};
+use crate::TaskPanic;
+use std::fmt::{self, Display};
+
+/// What else went wrong while a scope ended.
+#[derive(Debug)]
+pub struct JoinReport<E> {
+    pub(super) also: Vec<Reason<E>>,
+    pub(super) more: usize,
+    pub(super) aborted: Vec<Straggler>,
+    pub(super) adopted: Vec<Adopted>,
+    pub(super) adopted_more: usize,
+    pub(super) refused: usize,
+}
+
+impl<E> JoinReport<E> {
+    pub(super) fn empty() -> Self {
+        let (also, aborted, adopted) = (Vec::new(), Vec::new(), Vec::new());
+        Self { also, more: 0, aborted, adopted, adopted_more: 0, refused: 0 }
+    }
+
+    /// Errors and panics after the first, oldest first; at most 16 are kept.
+    #[must_use]
+    pub fn also(&self) -> &[Reason<E>] {
+        &self.also
+    }
+
+    /// How many more there were.
+    #[must_use]
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
+    /// Work that had not ended when the grace period was over, and was dropped; that of nested
+    /// scopes included.
+    #[must_use]
+    pub fn aborted(&self) -> &[Straggler] {
+        &self.aborted
+    }
+
+    /// What happened in nested scopes whose future was dropped, by a timeout or a `select!`;
+    /// at most 16 are kept. By itself it makes no scope fail: whoever dropped the nested
+    /// scope meant to.
+    #[must_use]
+    pub fn adopted(&self) -> &[Adopted] {
+        &self.adopted
+    }
+
+    /// How many more there were.
+    #[must_use]
+    pub fn adopted_more(&self) -> usize {
+        self.adopted_more
+    }
+
+    /// How many times new work was refused, because the scope was being aborted.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused
+    }
+}
+
+/// What happened in a nested scope whose future was dropped: an error, a panic, or work that
+/// had to be aborted. The scope above keeps it, because nobody else is left to be told.
+#[derive(Clone, Debug)]
+pub struct Adopted(What);
+
+#[derive(Clone, Debug)]
+enum What {
+    Fault(Fault),
+    Aborted(Straggler),
+}
+
+impl Adopted {
+    pub(super) fn fault(fault: Fault) -> Self {
+        Self(What::Fault(fault))
+    }
+
+    pub(super) fn aborted(straggler: Straggler) -> Self {
+        Self(What::Aborted(straggler))
+    }
+
+    /// Which work.
+    #[must_use]
+    pub fn task(&self) -> &TaskInfo {
+        match &self.0 {
+            What::Fault(Fault::Failed(task, _)) => task,
+            What::Fault(Fault::Panicked(panic)) => panic.task(),
+            What::Aborted(straggler) => straggler.task(),
+        }
+    }
+
+    /// Whether it was dropped before it ended.
+    #[must_use]
+    pub fn is_aborted(&self) -> bool {
+        matches!(self.0, What::Aborted(_))
+    }
+
+    /// The panic, if it was one.
+    #[must_use]
+    pub fn panic(&self) -> Option<&TaskPanic> {
+        match &self.0 {
+            What::Fault(Fault::Panicked(panic)) => Some(panic),
+            _ => None,
+        }
+    }
+
+    /// The error, if it was one of type `E`.
+    #[must_use]
+    pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
+        match &self.0 {
+            What::Fault(Fault::Failed(_, error)) => (**error).as_any().downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl Display for Adopted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            What::Fault(Fault::Failed(task, error)) => write!(f, "{task} failed: {error}"),
+            What::Fault(Fault::Panicked(panic)) => Display::fmt(panic, f),
+            What::Aborted(straggler) => write!(f, "{straggler} was aborted"),
+        }
+    }
+}
