@@ -1,7 +1,7 @@
 //! What runs a child, and gives its record back however it ends.
 
-use super::{TaskError, node::ScopeNode, registry::Key};
-use crate::{cancel::SharedError, panic::drop_quietly, sync::Arc};
+use super::{TaskError, TaskInfo, node::ScopeNode, registry::Key, vault::Vault};
+use crate::{TaskPanic, cancel::SharedError, panic::drop_quietly, sync::Arc};
 use pin_project_lite::pin_project;
 use std::{
     any::Any,
@@ -10,131 +10,213 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
+    thread,
 };
 
-/// What came out of user code: its result, or the payload of its panic.
-type Outcome<T, E> = Result<Result<T, E>, Box<dyn Any + Send>>;
+type Payload = Box<dyn Any + Send>;
 
-/// A child's record in its scope. Dropping it gives the record back, which is why every
-/// owner of one drops the user's future or closure first.
-pub(super) struct Lease {
+/// What came out of user code: its result, or the payload of its panic.
+type Outcome<T, E> = Result<Result<T, E>, Payload>;
+
+/// What a child hands to the runtime: its value, unless that lies in the vault.
+pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
+
+/// A child's record in its scope, and its side of the vault. Dropping it gives the record back,
+/// after all that the user's code owned was dropped.
+pub(super) struct Lease<T> {
     node: Arc<ScopeNode>,
     key: Key,
-    ended: bool,
+    vault: Option<Arc<Vault<T>>>,
 }
 
-impl Lease {
+impl<T> Lease<T> {
     pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
-        Self { node, key, ended: false }
+        Self { node, key, vault: Vault::if_needed() }
     }
 
-    /// Hands the outcome of the work to the scope, unless it is the value.
-    fn settle<T, E>(&mut self, outcome: Outcome<T, E>) -> Result<T, TaskError<E>>
+    pub(super) fn vault(&self) -> Option<Arc<Vault<T>>> {
+        self.vault.clone()
+    }
+
+    /// Enters what came out of the work and of its destructor, and hands the result over.
+    fn end<E>(self, ended: Outcome<T, E>, dropped: thread::Result<()>) -> Output<T, E>
     where
         E: Display + Debug + Send + Sync + 'static,
     {
-        let result = match outcome {
+        let result = match ended {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 let error = Arc::new(error);
                 let shared: Arc<dyn SharedError> = Arc::clone(&error) as _;
-                self.node.failed(&self.node.describe(self.key), &shared);
+                self.node.failed(&self.describe(), &shared);
                 Err(TaskError::Failed(error))
             }
-            Err(payload) => {
-                let panic = self.node.panicked(self.node.describe(self.key), &*payload);
-                drop_quietly(payload);
-                Err(TaskError::Panicked(panic))
-            }
+            Err(payload) => Err(TaskError::Panicked(self.panicked(payload))),
         };
-        self.ended = true;
-        result
+        let dropped = dropped.map_err(|payload| TaskError::Panicked(self.panicked(payload)));
+        match (result, dropped) {
+            (Ok(value), Ok(())) => self.deliver(value).map_err(TaskError::Panicked),
+            (Ok(value), Err(panic)) => {
+                // The scope has the panic of its destructor; the task has one already.
+                let _ = self.discard(value);
+                Err(panic)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The work was dropped before it ended.
+    fn abort<E>(self, dropped: thread::Result<()>) -> TaskError<E> {
+        match dropped {
+            Ok(()) => {
+                self.node.note_aborted(self.describe());
+                TaskError::Aborted
+            }
+            Err(payload) => TaskError::Panicked(self.panicked(payload)),
+        }
+    }
+
+    /// A value that nobody wants is dropped here: its destructor is the child's, too.
+    fn deliver(mut self, value: T) -> Result<Option<T>, TaskPanic> {
+        match self.vault.take().map(Arc::try_unwrap) {
+            None => return Ok(Some(value)),
+            Some(Ok(_)) => self.discard(value),
+            Some(Err(vault)) => {
+                vault.put(value);
+                self.discard(vault)
+            }
+        }
+        .map(|()| None)
+    }
+
+    fn discard<V>(&self, value: V) -> Result<(), TaskPanic> {
+        catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(|payload| self.panicked(payload))
+    }
+
+    fn panicked(&self, payload: Payload) -> TaskPanic {
+        let panic = self.node.panicked(self.describe(), &*payload);
+        drop_quietly(payload);
+        panic
+    }
+
+    fn describe(&self) -> TaskInfo {
+        self.node.describe(self.key)
     }
 }
 
-impl Drop for Lease {
+impl<T> Drop for Lease<T> {
     fn drop(&mut self) {
-        if !self.ended {
-            self.node.note_aborted(self.node.describe(self.key));
-        }
         self.node.release(self.key);
     }
 }
 
 pin_project! {
-    /// A child's future, caught and counted. The order of the fields is the order of their
-    /// drop: a runtime that drops the task drops the future before the record.
-    pub(super) struct Child<F> {
+    /// A child's future, caught and counted. However it goes, by its own end, by an abort or
+    /// with its runtime, its lease ends after its future was dropped.
+    pub(super) struct Child<F, T> {
         #[pin]
         future: Option<F>,
         parked: bool,
-        lease: Option<Lease>,
+        lease: Option<Lease<T>>,
+    }
+
+    impl<F, T> PinnedDrop for Child<F, T> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some((lease, dropped)) = this.finish() {
+                let _: TaskError<()> = lease.abort(dropped);
+            }
+        }
     }
 }
 
-impl<F> Child<F> {
-    pub(super) fn new(future: F, lease: Lease) -> Self {
+impl<F, T> Child<F, T> {
+    pub(super) fn new(future: F, lease: Lease<T>) -> Self {
         Self { future: Some(future), parked: false, lease: Some(lease) }
     }
+
+    /// Drops the future, whose destructor is user code and belongs to the child: it runs
+    /// before the scope hears that the child has ended.
+    fn finish(self: Pin<&mut Self>) -> Option<(Lease<T>, thread::Result<()>)> {
+        let mut this = self.project();
+        let lease = this.lease.take()?;
+        Some((lease, catch_unwind(AssertUnwindSafe(|| this.future.set(None)))))
+    }
 }
 
-impl<F, T, E> Future for Child<F>
+impl<F, T, E> Future for Child<F, T>
 where
     F: Future<Output = Result<T, E>>,
     E: Display + Debug + Send + Sync + 'static,
 {
-    type Output = Result<T, TaskError<E>>;
+    type Output = Output<T, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let (Some(future), Some(lease)) = (this.future.as_mut().as_pin_mut(), this.lease.as_mut())
-        else {
-            return Poll::Ready(Err(TaskError::Aborted));
-        };
-        let node = &lease.node;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
         let mut ended = None;
-        if !node.is_aborting() {
-            match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                Ok(Poll::Ready(result)) => ended = Some(Ok(result)),
-                Err(payload) => ended = Some(Err(payload)),
-                // The runtime polls a task with the same waker all its life, so that
-                // registering it once is enough for an abort to reach the task.
-                Ok(Poll::Pending) if *this.parked || node.park(lease.key, cx.waker()) => {
-                    *this.parked = true;
-                    return Poll::Pending;
+        if let (Some(future), Some(lease)) = (this.future.as_pin_mut(), this.lease.as_ref()) {
+            let node = &lease.node;
+            if !node.is_aborting() {
+                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                    Ok(Poll::Ready(result)) => ended = Some(Ok(result)),
+                    Err(payload) => ended = Some(Err(payload)),
+                    // The runtime polls a task with the same waker all its life, so that
+                    // registering it once is enough for an abort to reach the task.
+                    Ok(Poll::Pending) if *this.parked || node.park(lease.key, cx.waker()) => {
+                        *this.parked = true;
+                        return Poll::Pending;
+                    }
+                    Ok(Poll::Pending) => {}
                 }
-                Ok(Poll::Pending) => {}
             }
         }
-        // The future's destructor is user code and belongs to the child: it runs before
-        // the scope hears that the child has ended, and its panic is the child's.
-        let dropped = catch_unwind(AssertUnwindSafe(|| this.future.set(None)));
-        let outcome = match (ended, dropped) {
-            (Some(Ok(_)) | None, Err(payload)) => Some(Err(payload)),
-            (ended, Ok(())) => ended,
-            (ended, Err(second)) => {
-                drop_quietly(second);
-                ended
-            }
+        let Some((lease, dropped)) = self.finish() else {
+            return Poll::Ready(Err(TaskError::Aborted));
         };
-        let result = outcome.map_or(Err(TaskError::Aborted), |outcome| lease.settle(outcome));
-        *this.lease = None;
-        Poll::Ready(result)
+        Poll::Ready(match ended {
+            Some(ended) => lease.end(ended, dropped),
+            None => Err(lease.abort(dropped)),
+        })
     }
 }
 
-/// Runs blocking work on the calling thread, unless the scope is aborting already.
-pub(super) fn run_blocking<T, E>(
-    mut lease: Lease,
-    work: impl FnOnce() -> Result<T, E>,
-) -> Result<T, TaskError<E>>
-where
-    E: Display + Debug + Send + Sync + 'static,
-{
-    if lease.node.is_aborting() {
-        drop_quietly(work);
-        return Err(TaskError::Aborted);
+/// Blocking work with its lease, which ends after the work was run or dropped.
+pub(super) struct Job<W, T> {
+    work: Option<W>,
+    lease: Option<Lease<T>>,
+}
+
+impl<W, T> Job<W, T> {
+    pub(super) fn new(work: W, lease: Lease<T>) -> Self {
+        Self { work: Some(work), lease: Some(lease) }
     }
-    let outcome = catch_unwind(AssertUnwindSafe(work));
-    lease.settle(outcome)
+
+    /// Runs the work on the calling thread, unless the scope is aborting already.
+    pub(super) fn run<E>(mut self) -> Output<T, E>
+    where
+        W: FnOnce() -> Result<T, E>,
+        E: Display + Debug + Send + Sync + 'static,
+    {
+        let aborting = self.lease.as_ref().is_none_or(|lease| lease.node.is_aborting());
+        let work = if aborting { None } else { self.work.take() };
+        let ended = work.map(|work| catch_unwind(AssertUnwindSafe(work)));
+        match (self.finish(), ended) {
+            (Some((lease, dropped)), Some(ended)) => lease.end(ended, dropped),
+            (Some((lease, dropped)), None) => Err(lease.abort(dropped)),
+            (None, _) => Err(TaskError::Aborted),
+        }
+    }
+
+    fn finish(&mut self) -> Option<(Lease<T>, thread::Result<()>)> {
+        let work = self.work.take();
+        let lease = self.lease.take()?;
+        Some((lease, catch_unwind(AssertUnwindSafe(|| drop(work)))))
+    }
+}
+
+impl<W, T> Drop for Job<W, T> {
+    fn drop(&mut self) {
+        if let Some((lease, dropped)) = self.finish() {
+            let _: TaskError<()> = lease.abort(dropped);
+        }
+    }
 }

@@ -1,16 +1,19 @@
 //! What the body and the children of a scope see of it.
 
 use super::{
-    Scope, ScopeError, Task, WorkKind,
-    child::{Child, Lease, run_blocking},
+    Scope, ScopeError, Task, TaskError, WorkKind,
+    child::{Child, Job, Lease},
     node::ScopeNode,
 };
-use crate::{CancelToken, Cancelled, Cause, Name, sync::Arc};
+use crate::{
+    CancelToken, Cancelled, Cause, Name,
+    sync::{Arc, Mutex, lock},
+};
 use std::{
     fmt::{self, Debug, Display},
     future::Future,
     marker::PhantomData,
-    panic::Location,
+    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
 };
 
 /// A handle to a scope: spawn into it, ask whether it is cancelled, cancel it.
@@ -105,12 +108,12 @@ impl<E> Cx<E> {
         &self.0
     }
 
-    fn admit(
+    fn admit<T>(
         &self,
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
-    ) -> Result<Lease, Cause> {
+    ) -> Result<Lease<T>, Cause> {
         let key = self.0.admit(name, at, kind)?;
         Ok(Lease::new(Arc::clone(&self.0), key))
     }
@@ -123,7 +126,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// If it returns an error or panics, the scope is cancelled and ends with that error. In
     /// a scope that is cancelled it starts all the same, and sees the cancellation at once.
     /// In a scope that has ended or is being aborted, the future is dropped unrun, the task
-    /// reports [`TaskError::Cancelled`](super::TaskError::Cancelled), and an event says so.
+    /// reports [`TaskError::Cancelled`], and an event says so.
     ///
     /// # Panics
     ///
@@ -142,8 +145,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
             Ok(lease) => lease,
             Err(cause) => return Task::refused(cause),
         };
+        let vault = lease.vault();
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
-        Task::running(tokio::spawn(Child::new(future, lease)))
+        Task::running(tokio::spawn(Child::new(future, lease)), vault)
     }
 
     /// Runs blocking work on a thread of the runtime's blocking pool, as a child.
@@ -153,7 +157,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, or if the system has no thread for the runtime; the work is
+    /// dropped unrun then.
     ///
     /// # Cancel safety
     ///
@@ -168,8 +173,25 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
             Ok(lease) => lease,
             Err(cause) => return Task::refused(cause),
         };
+        let vault = lease.vault();
+        let job = Arc::new(Mutex::new(Some(Job::new(work, lease))));
+        let queued = Arc::clone(&job);
+        let run = move || {
+            let job = lock(&queued).take();
+            job.map_or(Err(TaskError::Aborted), Job::run)
+        };
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns blocking work")]
-        Task::running(tokio::task::spawn_blocking(move || run_blocking(lease, work)))
+        let spawned = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(run)));
+        match spawned {
+            Ok(handle) => Task::running(handle, vault),
+            Err(payload) => {
+                // A runtime that gets no thread keeps the work in its queue, where it would
+                // hold the scope open for ever.
+                let job = lock(&job).take();
+                drop(job);
+                resume_unwind(payload)
+            }
+        }
     }
 
     /// Runs a nested scope: cancelled when this one is, with errors of its own type.

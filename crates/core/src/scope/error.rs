@@ -106,14 +106,11 @@ impl<E> Failure<E> {
         &self.error
     }
 
-    /// The error itself, if nobody else holds it: the task's handle and the causes of
-    /// cancelled siblings share it.
-    ///
-    /// # Errors
-    ///
-    /// The shared error, if somebody does.
-    pub fn into_error(self) -> Result<E, Arc<E>> {
-        Arc::try_unwrap(self.error)
+    /// The error by value; shared, because the task's handle and the causes of cancelled
+    /// siblings may hold it, too.
+    #[must_use]
+    pub fn into_shared(self) -> Arc<E> {
+        self.error
     }
 }
 

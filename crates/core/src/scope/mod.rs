@@ -14,7 +14,7 @@
 //!
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
 //! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
-//! its record back whatever happens; [`run`] drives body, grace and join.
+//! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace and join.
 
 mod child;
 mod cx;
@@ -26,6 +26,7 @@ mod registry;
 mod report;
 mod run;
 mod task;
+mod vault;
 
 pub use self::{
     cx::Cx,

@@ -1,7 +1,7 @@
 //! The handle of a child.
 
-use super::TaskError;
-use crate::Cause;
+use super::{TaskError, child::Output, vault::Vault};
+use crate::{Cause, sync::Arc};
 use std::{
     fmt,
     future::Future,
@@ -13,18 +13,19 @@ use tokio::task::JoinHandle;
 /// The handle of a child: a future of its result.
 ///
 /// Dropping it changes nothing: the child runs on, its scope waits for it, and an error
-/// still goes to the scope. Only the value is lost. That is why it is not `#[must_use]`.
+/// still goes to the scope. Only the value is lost: it is dropped as part of the child, or
+/// with the handle if the child has ended. That is why it is not `#[must_use]`.
 pub struct Task<T, E>(State<T, E>);
 
 enum State<T, E> {
-    Running(JoinHandle<Result<T, TaskError<E>>>),
+    Running(JoinHandle<Output<T, E>>, Option<Arc<Vault<T>>>),
     /// The scope admitted nothing more.
     Refused(Option<Cause>),
 }
 
 impl<T, E> Task<T, E> {
-    pub(super) fn running(handle: JoinHandle<Result<T, TaskError<E>>>) -> Self {
-        Self(State::Running(handle))
+    pub(super) fn running(handle: JoinHandle<Output<T, E>>, vault: Option<Arc<Vault<T>>>) -> Self {
+        Self(State::Running(handle, vault))
     }
 
     pub(super) fn refused(cause: Cause) -> Self {
@@ -35,7 +36,7 @@ impl<T, E> Task<T, E> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &self.0 {
-            State::Running(handle) => handle.is_finished(),
+            State::Running(handle, _) => handle.is_finished(),
             State::Refused(_) => true,
         }
     }
@@ -46,9 +47,12 @@ impl<T, E> Future for Task<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            State::Running(handle) => {
-                Pin::new(handle).poll(cx).map(|joined| joined.unwrap_or(Err(TaskError::Aborted)))
-            }
+            State::Running(handle, vault) => Pin::new(handle).poll(cx).map(|joined| {
+                // No panic gets out of a child: without an output it was dropped.
+                let value = joined.unwrap_or(Err(TaskError::Aborted))?;
+                let kept = || vault.as_ref().and_then(|vault| vault.take());
+                value.or_else(kept).ok_or(TaskError::Aborted)
+            }),
             State::Refused(cause) => {
                 Poll::Ready(Err(cause.take().map_or(TaskError::Aborted, TaskError::Cancelled)))
             }
