@@ -8,7 +8,7 @@
 //! | given up | 1 s later, or at a second signal | the report names what still runs, and `run` returns |
 
 use crate::{
-    CancelToken, Cause, Cx, DEFAULT_GRACE, Name, Scope, ScopeError, Straggler,
+    CancelToken, Cause, Cx, Name, Scope, ScopeError, Straggler, observe,
     scope::{ScopeNode, drive},
     sync::Arc,
 };
@@ -25,8 +25,8 @@ const ABORT_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the root scope of a program and ends it in a bounded time when a signal comes.
 ///
-/// With the feature `signal`, SIGINT (Ctrl-C) and SIGTERM cancel the root scope; a second
-/// one gives up at once. Signal handlers stay installed after [`run`](Self::run) returns, as
+/// With the feature `signal`, on Unix, SIGINT (Ctrl-C) and SIGTERM cancel the root scope; a
+/// second one gives up at once. Signal handlers stay installed after [`run`](Self::run) returns, as
 /// tokio cannot remove them: a program should end then.
 ///
 /// ```
@@ -43,14 +43,24 @@ const ABORT_WAIT: Duration = Duration::from_secs(1);
 ///     })
 ///     .await;
 /// assert_eq!(report.exit_code(), 0);
-/// assert_eq!(report.into_result().unwrap().unwrap(), "hello");
+/// assert_eq!(report.into_result().unwrap(), "hello");
 /// # }
 /// ```
+///
+/// # Limits
+///
+/// Two things can keep a program alive that no future can prevent:
+///
+/// - The body and the signals are polled by one task. While the body blocks or computes
+///   without an await, no signal is heard and no time runs out. Keep it short, and spawn the
+///   work as a child.
+/// - A runtime that is dropped waits for its blocking work, and `#[tokio::main]` drops its
+///   runtime. A program with blocking work that may hang builds its runtime by hand and ends
+///   with [`shutdown_background`](tokio::runtime::Runtime::shutdown_background).
 #[derive(Debug)]
 #[must_use = "an app does nothing until it is run"]
 pub struct App {
     scope: Scope,
-    grace: Duration,
     token: CancelToken,
 }
 
@@ -58,22 +68,36 @@ pub struct App {
 #[derive(Debug)]
 #[must_use = "it may name work that still runs"]
 pub struct ExitReport<T, E> {
-    result: Option<Result<T, ScopeError<E>>>,
+    result: Result<T, ScopeError<E>>,
+    gave_up: bool,
     signal: Option<i32>,
     stuck: Vec<Straggler>,
 }
 
 impl<T, E> ExitReport<T, E> {
-    /// The result of the root scope; none, if it had not ended when [`App::run`] gave up.
-    #[must_use]
-    pub fn result(&self) -> Option<&Result<T, ScopeError<E>>> {
+    /// The result of the root scope. If [`App::run`] gave up it is an error, which has all
+    /// that had gone wrong by then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scope::run`].
+    pub fn result(&self) -> Result<&T, &ScopeError<E>> {
         self.result.as_ref()
     }
 
     /// The same, by value.
-    #[must_use]
-    pub fn into_result(self) -> Option<Result<T, ScopeError<E>>> {
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scope::run`].
+    pub fn into_result(self) -> Result<T, ScopeError<E>> {
         self.result
+    }
+
+    /// Whether [`App::run`] returned before the root scope had ended.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// The number of the first signal, such as 2 for SIGINT.
@@ -82,7 +106,8 @@ impl<T, E> ExitReport<T, E> {
         self.signal
     }
 
-    /// What still ran when [`App::run`] gave up: blocking work, or tasks that never yield.
+    /// What still ran when [`App::run`] gave up: blocking work, tasks that never yield, or
+    /// at a second signal whatever had not ended; bodies included.
     #[must_use]
     pub fn stuck(&self) -> &[Straggler] {
         &self.stuck
@@ -92,8 +117,8 @@ impl<T, E> ExitReport<T, E> {
     #[must_use]
     pub fn aborted(&self) -> &[Straggler] {
         match &self.result {
-            Some(Err(error)) => error.report().aborted(),
-            _ => &[],
+            Err(error) => error.report().aborted(),
+            Ok(_) => &[],
         }
     }
 
@@ -103,24 +128,22 @@ impl<T, E> ExitReport<T, E> {
     pub fn exit_code(&self) -> u8 {
         match (self.signal, &self.result) {
             (Some(signal), _) => 128 + u8::try_from(signal & 0x7f).unwrap_or(0),
-            (None, Some(Ok(_))) => 0,
-            (None, _) => 1,
+            (None, Ok(_)) => 0,
+            (None, Err(_)) => 1,
         }
     }
 }
 
 impl App {
-    /// An app of that name, with a grace period of [`DEFAULT_GRACE`].
+    /// An app of that name, with a grace period of [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
     #[track_caller]
     pub fn new(name: impl Into<Name>) -> Self {
-        let token = CancelToken::new();
-        let scope = Scope::builder(name).token(&token);
-        Self { scope, grace: DEFAULT_GRACE, token }
+        Self { scope: Scope::builder(name), token: CancelToken::new() }
     }
 
     /// How long the program may take to end by itself once it is cancelled.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.scope = self.scope.grace(grace);
         self
     }
 
@@ -135,8 +158,8 @@ impl App {
     ///
     /// # Panics
     ///
-    /// A panic of the body is resumed here; with the feature `signal`, if the handlers
-    /// cannot be installed, or outside a tokio runtime with I/O enabled.
+    /// As for [`Scope::run`]; with the feature `signal`, if the handlers cannot be installed,
+    /// or outside a tokio runtime with I/O enabled.
     ///
     /// # Cancel safety
     ///
@@ -147,10 +170,10 @@ impl App {
         F: FnOnce(Cx<E>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Self { scope, grace, token } = self;
-        let open = scope.root();
-        let node = Arc::clone(open.node());
-        let mut running = pin!(drive(open, grace, body));
+        let Self { scope, token } = self;
+        let open = scope.root(&token);
+        let (node, grace) = (Arc::clone(open.node()), open.grace());
+        let mut running = pin!(drive(open, body));
         let mut signals = signals::Signals::install();
         let mut given_up = pin!(give_up(&node, grace));
         let mut signal = None;
@@ -164,14 +187,18 @@ impl App {
                 }
                 signal = Some(received.number);
                 let cause = Cause::signal(received.name);
-                crate::observe::stopping(node.name().as_str(), &cause);
+                observe::stopping(node.name().as_str(), &cause);
                 token.cancel(cause);
             }
             given_up.as_mut().poll(cx).map(|()| None)
         })
         .await;
-        let stuck = if result.is_some() { Vec::new() } else { node.stragglers() };
-        ExitReport { result, signal, stuck }
+        let Some(result) = result else {
+            let stuck = node.stragglers();
+            observe::left(&node.path(), &stuck, "gave up");
+            return ExitReport { result: node.give_up(), gave_up: true, signal, stuck };
+        };
+        ExitReport { result, gave_up: false, signal, stuck: Vec::new() }
     }
 }
 

@@ -17,7 +17,7 @@ pub use self::{
     name::Name,
     panic::TaskPanic,
     scope::{
-        Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, Reason, Scope, ScopeError, Straggler,
-        Task, TaskError, TaskInfo, WorkKind, scope,
+        Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, Placed, Reason, Scope, ScopeError,
+        Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind, scope,
     },
 };

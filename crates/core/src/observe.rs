@@ -30,6 +30,32 @@ pub(crate) fn panicked(panic: &TaskPanic) {
     let _ = panic;
 }
 
+/// The grace period of a scope is over, or an app is given up: what is still there.
+pub(crate) fn left(scope: &str, stragglers: &[Straggler], event: &'static str) {
+    #[cfg(feature = "tracing")]
+    quietly(|| {
+        let names = Names(stragglers);
+        tracing::warn!(target: TARGET, scope, count = stragglers.len(), %names, "{event}");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = (scope, stragglers, event);
+}
+
+/// The first of them, so that an event has a bounded size.
+#[cfg(feature = "tracing")]
+struct Names<'a>(&'a [Straggler]);
+
+#[cfg(feature = "tracing")]
+impl Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const MAX: usize = 16;
+        for (n, straggler) in self.0.iter().take(MAX).enumerate() {
+            write!(f, "{}{straggler}", if n == 0 { "" } else { ", " })?;
+        }
+        if self.0.len() > MAX { f.write_str(", ...") } else { Ok(()) }
+    }
+}
+
 pub(crate) fn aborted(straggler: &Straggler) {
     #[cfg(feature = "tracing")]
     quietly(|| tracing::warn!(target: TARGET, task = straggler.task().path(), "aborted"));

@@ -1,7 +1,7 @@
 //! What the body and the children of a scope see of it.
 
 use super::{
-    Scope, ScopeError, Task, TaskError, WorkKind,
+    Scope, ScopeError, Straggler, Task, TaskError, WorkKind,
     child::{Child, Job, Lease},
     node::ScopeNode,
 };
@@ -48,6 +48,13 @@ impl<E> Cx<E> {
     #[must_use]
     pub fn live(&self) -> usize {
         self.0.live()
+    }
+
+    /// Everything that lives in the scope now, its body and the work in nested scopes
+    /// included: the answer to what a scope is waiting for. It goes through all records.
+    #[must_use]
+    pub fn stragglers(&self) -> Vec<Straggler> {
+        self.0.stragglers()
     }
 
     /// Whether the scope is cancelled: one atomic load.

@@ -32,7 +32,7 @@ pub use self::{
     cx::Cx,
     error::{Failure, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
     report::{Adopted, JoinReport},
-    run::{DEFAULT_GRACE, Scope, scope},
+    run::{DEFAULT_GRACE, Placed, Scope, Unplaced, scope},
     task::Task,
 };
 pub(crate) use self::{node::ScopeNode, run::drive};

@@ -1,7 +1,7 @@
 //! One scope in the tree, whatever the type of its errors.
 
 use super::{
-    Straggler, WorkKind,
+    ScopeError, Straggler, WorkKind,
     error::TaskInfo,
     join::JoinCounter,
     ledger::{Entry, Estate, Fault, Ledger, Reader},
@@ -328,22 +328,43 @@ impl ScopeNode {
         lock(&self.ledger).take()
     }
 
-    /// Everything that lives in this scope now, the work in nested scopes included.
+    /// Everything that lives in this scope now, bodies and the work in nested scopes
+    /// included; never empty while the scope is open, so that what holds it has a name.
     pub(crate) fn stragglers(self: &Arc<Self>) -> Vec<Straggler> {
         let mut found = Vec::new();
         let mut scopes = vec![Arc::clone(self)];
         while let Some(scope) = scopes.pop() {
             let path = scope.path();
-            scope.registry.for_each(|record| match record.scope.as_ref().and_then(Weak::upgrade) {
-                Some(nested) => scopes.push(nested),
-                None => found.push(Straggler::new(TaskInfo {
-                    path: format!("{path}/{}", record.name),
-                    at: record.at,
-                    kind: record.kind,
-                })),
+            let mut is_empty = true;
+            scope.registry.for_each(|record| {
+                is_empty = false;
+                match record.scope.as_ref().and_then(Weak::upgrade) {
+                    Some(nested) => scopes.push(nested),
+                    None => found.push(Straggler::new(TaskInfo {
+                        path: format!("{path}/{}", record.name),
+                        at: record.at,
+                        kind: record.kind,
+                    })),
+                }
             });
+            let is_open = scope.driver.load(Ordering::Acquire);
+            if scope.body.load(Ordering::Acquire) || (is_empty && is_open) {
+                found.push(Straggler::new(TaskInfo { path, at: scope.at, kind: WorkKind::Scope }));
+            }
         }
         found
+    }
+
+    /// Aborts what outlasted the grace period, and says what it is.
+    pub(super) fn abort_overdue(self: &Arc<Self>) {
+        let stragglers = self.stragglers();
+        self.abort();
+        observe::left(&self.path(), &stragglers, "aborting");
+    }
+
+    /// What the ledger of a scope that is given up says so far.
+    pub(crate) fn give_up<T, E: Send + Sync + 'static>(&self) -> Result<T, ScopeError<E>> {
+        self.take_ledger().into_result(self.token.inherited_cause(), None)
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     any::Any,
     fmt::{Debug, Display},
     future::{Future, poll_fn},
+    marker::PhantomData,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -73,14 +74,34 @@ where
 }
 
 /// A scope that is not running yet: a name and its options.
+///
+/// It can be cancelled from one place at most, by a [`token`](Self::token) or by a
+/// [`parent`](Self::parent), and does not compile with both:
+///
+/// ```compile_fail
+/// # fn nested(cx: &tidegate_core::Cx<String>, token: &tidegate_core::CancelToken) {
+/// let scope = tidegate_core::Scope::builder("nested").parent(cx).token(token);
+/// # }
+/// ```
+///
+/// To have both, call [`CancelToken::run`] in the body.
 #[derive(Debug)]
 #[must_use = "a scope does nothing until it is run"]
-pub struct Scope {
+pub struct Scope<P = Unplaced> {
     name: Name,
     at: &'static Location<'static>,
     grace: Duration,
     place: Place,
+    placed: PhantomData<P>,
 }
+
+/// Marks a [`Scope`] that may still be given a token or a parent.
+#[derive(Clone, Copy, Debug)]
+pub enum Unplaced {}
+
+/// Marks a [`Scope`] that has a token or a parent.
+#[derive(Clone, Copy, Debug)]
+pub enum Placed {}
 
 /// Where in the tree the new scope stands.
 enum Place {
@@ -104,25 +125,37 @@ impl Scope {
     #[track_caller]
     pub fn builder(name: impl Into<Name>) -> Self {
         let at = Location::caller();
-        Self { name: name.into(), at, grace: DEFAULT_GRACE, place: Place::Root }
+        let (grace, place) = (DEFAULT_GRACE, Place::Root);
+        Self { name: name.into(), at, grace, place, placed: PhantomData }
     }
 
+    /// Cancels the scope when `token` is cancelled.
+    pub fn token(self, token: &CancelToken) -> Scope<Placed> {
+        self.place(Place::Under(token.clone()))
+    }
+
+    /// Nests the scope in another: see [`Cx::scope`].
+    pub fn parent<E>(self, parent: &Cx<E>) -> Scope<Placed> {
+        self.place(Place::In(Arc::clone(parent.node())))
+    }
+
+    /// Opens the root scope of a program.
+    pub(crate) fn root(self, token: &CancelToken) -> OpenScope {
+        let node = ScopeNode::root(self.name, self.at, token.child());
+        OpenScope { node, grace: self.grace, closed: false }
+    }
+
+    fn place(self, place: Place) -> Scope<Placed> {
+        let Self { name, at, grace, .. } = self;
+        Scope { name, at, grace, place, placed: PhantomData }
+    }
+}
+
+impl<P> Scope<P> {
     /// How long children, and the body, may go on after the scope was cancelled before they
     /// are dropped at their next await. [`Duration::MAX`] waits for ever.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
-        self
-    }
-
-    /// Cancels the scope when `token` is cancelled.
-    pub fn token(mut self, token: &CancelToken) -> Self {
-        self.place = Place::Under(token.clone());
-        self
-    }
-
-    /// Nests the scope in another: see [`Cx::scope`].
-    pub fn parent<E>(mut self, parent: &Cx<E>) -> Self {
-        self.place = Place::In(Arc::clone(parent.node()));
         self
     }
 
@@ -160,42 +193,38 @@ impl Scope {
         F: FnOnce(Cx<E>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let grace = self.grace;
         // Opened by the first poll, not by the call: a parent could wait for ever for a future
         // that is held but never polled.
         let refused = |cause| ScopeError::new(Reason::Cancelled(cause), JoinReport::empty());
-        drive(self.open().map_err(refused)?, grace, body).await
-    }
-
-    /// Opens a scope that has no parent to refuse it.
-    pub(crate) fn root(self) -> OpenScope {
-        let token = match self.place {
-            Place::Under(token) => token.child(),
-            Place::Root | Place::In(_) => CancelToken::new(),
-        };
-        OpenScope::new(ScopeNode::root(self.name, self.at, token))
+        drive(self.open().map_err(refused)?, body).await
     }
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
     fn open(self) -> Result<OpenScope, Cause> {
-        let Place::In(parent) = &self.place else { return Ok(self.root()) };
-        ScopeNode::nested(self.name, self.at, parent).map(OpenScope::new)
+        let Self { name, at, grace, place, .. } = self;
+        let node = match place {
+            Place::Root => ScopeNode::root(name, at, CancelToken::new()),
+            Place::Under(token) => ScopeNode::root(name, at, token.child()),
+            Place::In(parent) => ScopeNode::nested(name, at, &parent)?,
+        };
+        Ok(OpenScope { node, grace, closed: false })
     }
 }
 
 /// An open scope. Dropping it before it was closed orphans the children.
 pub(crate) struct OpenScope {
     node: Arc<ScopeNode>,
+    grace: Duration,
     closed: bool,
 }
 
 impl OpenScope {
-    fn new(node: Arc<ScopeNode>) -> Self {
-        Self { node, closed: false }
-    }
-
     pub(crate) fn node(&self) -> &Arc<ScopeNode> {
         &self.node
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// Waits until nothing else lives in the scope, and closes it.
@@ -220,18 +249,14 @@ impl Drop for OpenScope {
 }
 
 /// Drives an open scope to its end.
-pub(crate) async fn drive<T, E, F, Fut>(
-    mut open: OpenScope,
-    grace: Duration,
-    body: F,
-) -> Result<T, ScopeError<E>>
+pub(crate) async fn drive<T, E, F, Fut>(mut open: OpenScope, body: F) -> Result<T, ScopeError<E>>
 where
     E: Display + Debug + Send + Sync + 'static,
     F: FnOnce(Cx<E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
     let node = Arc::clone(open.node());
-    let mut overdue = pin!(overdue(node.token(), grace));
+    let mut overdue = pin!(overdue(node.token(), open.grace()));
     let (ended, dropped) = {
         let cx = Cx::new(Arc::clone(&node));
         let (body, panic) = match catch_unwind(AssertUnwindSafe(|| body(cx))) {
@@ -244,7 +269,7 @@ where
             None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
         };
         if matches!(ended, Ended::Overdue) {
-            node.abort();
+            node.abort_overdue();
         }
         // The body is dropped before the join: children may wait for what it holds.
         (ended, catch_unwind(AssertUnwindSafe(|| body.set(None))))
@@ -256,7 +281,7 @@ where
         let closed = open.poll_close(cx);
         if closed.is_pending() && !is_overdue && overdue.as_mut().poll(cx).is_ready() {
             is_overdue = true;
-            node.abort();
+            node.abort_overdue();
         }
         closed
     })

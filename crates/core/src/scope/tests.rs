@@ -68,11 +68,25 @@ fn stragglers_of_nested_scopes_are_found_from_the_root() {
     let at = Location::caller();
     let root = ScopeNode::root("app".into(), at, CancelToken::new());
     let nested = ScopeNode::nested("jobs".into(), at, &root).unwrap();
-    nested.admit("stuck".into(), at, WorkKind::Blocking).unwrap();
-    let stragglers = root.stragglers();
-    let found: Vec<_> = stragglers.iter().map(|s| s.task().path()).collect();
-    assert_eq!(found, ["/app/jobs/stuck"]);
-    assert!(stragglers[0].to_string().starts_with("blocking /app/jobs/stuck (spawned at "));
+    let key = nested.admit("stuck".into(), at, WorkKind::Blocking).unwrap();
+    let paths = |scope: &Arc<ScopeNode>| {
+        let mut paths: Vec<_> =
+            scope.stragglers().iter().map(|s| s.task().path().to_owned()).collect();
+        paths.sort();
+        paths
+    };
+    assert_eq!(paths(&root), ["/app", "/app/jobs", "/app/jobs/stuck"]);
+    let blocking = &nested.stragglers()[0];
+    assert!(blocking.to_string().starts_with("blocking /app/jobs/stuck (spawned at "));
+    root.body_ended();
+    nested.body_ended();
+    assert_eq!(paths(&root), ["/app/jobs/stuck"]);
+    nested.release(key);
+    assert_eq!(paths(&root), ["/app/jobs"], "a scope that nobody polls is what is left");
+    nested.close();
+    assert_eq!(paths(&root), ["/app"]);
+    root.close();
+    assert!(root.stragglers().is_empty());
 }
 
 /// The last child has ended, and the scope's future is dropped before it could see that: what

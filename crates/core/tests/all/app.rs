@@ -1,12 +1,12 @@
 use std::{convert::Infallible, future::pending, time::Duration};
-use tidegate_core::{App, CauseKind, Cx};
+use tidegate_core::{App, CauseKind, Cx, ExitReport, Reason};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn ends_with_its_value() {
     let report = App::new("app").run(async |_: Cx<Infallible>| Ok(7)).await;
     assert_eq!((report.exit_code(), report.signal(), report.stuck()), (0, None, &[][..]));
-    assert_eq!(report.into_result().unwrap().unwrap(), 7);
+    assert_eq!(report.into_result().unwrap(), 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +51,7 @@ async fn gives_up_on_blocking_work_that_never_ends() {
             Ok(())
         })
         .await;
-    assert!(report.result().is_none());
+    assert!(report.gave_up());
     assert_eq!(report.stuck()[0].task().path(), "/app/stuck");
     assert_eq!(report.exit_code(), 1);
     drop(tx);
@@ -68,7 +68,60 @@ async fn a_failing_child_ends_the_app() {
         })
         .await;
     assert_eq!(report.exit_code(), 1);
-    assert_eq!(report.result().unwrap().as_ref().unwrap_err().error(), Some(&"no luck"));
+    assert_eq!(report.result().unwrap_err().error(), Some(&"no luck"));
+}
+
+/// Runs an app whose body makes a blocking child that never ends, and gives it up.
+async fn given_up<F>(body: impl FnOnce(Cx<&'static str>) -> F) -> ExitReport<(), &'static str>
+where
+    F: Future<Output = Result<(), &'static str>>,
+{
+    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+    let app = App::new("app").grace(Duration::ZERO);
+    let token = app.token().clone();
+    let report = app
+        .run(async |cx: Cx<&'static str>| {
+            let (started, is_started) = tokio::sync::oneshot::channel();
+            cx.spawn_blocking("stuck", move || {
+                started.send(()).unwrap();
+                let _ = rx.recv();
+                Ok(())
+            });
+            is_started.await.unwrap();
+            token.cancel("lights out");
+            body(cx).await
+        })
+        .await;
+    drop(tx);
+    assert!(report.gave_up());
+    assert_eq!(report.stuck()[0].task().path(), "/app/stuck");
+    report
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn giving_up_forgets_the_errors_so_far() {
+    let report = given_up(async |cx| {
+        let bad = cx.spawn("bad", async { Err::<(), _>("disk full") });
+        assert!(bad.await.is_err());
+        cx.spawn("deaf", pending::<Result<(), _>>());
+        Ok(())
+    })
+    .await;
+    let error = report.result().unwrap_err();
+    assert!(matches!(error.reason(), Reason::Cancelled(_)), "{error}");
+    let [Reason::Failed(failure)] = error.report().also() else { panic!("{error}") };
+    assert_eq!(failure.error(), &"disk full");
+    let aborted: Vec<_> = report.aborted().iter().map(|s| s.task().path()).collect();
+    assert_eq!(aborted, ["/app/deaf"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn giving_up_forgets_the_panic_of_the_body() {
+    let report = given_up(async |_| panic!("deliberate")).await;
+    let [Reason::Panicked(panic)] = report.result().unwrap_err().report().also() else {
+        panic!("{report:?}")
+    };
+    assert_eq!((panic.task().path(), panic.message()), ("/app", "deliberate"));
 }
 
 #[cfg(all(feature = "signal", not(miri)))]
@@ -98,6 +151,8 @@ mod signals {
                 },
             ),
         );
+        let stuck: Vec<_> = report.stuck().iter().map(|s| s.task().path()).collect();
+        println!("gave up: {}; stuck: {stuck:?}", report.gave_up());
         runtime.shutdown_background();
         std::process::exit(report.exit_code().into());
     }
@@ -144,6 +199,7 @@ mod signals {
         kill(&process, "TERM");
         read_until(&mut out, "cancelled: signal SIGTERM");
         kill(&process, "INT");
+        read_until(&mut out, "gave up: true; stuck: [\"/child\"]");
         out.read_to_end(&mut Vec::new()).unwrap();
         assert_eq!(process.wait().unwrap().code(), Some(143), "the first signal decides");
     }

@@ -531,3 +531,26 @@ fn blocking_work_without_a_thread_holds_its_scope_open() {
     assert!(panic.contains("spawn worker thread"), "{panic}");
     assert_eq!(Arc::strong_count(&alive), 1, "the work is still in the queue");
 }
+
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn a_stuck_scope_says_nothing() {
+    let events = Events::listen();
+    let error = Scope::builder("job")
+        .grace(Duration::from_secs(1))
+        .run(async |cx: Cx<Infallible>| {
+            for _ in 0..20 {
+                cx.spawn("deaf", pending::<Result<(), Infallible>>());
+            }
+            let left: Vec<_> = cx.stragglers().iter().map(ToString::to_string).collect();
+            assert_eq!(left.len(), 21, "{left:?}");
+            assert!(left[0].starts_with("task /job/deaf (spawned at "), "{left:?}");
+            cx.cancel("enough");
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.report().aborted().len(), 20);
+    let parts = ["aborting", "scope=\"/job\"", "count=20", "task /job/deaf (spawned at ", ", ..."];
+    assert_eq!(events.count(&parts), 1);
+}
