@@ -113,6 +113,13 @@ impl Node {
             *key = None;
             return Poll::Ready(cause);
         }
+        // A future that is polled for other reasons has left the same waker before.
+        if let Some(key) = *key {
+            let inner = lock(&self.inner);
+            if inner.waiters.get(key).is_some_and(|waker| waker.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+        }
         // A waker's clone and drop are foreign code: neither runs under the lock.
         let mut waker = Some(cx.waker().clone());
         let mut inner = lock(&self.inner);

@@ -44,7 +44,8 @@ impl CancelToken {
     /// Cancels this token and its descendants. Returns whether this call did it: if the
     /// token was cancelled before, its first cause stays.
     ///
-    /// When the call that did it returns, every descendant that existed is cancelled.
+    /// When the call that did it returns, every descendant that existed is cancelled, except
+    /// below a token that somebody else is cancelling at that moment: that call gets to them.
     #[track_caller]
     pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
         !self.is_cancelled() && self.0.cancel(&cause.into())

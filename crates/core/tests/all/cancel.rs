@@ -185,7 +185,7 @@ proptest! {
 }
 
 #[test]
-fn poll_after_ready_of_run_is_not_needed() {
+fn run_is_ready_at_its_first_poll_after_a_cancellation() {
     let token = CancelToken::new();
     let (_, waker) = counted();
     let mut run = pin!(token.run(std::future::pending::<()>()));
