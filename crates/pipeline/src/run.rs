@@ -162,7 +162,7 @@ fn why<E>(error: &ScopeError<Infallible>, complete: bool) -> Option<Reason<E>> {
 /// The panic of a worker.
 fn panicked<E>(reason: &tidegate_core::Reason<Infallible>) -> Option<Reason<E>> {
     let tidegate_core::Reason::Panicked(panic) = reason else { return None };
-    let stage = panic.task().name().to_owned().into();
+    let stage = panic.task().name().clone();
     Some(Reason::Panicked { stage, message: panic.message().to_owned() })
 }
 

@@ -32,7 +32,8 @@ impl<E> Cx<E> {
         self.0.name()
     }
 
-    /// The names from the root down, such as `/server/conn-7`.
+    /// The names from the root down, such as `/server/conn-7`. In a name `/` reads `%2F`, and
+    /// `%` reads `%25`.
     #[must_use]
     pub fn path(&self) -> String {
         self.0.path()

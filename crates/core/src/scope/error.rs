@@ -1,7 +1,7 @@
 //! How a scope or a task can end badly.
 
 use super::JoinReport;
-use crate::{Cause, TaskPanic, sync::Arc};
+use crate::{Cause, Name, TaskPanic, sync::Arc};
 use std::{
     fmt::{self, Debug, Display},
     panic::Location,
@@ -11,6 +11,7 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskInfo {
     pub(super) path: String,
+    pub(super) name: Name,
     pub(super) at: &'static Location<'static>,
     pub(super) kind: WorkKind,
 }
@@ -28,16 +29,16 @@ pub enum WorkKind {
 }
 
 impl TaskInfo {
-    /// The names from the root down, such as `/server/conn-7`.
+    /// The names from the root down, such as `/server/conn-7`; see [`Cx::path`](super::Cx::path).
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The last name of the path.
+    /// Its own name.
     #[must_use]
-    pub fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or_default()
+    pub fn name(&self) -> &Name {
+        &self.name
     }
 
     /// Where it was spawned.
@@ -183,10 +184,16 @@ impl<E> ScopeError<E> {
         &self.reason
     }
 
-    /// The same, by value.
+    /// The same, by value, without the report.
     #[must_use]
     pub fn into_reason(self) -> Reason<E> {
         self.reason
+    }
+
+    /// What came first, and what else went wrong, by value.
+    #[must_use]
+    pub fn into_parts(self) -> (Reason<E>, JoinReport<E>) {
+        (self.reason, *self.report)
     }
 
     /// What else went wrong until the last child had ended.

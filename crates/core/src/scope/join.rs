@@ -28,10 +28,10 @@ impl JoinCounter {
         self.alive.load(Ordering::Acquire)
     }
 
-    /// Counts one more and returns how many there were; none, if the scope is closed.
-    pub(super) fn enter(&self) -> Option<usize> {
+    /// Counts one more; false, if the scope is closed.
+    pub(super) fn enter(&self) -> bool {
         let more = |alive| if alive == 0 { None } else { Some(alive + 1) };
-        self.alive.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()
+        self.alive.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 
     /// Counts one less; true for the call that closes the scope. One is left when the driver
@@ -99,9 +99,9 @@ mod tests {
     #[test]
     fn is_open_until_body_and_children_have_left() {
         let counter = JoinCounter::new();
-        assert_eq!(counter.enter(), Some(2));
+        assert!(counter.enter());
         assert!(!counter.leave() && !poll(&counter));
-        assert_eq!(counter.enter(), Some(2));
+        assert!(counter.enter());
         assert!(!counter.leave() && !poll(&counter));
         assert!(!counter.leave(), "the driver holds it open until it looks");
         assert!(poll(&counter));
@@ -112,14 +112,14 @@ mod tests {
         let counter = JoinCounter::new();
         assert!(!counter.leave());
         assert!(poll(&counter));
-        assert_eq!(counter.enter(), None);
+        assert!(!counter.enter());
         assert_eq!(counter.alive(), 0);
     }
 
     #[test]
     fn without_a_driver_the_last_child_closes() {
         let counter = JoinCounter::new();
-        counter.enter();
+        assert!(counter.enter());
         assert!(!counter.leave() && !counter.leave());
         assert!(counter.leave());
     }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn the_latest_waker_is_woken_once() {
         let counter = JoinCounter::new();
-        counter.enter();
+        assert!(counter.enter());
         let wakes = [(); 2].map(|()| Arc::new(Wakes::default()));
         for wakes in &wakes {
             let waker = Waker::from(Arc::clone(wakes));

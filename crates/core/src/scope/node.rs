@@ -122,11 +122,16 @@ impl ScopeNode {
             names.push(&link.node.name);
             parent = &link.node.parent;
         }
-        names.iter().rev().fold(String::new(), |path, name| path + "/" + name.as_str())
+        names.iter().rev().fold(String::new(), |path, name| below(path, name))
     }
 
     pub(super) fn info(&self) -> TaskInfo {
-        TaskInfo { path: self.path(), at: self.at, kind: WorkKind::Scope }
+        let (name, at, kind) = (self.name.clone(), self.at, WorkKind::Scope);
+        TaskInfo { path: self.path(), name, at, kind }
+    }
+
+    fn info_of(&self, name: Name, at: &'static Location<'static>, kind: WorkKind) -> TaskInfo {
+        TaskInfo { path: below(self.path(), &name), name, at, kind }
     }
 
     /// Opens a record for new work; the cause, if the scope admits nothing more.
@@ -136,22 +141,18 @@ impl ScopeNode {
         at: &'static Location<'static>,
         kind: WorkKind,
     ) -> Result<Key, Cause> {
-        let turn = if self.is_aborting() { None } else { self.join.enter() };
-        match turn {
-            Some(turn) => {
-                let record = Record { name, at, kind, waker: None, scope: None };
-                Ok(self.registry.insert(turn, record))
-            }
-            None => Err(self.refuse(&name, at, kind)),
+        if self.is_aborting() || !self.join.enter() {
+            return Err(self.refuse(name, at, kind));
         }
+        Ok(self.registry.insert(Record { name, at, kind, waker: None, scope: None }))
     }
 
     /// Says that new work is refused, and why: its handle may be ignored.
-    fn refuse(&self, name: &Name, at: &'static Location<'static>, kind: WorkKind) -> Cause {
+    fn refuse(&self, name: Name, at: &'static Location<'static>, kind: WorkKind) -> Cause {
         let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at);
         let cause = self.token.cause().unwrap_or_else(closed);
         lock(&self.ledger).count_refused();
-        observe::refused(&TaskInfo { path: format!("{}/{name}", self.path()), at, kind }, &cause);
+        observe::refused(&self.info_of(name, at, kind), &cause);
         cause
     }
 
@@ -165,7 +166,7 @@ impl ScopeNode {
     pub(super) fn describe(&self, key: Key) -> TaskInfo {
         let (name, at, kind) =
             self.registry.update(key, |record| (record.name.clone(), record.at, record.kind));
-        TaskInfo { path: format!("{}/{name}", self.path()), at, kind }
+        self.info_of(name, at, kind)
     }
 
     /// The body has ended, or is dropped with the scope's future; told once.
@@ -341,7 +342,8 @@ impl ScopeNode {
                 match record.scope.as_ref().and_then(Weak::upgrade) {
                     Some(nested) => scopes.push(nested),
                     None => found.push(Straggler::new(TaskInfo {
-                        path: format!("{path}/{}", record.name),
+                        path: below(path.clone(), &record.name),
+                        name: record.name.clone(),
                         at: record.at,
                         kind: record.kind,
                     })),
@@ -349,7 +351,7 @@ impl ScopeNode {
             });
             let is_open = scope.driver.load(Ordering::Acquire);
             if scope.body.load(Ordering::Acquire) || (is_empty && is_open) {
-                found.push(Straggler::new(TaskInfo { path, at: scope.at, kind: WorkKind::Scope }));
+                found.push(Straggler::new(scope.info()));
             }
         }
         found
@@ -366,6 +368,20 @@ impl ScopeNode {
     pub(crate) fn give_up<T, E: Send + Sync + 'static>(&self) -> Result<T, ScopeError<E>> {
         self.take_ledger().into_result(self.token.inherited_cause(), None)
     }
+}
+
+/// Adds a name to a path. A `/` in a name, such as that of a file, would read as two names.
+fn below(mut path: String, name: &Name) -> String {
+    path.push('/');
+    for part in name.as_str().split_inclusive(['/', '%']) {
+        let (text, escaped) = match part.strip_suffix('/') {
+            Some(text) => (text, "%2F"),
+            None => part.strip_suffix('%').map_or((part, ""), |text| (text, "%25")),
+        };
+        path.push_str(text);
+        path.push_str(escaped);
+    }
+    path
 }
 
 impl Drop for ScopeNode {

@@ -27,6 +27,12 @@ impl<E> JoinReport<E> {
         &self.also
     }
 
+    /// The same, by value.
+    #[must_use]
+    pub fn into_also(self) -> Vec<Reason<E>> {
+        self.also
+    }
+
     /// How many more there were.
     #[must_use]
     pub fn more(&self) -> usize {

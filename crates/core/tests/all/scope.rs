@@ -117,7 +117,7 @@ async fn the_first_error_cancels_the_siblings_and_is_returned() {
     assert_eq!(error.error(), Some(&Broken("no luck")));
     assert_eq!(begun.elapsed(), Duration::from_millis(10));
     let Reason::Failed(failure) = error.into_reason() else { panic!("not a failure") };
-    assert_eq!((failure.task().path(), failure.task().name()), ("/job/bad", "bad"));
+    assert_eq!((failure.task().path(), failure.task().name().as_str()), ("/job/bad", "bad"));
     assert!(failure.task().location().file().ends_with("scope.rs"));
 }
 
@@ -412,4 +412,20 @@ async fn tracks_how_many_live() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test]
+async fn a_slash_in_a_name_breaks_the_path() {
+    let error = scope("copy", async |cx: Cx<Broken>| {
+        cx.spawn("/etc/a%b", async { Err::<(), _>(Broken("no luck")) });
+        Ok(())
+    })
+    .await
+    .unwrap_err();
+    let (reason, report) = error.into_parts();
+    let Reason::Failed(failure) = reason else { panic!("{reason}") };
+    assert_eq!(failure.task().path(), "/copy/%2Fetc%2Fa%25b");
+    assert_eq!(failure.task().name().as_str(), "/etc/a%b");
+    assert_eq!(*failure.into_shared(), Broken("no luck"));
+    assert!(report.into_also().is_empty());
 }
