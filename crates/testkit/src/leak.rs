@@ -17,7 +17,9 @@ const POLL: Duration = Duration::from_micros(200);
 
 /// Remembers what is alive now, and says later what is alive in excess of that.
 ///
-/// Tasks are counted per runtime, so that tests of one process do not disturb each other.
+/// Tasks are counted per runtime, so that tests of one process do not disturb each other. The
+/// count is a net one: a task from before that has ended makes up for one that is left over, so
+/// take the guard when nothing else runs.
 /// Threads and file descriptors belong to the process: ask for them by name
 /// ([`threads_named`](Self::threads_named), [`fds_under`](Self::fds_under)) where other tests
 /// run at the same time.
@@ -117,6 +119,7 @@ impl LeakGuard {
     ///
     /// The grace has run out when it has by both clocks, tokio's and the real one: tasks may
     /// wait on a paused clock, which moves here, while threads need real time to end.
+    /// [`Duration::MAX`] waits for ever.
     ///
     /// # Errors
     /// [`Leak`] lists what is still alive after `grace`, or why it could not be counted.
@@ -127,12 +130,13 @@ impl LeakGuard {
     /// # Cancel safety
     /// Nothing is changed by waiting; dropping the future drops the guard unverified.
     pub async fn verify(self, grace: Duration) -> Result<(), Leak> {
-        let real_end = clock::now() + grace;
-        let end = tokio::time::Instant::now() + grace;
+        // No end, if it lies beyond what the clock can say.
+        let real_end = clock::now().checked_add(grace);
+        let end = tokio::time::Instant::now().checked_add(grace);
         loop {
             let Err(leak) = self.look() else { return Ok(()) };
-            let real_over = clock::now() >= real_end;
-            let over = tokio::time::Instant::now() >= end;
+            let real_over = real_end.is_some_and(|end| clock::now() >= end);
+            let over = end.is_some_and(|end| tokio::time::Instant::now() >= end);
             if (real_over && over) || leak.unavailable.is_some() {
                 return Err(leak);
             }
@@ -154,10 +158,10 @@ impl LeakGuard {
     /// # Errors
     /// [`Leak`] lists what is still alive after `grace`, or why it could not be counted.
     pub fn verify_blocking(self, grace: Duration) -> Result<(), Leak> {
-        let end = clock::now() + grace;
+        let end = clock::now().checked_add(grace);
         loop {
             let Err(leak) = self.look() else { return Ok(()) };
-            if clock::now() >= end || leak.unavailable.is_some() {
+            if end.is_some_and(|end| clock::now() >= end) || leak.unavailable.is_some() {
                 return Err(leak);
             }
             clock::pause(POLL);
@@ -166,6 +170,7 @@ impl LeakGuard {
 
     fn look(&self) -> Result<(), Leak> {
         let mut leak = Leak::default();
+        let mut unavailable = Vec::new();
         if let Some((handle, before)) = &self.tasks {
             leak.tasks = handle.metrics().num_alive_tasks().saturating_sub(*before);
         }
@@ -175,7 +180,7 @@ impl LeakGuard {
                 leak.threads = new.map(|(tid, name)| LeakedThread { tid, name }).collect();
             };
             if let Err(error) = watch.compare(threads, new) {
-                leak.unavailable = Some(format!("threads: {error}"));
+                unavailable.push(format!("threads: {error}"));
             }
         }
         if let Some(watch) = &self.fds {
@@ -183,9 +188,10 @@ impl LeakGuard {
                 leak.fds = now.difference(before).cloned().collect();
             };
             if let Err(error) = watch.compare(fds, new) {
-                leak.unavailable = Some(format!("file descriptors: {error}"));
+                unavailable.push(format!("file descriptors: {error}"));
             }
         }
+        leak.unavailable = (!unavailable.is_empty()).then(|| unavailable.join("; "));
         if leak.is_empty() { Ok(()) } else { Err(leak) }
     }
 }
@@ -316,9 +322,33 @@ fn fds(prefix: Option<&Path>) -> io::Result<BTreeSet<LeakedFd>> {
         };
         // The descriptor may be closed by now; the one that reads this listing always is.
         let Ok(target) = fs::read_link(entry.path()) else { continue };
-        if target != own && prefix.is_none_or(|prefix| target.starts_with(prefix)) {
+        if target != own && prefix.is_none_or(|prefix| is_under(&target, prefix)) {
             found.insert(LeakedFd { fd, target });
         }
     }
     Ok(found)
+}
+
+/// Whether a descriptor's target is `prefix` or lies below it. The kernel marks a file that was
+/// removed while it is open by a suffix of its path.
+fn is_under(target: &Path, prefix: &Path) -> bool {
+    let live = target.to_str().and_then(|target| target.strip_suffix(" (deleted)"));
+    target.starts_with(prefix) || live.is_some_and(|live| Path::new(live).starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_cannot_be_counted_is_told() {
+        let guard = LeakGuard {
+            tasks: None,
+            threads: Some(Watch { prefix: None, before: Err(io::Error::other("no /proc")) }),
+            fds: Some(Watch { prefix: None, before: Err(io::Error::other("no /proc")) }),
+        };
+        let leak = guard.verify_blocking(Duration::ZERO).unwrap_err();
+        let both = "threads: no /proc; file descriptors: no /proc";
+        assert_eq!(leak.unavailable(), Some(both));
+    }
 }

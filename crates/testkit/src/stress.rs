@@ -245,7 +245,7 @@ impl Runner<'_> {
     {
         let gate = Gate::new(self.threads);
         let current: Mutex<Option<Arc<Round<S>>>> = Mutex::new(None);
-        let panicked: Mutex<Option<String>> = Mutex::new(None);
+        let panicked: Mutex<Vec<(usize, String)>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             // Ends the workers also when `make` or `check` unwinds out of this closure.
             let _stop = gate.stop_on_drop();
@@ -258,7 +258,7 @@ impl Runner<'_> {
                             let mut ctx = Ctx::new(&round.rng, index, self.threads);
                             let run = || body(&round.state, &mut ctx);
                             if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-                                *lock(panicked) = Some(panic_text(payload.as_ref()));
+                                lock(panicked).push((index, panic_text(payload.as_ref())));
                             }
                         }
                         gate.finish();
@@ -274,9 +274,11 @@ impl Runner<'_> {
                         self.abort_hung(number);
                     }
                     *lock(&current) = None;
-                    match lock(&panicked).take() {
-                        Some(text) => Err(format!("a thread panicked: {text}")),
-                        None => check(&round.state, self.threads),
+                    let panics = std::mem::take(&mut *lock(&panicked));
+                    if panics.is_empty() {
+                        check(&round.state, self.threads)
+                    } else {
+                        Err(told(panics))
                     }
                 };
                 catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|payload| {
@@ -319,6 +321,11 @@ impl Runner<'_> {
         message: String,
         one: &mut dyn FnMut(u64) -> Result<(), String>,
     ) -> StressFailure {
+        // Said before the reruns: one that hangs or aborts must not take the message with it.
+        announce(&format!(
+            "stress: {} seed={} round={round} threads={} FAILED: {message}",
+            self.plan.name, self.seed, self.threads
+        ));
         let end: Instant = clock::now() + Duration::from_secs(1);
         let (mut reruns, mut again) = (0, 0);
         while reruns < self.plan.reruns && clock::now() < end {
@@ -346,6 +353,14 @@ impl Runner<'_> {
         ));
         std::process::abort()
     }
+}
+
+/// The panics of a round, in the order of the threads: the first in time is often not the one
+/// that explains the others.
+fn told(mut panics: Vec<(usize, String)>) -> String {
+    panics.sort_unstable();
+    let told = panics.iter().map(|(index, text)| format!("thread {index} panicked: {text}"));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 fn time_from_env() -> Duration {

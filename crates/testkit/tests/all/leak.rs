@@ -138,3 +138,23 @@ fn looking_leaves_nothing_open_itself() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
+
+#[cfg(all(target_os = "linux", not(miri)))]
+#[test]
+fn a_descriptor_of_a_removed_file_is_missed() {
+    let path = std::env::temp_dir().join(format!("tidegate-removed-{}", std::process::id()));
+    let path = path.parent().unwrap().canonicalize().unwrap().join(path.file_name().unwrap());
+    let guard = LeakGuard::process().fds_under(&path);
+    let file = File::create(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let leak = guard.verify_blocking(Duration::ZERO).unwrap_err();
+    assert_eq!(leak.fds().len(), 1, "{leak}");
+    drop(file);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_without_end_overflows_the_clock() {
+    drop(spawn_task(tokio::time::sleep(Duration::from_millis(2))));
+    LeakGuard::current().verify(Duration::MAX).await.unwrap();
+    LeakGuard::process().verify_blocking(Duration::MAX).unwrap();
+}

@@ -94,7 +94,7 @@ fn a_failure_says_how_often_it_comes_back() {
     else {
         panic!("{failure:?}");
     };
-    assert_eq!(message, "a thread panicked: thread one is unhappy");
+    assert_eq!(message, "thread 1 panicked: thread one is unhappy");
     let text = failure.unwrap_err().to_string();
     assert!(text.contains("TIDEGATE_SEED=0x") && text.contains("10 of 10 times"), "{text}");
 }
@@ -134,4 +134,44 @@ fn too_few_rounds_are_inconclusive() {
     let Err(StressFailure::Inconclusive { rounds, .. }) = &result else { panic!("{result:?}") };
     assert!(*rounds > 0);
     assert!(result.unwrap_err().to_string().contains("INCONCLUSIVE"));
+}
+
+#[test]
+fn only_the_last_panic_of_a_round_is_kept() {
+    let failure = Stress::new("all").threads(3).reruns(0).try_run(
+        |_| (),
+        |(), ctx| assert!(ctx.index() == 1, "unhappy"),
+        |(), _| Ok(()),
+    );
+    let text = failure.unwrap_err().to_string();
+    assert!(text.contains("thread 0 panicked: unhappy; thread 2 panicked: unhappy;"), "{text}");
+}
+
+/// Run by the test below in a process of its own, which dies in the first rerun.
+#[test]
+fn dies_when_run_again() {
+    if std::env::var_os("TIDEGATE_DIES").is_none() {
+        return;
+    }
+    let again = AtomicBool::new(false);
+    let check = |(): &(), _| {
+        if again.swap(true, Relaxed) {
+            std::process::abort();
+        }
+        Err("the first message".to_owned())
+    };
+    Stress::new("dies").threads(1).run(|_| (), |(), _| (), check);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn a_rerun_that_dies_takes_the_message_with_it() {
+    let died = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stress::dies_when_run_again", "--nocapture"])
+        .env("TIDEGATE_DIES", "1")
+        .output()
+        .unwrap();
+    assert!(!died.status.success());
+    let said = String::from_utf8_lossy(&died.stderr);
+    assert!(said.contains("stress: dies seed=0x") && said.contains("the first message"), "{said}");
 }
