@@ -39,7 +39,9 @@ fn recursive_drop_of_deep_token_trees_overflows_the_stack() {
 
 #[test]
 fn ten_thousand_siblings_dropped_in_random_order() {
-    let mut rng = tidegate_testkit::Seed::from_env_or_new("siblings").rng();
+    let seed = tidegate_testkit::Seed::from_env_or_new("siblings");
+    println!("seed={seed}");
+    let mut rng = seed.rng();
     let root = CancelToken::new();
     let mut children: Vec<_> = (0..depth()).map(|_| root.child()).collect();
     while !children.is_empty() {

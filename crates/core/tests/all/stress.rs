@@ -10,7 +10,7 @@ use std::{
     },
     time::Duration,
 };
-use tidegate_core::{CancelToken, Cx, Scope, scope};
+use tidegate_core::{CancelToken, Cx, Reason, Scope, ScopeError, Straggler, WorkKind, scope};
 use tidegate_testkit::{LeakGuard, Rng, Seed, Stress, scale};
 use tokio::{runtime::Runtime, task::yield_now};
 
@@ -31,6 +31,8 @@ impl fmt::Display for Broken {
 async fn stress_storm_of_dropped_scopes() {
     let rounds = scale(10_000);
     let seed = Seed::from_env_or_new("storm_of_dropped_scopes");
+    // Before the storm: a panic would not get to the line at its end.
+    println!("stress: storm_of_dropped_scopes seed={seed}");
     let mut rng = seed.rng();
     let leaks = LeakGuard::current();
     let alive = Arc::new(AtomicUsize::new(0));
@@ -92,22 +94,29 @@ fn stress_races_of_error_panic_and_cancel() {
                 round.token.cancel("outside");
                 return;
             }
+            let tally = Arc::new(Tally::default());
             let result = RUNTIME.block_on(
                 Scope::builder("race").grace(Duration::ZERO).token(&round.token).run(async |cx| {
                     for _ in 0..rng.below(6) {
                         let kind = rng.below(5);
                         let (own, alive) = (cx.clone(), Alive::new(&round.alive));
+                        let tally = Arc::clone(&tally);
+                        tally.spawned.fetch_add(1, Ordering::SeqCst);
                         cx.spawn("child", async move {
                             let _alive = alive;
-                            child(kind, &own).await
+                            tally.count(kind, child(kind, &own)).await
                         });
                     }
-                    if rng.one_in(2) { Ok(()) } else { cx.run(pending()).await.map_err(|_| Broken) }
+                    let result = if rng.one_in(2) {
+                        Ok(())
+                    } else {
+                        cx.run(pending()).await.map_err(|_| Broken)
+                    };
+                    tally.faults.fetch_add(usize::from(result.is_err()), Ordering::SeqCst);
+                    result
                 }),
             );
-            if let Err(error) = result {
-                assert!(error.report().more() == 0, "{error}");
-            }
+            tally.compare(result.err());
         },
         |round, _| match round.alive.load(Ordering::SeqCst) {
             0 => Ok(()),
@@ -116,12 +125,49 @@ fn stress_races_of_error_panic_and_cancel() {
     );
 }
 
+/// What the children of a scope did, as they saw it themselves.
+#[derive(Default)]
+struct Tally {
+    spawned: AtomicUsize,
+    ended: AtomicUsize,
+    faults: AtomicUsize,
+}
+
+impl Tally {
+    /// Counts in the very poll that ends the child: an abort comes before it or not at all.
+    async fn count(
+        &self,
+        kind: u64,
+        child: impl Future<Output = Result<(), Broken>>,
+    ) -> Result<(), Broken> {
+        let result = child.await;
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        self.faults.fetch_add(usize::from(kind == 2 || result.is_err()), Ordering::SeqCst);
+        assert!(kind != 2, "deliberate");
+        result
+    }
+
+    /// A scope reports each error and panic once, and each child that it did not let end.
+    fn compare(&self, error: Option<ScopeError<Broken>>) {
+        let count = |n: &AtomicUsize| n.load(Ordering::SeqCst);
+        let (faults, aborted) = error.map_or((0, 0), |error| {
+            let report = error.report();
+            let first = matches!(error.reason(), Reason::Failed(_) | Reason::Panicked(_));
+            let tasks = |s: &&Straggler| s.task().kind() == WorkKind::Task;
+            let aborted = report.aborted().iter().filter(tasks).count() + report.refused();
+            (usize::from(first) + report.also().len() + report.more(), aborted)
+        });
+        assert_eq!(faults, count(&self.faults), "errors and panics");
+        assert_eq!(aborted, count(&self.spawned) - count(&self.ended), "children aborted");
+    }
+}
+
 async fn child(kind: u64, cx: &Cx<Broken>) -> Result<(), Broken> {
     yield_now().await;
     match kind {
-        0 => Ok(()),
+        // 2 panics after it was counted.
+        0 | 2 => Ok(()),
         1 => Err(Broken),
-        2 => panic!("deliberate"),
         3 => {
             cx.cancelled().await;
             Ok(())
