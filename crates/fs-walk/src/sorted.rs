@@ -224,7 +224,7 @@ pub(crate) fn emit(run: &Run, ahead: &Ahead, sink: &mut impl Sink, readers: &imp
             run.stop();
         }
     }
-    let _ = emitter.sink.idle();
+    let _ = emitter.sink.flush();
     run.merge(&mut emitter.tally);
     run.merge(&mut emitter.reader.tally);
 }
@@ -299,7 +299,7 @@ impl<S: Sink, H: Hire> Emitter<'_, S, H> {
     fn descend(&mut self, key: Key) -> Flow {
         while self.ahead.is_being_read(key) {
             let Some((key, job)) = self.ahead.help() else {
-                if self.sink.idle() == Flow::Quit {
+                if self.sink.flush() == Flow::Quit {
                     return Flow::Quit;
                 }
                 break;

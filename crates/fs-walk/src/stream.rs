@@ -195,10 +195,10 @@ impl<'a> Batcher<'a> {
     #[inline]
     fn push(&mut self, item: Item) -> Flow {
         self.batch.push(item);
-        if self.batch.len() < self.limit { Flow::Continue } else { self.flush() }
+        if self.batch.len() < self.limit { Flow::Continue } else { self.send() }
     }
 
-    fn flush(&mut self) -> Flow {
+    fn send(&mut self) -> Flow {
         if self.batch.is_empty() {
             return Flow::Continue;
         }
@@ -221,15 +221,20 @@ impl Sink for Batcher<'_> {
         self.push(Err(error))
     }
 
-    fn idle(&mut self) -> Flow {
-        self.flush()
+    #[inline]
+    fn holds_back(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    fn flush(&mut self) -> Flow {
+        self.send()
     }
 }
 
 impl Drop for Batcher<'_> {
     /// What was found before a stop or a panic is delivered, if anyone still wants it.
     fn drop(&mut self) {
-        self.flush();
+        self.send();
     }
 }
 

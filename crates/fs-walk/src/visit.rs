@@ -56,7 +56,12 @@ impl<V: Visitor> Sink for VisitorSink<V> {
         self.0.entry(Err(error))
     }
 
-    fn idle(&mut self) -> Flow {
+    #[inline]
+    fn holds_back(&self) -> bool {
+        false
+    }
+
+    fn flush(&mut self) -> Flow {
         Flow::Continue
     }
 }

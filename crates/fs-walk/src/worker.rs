@@ -21,8 +21,10 @@ pub(crate) const DIRS_PER_MERGE: usize = 64;
 pub(crate) trait Sink {
     fn entry(&mut self, entry: EntryRef<'_>) -> Flow;
     fn error(&mut self, error: WalkError) -> Flow;
-    /// The thread is about to park: what it holds back is to be passed on.
-    fn idle(&mut self) -> Flow;
+    /// Whether anything it was given has not been passed on yet.
+    fn holds_back(&self) -> bool;
+    /// Passes on what it holds back.
+    fn flush(&mut self) -> Flow;
 }
 
 /// Starts one more thread, if there may be more.
@@ -33,16 +35,24 @@ pub(crate) trait Hire {
 /// Works until nothing is left or the walk is stopped.
 pub(crate) fn work(run: &Run, queue: &WorkQueue<Job>, sink: &mut impl Sink, team: &impl Hire) {
     let mut reader = Reader::new(run);
-    let mut out =
-        Direct { sink, team, queue, own: Vec::new(), tally: Summary::default(), dirs: 0, held: 0 };
+    let mut out = Direct {
+        sink,
+        team,
+        queue,
+        own: Vec::new(),
+        fresh: Vec::new(),
+        tally: Summary::default(),
+        dirs: 0,
+        held: 0,
+    };
     while !run.stopped() {
-        let job = if let Some(job) = out.own.pop().or_else(|| queue.try_next()) {
+        let job = if let Some(job) = out.pop().or_else(|| queue.try_next()) {
             job
         } else {
             run.merge(&mut out.tally);
             run.merge(&mut reader.tally);
-            // What it holds back is passed on before it parks.
-            if out.sink.idle() == Flow::Quit {
+            // Nothing is held back while it is parked.
+            if out.sink.flush() == Flow::Quit {
                 run.stop();
                 break;
             }
@@ -75,7 +85,10 @@ struct Direct<'a, S, T> {
     sink: &'a mut S,
     team: &'a T,
     queue: &'a WorkQueue<Job>,
+    /// Directories whose entries have been passed on: any thread may deliver their contents.
     own: Vec<Job>,
+    /// Newer ones that the sink may hold back: shared, their contents would come before them.
+    fresh: Vec<Job>,
     tally: Summary,
     dirs: usize,
     /// Entries delivered since the last subdirectory was found.
@@ -83,28 +96,44 @@ struct Direct<'a, S, T> {
 }
 
 impl<S: Sink, T: Hire> Direct<'_, S, T> {
+    fn pop(&mut self) -> Option<Job> {
+        self.fresh.pop().or_else(|| self.own.pop())
+    }
+
     fn share(&mut self) {
-        if self.own.len() > 1 {
-            self.queue.share(&mut self.own, 1);
+        // Batches stay large as long as others find work without this.
+        if self.queue.is_hungry() || !self.queue.has_shared() {
+            self.give(1);
+        } else {
+            self.queue.share(&mut self.own, usize::from(self.fresh.is_empty()));
         }
         if self.dirs >= DIRS_BEFORE_HELP && self.queue.has_shared() {
             self.team.hire();
         }
     }
-}
 
-impl<S: Sink, T: Hire> Direct<'_, S, T> {
+    /// Shares all but the newest `keep`, and what the sink holds back goes first.
+    fn give(&mut self, keep: usize) {
+        if self.own.len() + self.fresh.len() <= keep {
+            return;
+        }
+        // Refused, it is a matter of the next entry: the walk has been stopped.
+        if !self.fresh.is_empty() && self.sink.flush() == Flow::Continue {
+            self.own.append(&mut self.fresh);
+        }
+        self.queue.share(&mut self.own, keep.saturating_sub(self.fresh.len()));
+    }
+
     /// A visitor may take its time: nobody is to wait for what this thread will do later. The
     /// last job goes only after some entries, lest a chain of directories changes hands at each.
     #[inline]
-    fn share_with_hungry(&mut self) {
-        if self.own.is_empty() {
+    fn give_to_hungry(&mut self) {
+        if self.own.is_empty() && self.fresh.is_empty() {
             return;
         }
         self.held += 1;
-        let keep = usize::from(self.held < ENTRIES_BEFORE_LAST);
-        if self.own.len() > keep && self.queue.is_hungry() {
-            self.queue.share(&mut self.own, keep);
+        if self.queue.is_hungry() {
+            self.give(usize::from(self.held < ENTRIES_BEFORE_LAST));
         }
     }
 }
@@ -112,9 +141,13 @@ impl<S: Sink, T: Hire> Direct<'_, S, T> {
 impl<S: Sink, T: Hire> Contents for Direct<'_, S, T> {
     #[inline]
     fn entry(&mut self, entry: EntryRef<'_>) -> Flow {
-        self.share_with_hungry();
+        self.give_to_hungry();
         self.tally.count(entry.file_type());
-        self.sink.entry(entry)
+        let flow = self.sink.entry(entry);
+        if !self.fresh.is_empty() && !self.sink.holds_back() {
+            self.own.append(&mut self.fresh);
+        }
+        flow
     }
 
     fn error(&mut self, error: WalkError) -> Flow {
@@ -124,7 +157,7 @@ impl<S: Sink, T: Hire> Contents for Direct<'_, S, T> {
 
     fn subdir(&mut self, job: DirJob) {
         self.held = 0;
-        self.own.push(Job::Dir(job));
+        self.fresh.push(Job::Dir(job));
     }
 
     fn more(&mut self) -> bool {

@@ -1,5 +1,6 @@
 //! The walk against a naive recursion.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use tidegate_fs_walk::{Order, Walk};
 
 use crate::tree::{
-    ORDERS, Random, THREADS, in_order, oracle, random_tree, seed, stream, temp, visit,
+    ORDERS, Random, Seen, THREADS, in_order, oracle, random_tree, seed, stream, temp, visit,
 };
 
 #[test]
@@ -28,10 +29,11 @@ fn random_trees_are_found_as_by_a_naive_recursion() {
                 // Budgets of descriptors change how entries are reached, and nothing else.
                 let walk = if round % 3 == 0 { walk.max_open_dirs(1) } else { walk };
                 let walk = if round % 5 == 0 { walk.window(3) } else { walk };
-                for seen in [visit(&walk), stream(&walk)] {
+                let streamed = stream(&walk);
+                let what = format!("seed {} threads {threads} {order:?}", seed.wrapping_add(round));
+                assert_parents_first(&streamed, &what);
+                for seen in [visit(&walk), streamed] {
                     let seen = seen.expect_no_errors();
-                    let what =
-                        format!("seed {} threads {threads} {order:?}", seed.wrapping_add(round));
                     assert_eq!(seen.found(), expected, "{what}");
                     if order == Order::Sorted {
                         assert_eq!(seen.paths(), expected_order, "{what}");
@@ -41,6 +43,30 @@ fn random_trees_are_found_as_by_a_naive_recursion() {
         }
     }
     println!("200 trees, {entries} entries, 16 walks each");
+}
+
+#[track_caller]
+fn assert_parents_first(seen: &Seen, what: &str) {
+    let mut before = HashSet::new();
+    for (path, _) in &seen.entries {
+        let parent = path.parent().expect("a parent");
+        assert!(
+            before.is_empty() || before.contains(parent),
+            "{what}: {} too early",
+            path.display()
+        );
+        before.insert(path.as_path());
+    }
+}
+
+#[test]
+fn a_stream_delivers_a_directory_before_its_contents() {
+    let dir = temp();
+    random_tree(dir.path(), &mut Random::new(5), 4000);
+    for round in 0..20 {
+        let seen = stream(&Walk::new(dir.path()).threads(2 + round % 3)).expect_no_errors();
+        assert_parents_first(&seen, &format!("round {round}"));
+    }
 }
 
 #[test]
