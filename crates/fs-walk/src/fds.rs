@@ -21,6 +21,9 @@ const SHORTAGE_WAIT: Duration = Duration::from_millis(10);
 /// How many such looks before the shortage is reported.
 const SHORTAGE_LOOKS_MAX: usize = 32;
 
+/// No process has as many descriptors; what is computed from the limit does not overflow.
+const LIMIT_MAX: usize = 1 << 30;
+
 /// Directories kept open without a limit of the caller's: a quarter of what the process may have.
 pub(crate) fn default_limit(nofile: u64) -> usize {
     usize::try_from(nofile / 4).unwrap_or(usize::MAX).clamp(2, 1024)
@@ -58,7 +61,8 @@ struct Gate {
 /// What a caller of [`FdCache`] may wait for when descriptors run out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// Holds nothing: may wait until the threads that read have finished their directory.
+    /// Holds nothing: may wait until the threads that read have finished their directory, or
+    /// until the walk is stopped.
     Worker,
     /// May hold what the others wait for: waits for a bounded time only.
     Caller,
@@ -68,7 +72,7 @@ impl FdCache {
     pub(crate) fn new(sys: Sys, limit: usize, stop: Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self {
             sys,
-            limit,
+            limit: limit.min(LIMIT_MAX),
             cached: AtomicUsize::new(0),
             ring: Mutex::new(VecDeque::new()),
             gate: Mutex::new(Gate::default()),
@@ -312,7 +316,8 @@ impl FdCache {
 
     /// After a shortage: true to try again, false to report it.
     fn make_room(&self, shortage: &mut Shortage, patience: Patience) -> bool {
-        if self.stop.load(Ordering::Relaxed) {
+        // The entries handed out live on after the walk, and what the caller opens still counts.
+        if patience == Patience::Worker && self.stop.load(Ordering::Relaxed) {
             return false;
         }
         // An eviction frees nothing while its descriptor is in use, hence the bound.

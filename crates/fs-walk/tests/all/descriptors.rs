@@ -157,6 +157,51 @@ fn without_any_descriptor_each_lost_subtree_is_an_error() {
     );
 }
 
+/// The end of the walk is not the end of its entries: they make room for what they open.
+#[test]
+fn entries_that_outlive_the_walk_make_room_when_descriptors_run_out() {
+    in_child(
+        "descriptors::entries_that_outlive_the_walk_make_room_when_descriptors_run_out",
+        |_| {},
+        || {
+            let dir = temp();
+            for i in 0..20 {
+                let file = crate::tree::make(dir.path(), &format!("{i}/file"));
+                std::fs::write(file, "content").expect("written");
+            }
+            limit_fds(40);
+            for order in ORDERS {
+                let walk = Walk::new(dir.path()).max_open_dirs(8).threads(2).order(order);
+                let entries: Vec<_> = block_on(walk.stream().collect());
+                let mut hoard = Vec::new();
+                while let Ok(file) = std::fs::File::open("/dev/null") {
+                    hoard.push(file);
+                }
+                let mut opened = 0;
+                for entry in entries.iter().map(|entry| entry.as_ref().expect("readable")) {
+                    if entry.file_type().is_file() {
+                        assert_eq!(entry.open().expect("a directory is closed for it").len(), 7);
+                        opened += 1;
+                    }
+                }
+                assert_eq!(opened, 20);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_budget_without_bounds_is_a_budget() {
+    let dir = temp();
+    crate::tree::make(dir.path(), "a/b/c");
+    for order in ORDERS {
+        let walk = Walk::new(dir.path()).order(order).max_open_dirs(usize::MAX);
+        assert_eq!(visit(&walk).expect_no_errors().entries.len(), 4);
+        let held: Vec<_> = block_on(walk.stream().collect());
+        assert_eq!(held.len(), 4);
+    }
+}
+
 /// ompi#14257 and the prototype's own trap: whatever runs out, entries and errors together
 /// account for the whole tree.
 #[test]
