@@ -19,6 +19,7 @@ mod rules;
 #[path = "no_rules.rs"]
 mod rules;
 mod run;
+mod selection;
 mod sorted;
 mod state;
 mod stream;

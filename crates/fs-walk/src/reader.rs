@@ -18,15 +18,13 @@ use crate::state::lock;
 use crate::summary::Summary;
 use crate::sys::{DIR_BUFFER, Errno, RawEntry};
 use crate::visit::Flow;
-use crate::walk::{Follow, Visit};
+use crate::walk::Follow;
 
 /// Takes what is found in one directory.
 pub(crate) trait Contents {
-    /// An entry to deliver; its subdirectory follows unless the answer is [`Flow::Skip`].
-    fn entry(&mut self, entry: EntryRef<'_>) -> Flow;
+    /// An entry found in `place`; nobody has asked the filter about it yet.
+    fn entry(&mut self, entry: EntryRef<'_>, place: &Place) -> Flow;
     fn error(&mut self, error: WalkError) -> Flow;
-    /// A directory to read later; it comes right after its entry, if that is delivered.
-    fn subdir(&mut self, job: DirJob);
     /// Called before each system call that reads; false ends the reading there.
     fn more(&mut self) -> bool;
 }
@@ -51,11 +49,26 @@ pub(crate) struct Reader<'r> {
     pub(crate) tally: Summary,
 }
 
-/// The directory being read.
-struct Place<'a> {
-    dir: &'a Arc<OpenDir>,
-    rules: &'a Rules,
+/// Where an entry was found.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) dir: Arc<OpenDir>,
+    rules: Rules,
     root_dev: u64,
+}
+
+impl Place {
+    /// The reading of the directory `entry`, which was found here.
+    pub(crate) fn job(&self, run: &Run, entry: &EntryRef<'_>) -> DirJob {
+        let parent = &self.dir.node;
+        let pinned = parent.is_anchor() && run.config.roots.len() <= run.fds.pinned_max();
+        DirJob {
+            parent: Arc::clone(&self.dir),
+            node: Dir::child(parent, entry.name, entry.followed, pinned),
+            root_dev: self.root_dev,
+            rules: self.rules.clone(),
+        }
+    }
 }
 
 /// What an entry turned out to be.
@@ -100,8 +113,9 @@ impl<'r> Reader<'r> {
                 return End::Quit;
             }
         }
-        let place = Place { dir: &anchor, rules: &rules, root_dev };
-        end(self.deliver(name, &Kind { file_type, ino, followed }, &place, out))
+        let place = Place { dir: anchor, rules, root_dev };
+        let entry = EntryRef { dir: &place.dir, name, ino, file_type, followed };
+        end(out.entry(entry, &place))
     }
 
     /// What the root is, and whether it is a link that is followed.
@@ -143,13 +157,13 @@ impl<'r> Reader<'r> {
                 return End::Quit;
             }
         }
-        let place = Place { dir: &dir, rules: &rules, root_dev: job.root_dev };
+        let place = Place { dir, rules, root_dev: job.root_dev };
         let mut buffer = std::mem::take(&mut self.buffer);
         let end = self.scan(&fd, &mut buffer, &place, out);
         self.buffer = buffer;
         // Somebody is going to open something in it.
-        if Arc::strong_count(&dir) > 1 {
-            run.fds.keep(&dir);
+        if Arc::strong_count(&place.dir) > 1 {
+            run.fds.keep(&place.dir);
         }
         end
     }
@@ -181,7 +195,7 @@ impl<'r> Reader<'r> {
         &mut self,
         fd: &OwnedFd,
         buffer: &mut [MaybeUninit<u8>],
-        place: &Place<'_>,
+        place: &Place,
         out: &mut impl Contents,
     ) -> End {
         let run = self.run;
@@ -209,7 +223,7 @@ impl<'r> Reader<'r> {
     }
 
     #[inline]
-    fn take(&mut self, raw: &RawEntry<'_>, place: &Place<'_>, out: &mut impl Contents) -> Flow {
+    fn take(&mut self, raw: &RawEntry<'_>, place: &Place, out: &mut impl Contents) -> Flow {
         let name = raw.name();
         if name[0] == b'.' {
             if name == b"." || name == b".." {
@@ -220,7 +234,7 @@ impl<'r> Reader<'r> {
                 return Flow::Continue;
             }
         }
-        let kind = match self.kind(raw, place.dir) {
+        let kind = match self.kind(raw, &place.dir) {
             Ok(kind) => kind,
             Err(error) => return out.error(error),
         };
@@ -231,7 +245,8 @@ impl<'r> Reader<'r> {
                 return Flow::Continue;
             }
         }
-        self.deliver(name, &kind, place, out)
+        let Kind { file_type, ino, followed } = kind;
+        out.entry(EntryRef { dir: &place.dir, name, ino, file_type, followed }, place)
     }
 
     #[inline]
@@ -265,48 +280,6 @@ impl<'r> Reader<'r> {
             }
         }
         Ok(Kind { file_type, ino: id.1, followed: true })
-    }
-
-    /// Filters an entry, hands it over, and registers the directory that it is.
-    #[inline]
-    fn deliver(
-        &mut self,
-        name: &[u8],
-        kind: &Kind,
-        place: &Place<'_>,
-        out: &mut impl Contents,
-    ) -> Flow {
-        let &Kind { file_type, ino, followed } = kind;
-        let config = &self.run.config;
-        let entry = EntryRef { dir: place.dir, name, ino, file_type, followed };
-        let depth = entry.depth();
-        let visit = config.filter.as_ref().map_or(Visit::Keep, |filter| filter(&entry));
-        let flow = match visit {
-            Visit::Keep if depth < config.min_depth => {
-                self.tally.skipped.too_shallow += 1;
-                Flow::Continue
-            }
-            Visit::Keep => out.entry(entry),
-            Visit::Skip => {
-                self.tally.skipped.filtered += 1;
-                Flow::Continue
-            }
-            Visit::Prune => {
-                self.tally.skipped.pruned += 1;
-                Flow::Skip
-            }
-        };
-        if flow == Flow::Continue && file_type.is_dir() && depth < config.max_depth {
-            let parent = &place.dir.node;
-            let pinned = parent.is_anchor() && config.roots.len() <= self.run.fds.pinned_max();
-            out.subdir(DirJob {
-                parent: Arc::clone(place.dir),
-                node: Dir::child(parent, name, followed, pinned),
-                root_dev: place.root_dev,
-                rules: place.rules.clone(),
-            });
-        }
-        flow
     }
 }
 

@@ -9,10 +9,11 @@ use crate::entry::{EntryRef, FileType};
 use crate::error::WalkError;
 use crate::job::DirJob;
 use crate::name::Name;
-use crate::reader::{Contents, End, Reader};
+use crate::reader::{Contents, End, Place, Reader};
 use crate::run::Run;
+use crate::selection::judge;
 use crate::state::read_ahead::{Advice, Key, ReadAhead, Taken};
-use crate::summary::Summary;
+use crate::summary::{Skipped, Summary};
 use crate::visit::Flow;
 use crate::worker::{DIRS_BEFORE_HELP, DIRS_PER_MERGE, Hire, Sink};
 
@@ -21,7 +22,7 @@ pub(crate) type Ahead = ReadAhead<DirJob, Listing>;
 /// The contents of one directory, in order.
 #[derive(Default)]
 pub(crate) struct Listing {
-    dir: Option<Arc<OpenDir>>,
+    place: Option<Place>,
     lines: Vec<Line>,
 }
 
@@ -39,7 +40,8 @@ enum What {
 /// The contents of an entry that is a directory.
 enum Child {
     None,
-    Job(Box<DirJob>),
+    /// It is about to get its place.
+    Job,
     Key(Key),
 }
 
@@ -66,54 +68,66 @@ struct Collect<'a> {
     /// Depth of the entries of the directory.
     depth: usize,
     /// The place it is read for, if that is ahead of the emitter.
-    place: Option<(&'a Ahead, Key)>,
+    ahead: Option<(&'a Ahead, Key)>,
     counted: usize,
 }
 
 impl<'a> Collect<'a> {
-    fn of(job: &DirJob, place: Option<(&'a Ahead, Key)>) -> Self {
-        Self { depth: job.node.child_depth, place, ..Self::default() }
+    fn of(job: &DirJob, ahead: Option<(&'a Ahead, Key)>) -> Self {
+        Self { depth: job.node.child_depth, ahead, ..Self::default() }
     }
 
     /// Counts what is new against the window; false to give up.
     fn count(&mut self, total: usize) -> bool {
-        let Some((ahead, key)) = self.place else { return true };
+        let Some((ahead, key)) = self.ahead else { return true };
         let more = total - self.counted;
         self.counted = total;
         ahead.progress(key, more, total) == Advice::Go
     }
 
-    /// Sorts, and registers the subdirectories.
-    fn finish(self, ahead: &Ahead) -> Listing {
-        let mut listing = self.listing;
-        listing.lines.sort_unstable_by(Line::order);
+    /// Sorts, asks the filter, and registers the subdirectories. The filter comes last, since a
+    /// listing that was given up is read once more.
+    fn finish(self, run: &Run, ahead: &Ahead, skipped: &mut Skipped) -> Listing {
+        let parent = self.ahead.map(|(_, key)| key);
+        let Listing { place, mut lines } = self.listing;
+        lines.sort_unstable_by(Line::order);
+        let Some(place) = place else { return Listing { place, lines } };
         let mut jobs = Vec::new();
-        let mut places = Vec::new();
-        for (index, line) in listing.lines.iter_mut().enumerate() {
-            if let What::Entry { child, .. } = &mut line.what {
-                if let Child::Job(job) = std::mem::replace(child, Child::None) {
-                    jobs.push(*job);
-                    places.push(index);
+        lines.retain_mut(|line| {
+            let name = line.name.as_bytes();
+            let What::Entry { ino, file_type, followed, deliver, child } = &mut line.what else {
+                return true;
+            };
+            // After a stop nothing of it is delivered.
+            if run.stopped() {
+                return false;
+            }
+            let (ino, file_type, followed) = (*ino, *file_type, *followed);
+            let entry = EntryRef { dir: &place.dir, name, ino, file_type, followed };
+            let verdict = judge(&run.config, &entry, skipped);
+            *deliver = verdict.deliver;
+            if verdict.descend {
+                *child = Child::Job;
+                jobs.push(place.job(run, &entry));
+            }
+            verdict.deliver || verdict.descend
+        });
+        if !jobs.is_empty() {
+            let mut keys = ahead.add(parent, jobs).into_iter();
+            for line in &mut lines {
+                if let What::Entry { child: child @ Child::Job, .. } = &mut line.what {
+                    *child = keys.next().map_or(Child::None, Child::Key);
                 }
             }
         }
-        if jobs.is_empty() {
-            return listing;
-        }
-        let parent = self.place.map(|(_, key)| key);
-        for (key, index) in ahead.add(parent, jobs).into_iter().zip(places) {
-            if let What::Entry { child, .. } = &mut listing.lines[index].what {
-                *child = Child::Key(key);
-            }
-        }
-        listing
+        Listing { place: Some(place), lines }
     }
 }
 
 impl Contents for Collect<'_> {
-    fn entry(&mut self, entry: EntryRef<'_>) -> Flow {
-        let EntryRef { dir, name, ino, file_type, followed } = entry;
-        self.listing.dir.get_or_insert_with(|| Arc::clone(dir));
+    fn entry(&mut self, entry: EntryRef<'_>, place: &Place) -> Flow {
+        let EntryRef { name, ino, file_type, followed, .. } = entry;
+        self.listing.place.get_or_insert_with(|| place.clone());
         let what = What::Entry { ino, file_type, followed, deliver: true, child: Child::None };
         self.listing.lines.push(Line { name: Name::new(name), what });
         Flow::Continue
@@ -129,29 +143,6 @@ impl Contents for Collect<'_> {
         Flow::Continue
     }
 
-    fn subdir(&mut self, job: DirJob) {
-        let job_name = job.node.name();
-        if let Some(Line { name, what: What::Entry { child: child @ Child::None, .. } }) =
-            self.listing.lines.last_mut()
-        {
-            if name.as_bytes() == job_name {
-                *child = Child::Job(Box::new(job));
-                return;
-            }
-        }
-        // Not delivered itself, but what is below it is.
-        self.listing.dir.get_or_insert_with(|| Arc::clone(&job.parent));
-        let name = Name::new(job_name);
-        let what = What::Entry {
-            ino: 0,
-            file_type: FileType::Dir,
-            followed: false,
-            deliver: false,
-            child: Child::Job(Box::new(job)),
-        };
-        self.listing.lines.push(Line { name, what });
-    }
-
     fn more(&mut self) -> bool {
         self.count(self.listing.lines.len())
     }
@@ -164,13 +155,13 @@ pub(crate) fn read_ahead(run: &Run, ahead: &Ahead) {
         if run.stopped() {
             break;
         }
-        read_place(ahead, &mut reader, key, job);
+        read_place(run, ahead, &mut reader, key, job);
         run.merge(&mut reader.tally);
     }
 }
 
 /// Reads one directory ahead of the emitter, unless the window fills up.
-fn read_place(ahead: &Ahead, reader: &mut Reader<'_>, key: Key, job: DirJob) {
+fn read_place(run: &Run, ahead: &Ahead, reader: &mut Reader<'_>, key: Key, job: DirJob) {
     let before = reader.tally;
     let mut collect = Collect::of(&job, Some((ahead, key)));
     let end = reader.read(&job, &mut collect);
@@ -183,7 +174,8 @@ fn read_place(ahead: &Ahead, reader: &mut Reader<'_>, key: Key, job: DirJob) {
         return;
     }
     drop(job);
-    if let Some(unwanted) = ahead.complete(key, collect.finish(ahead), weight) {
+    let listing = collect.finish(run, ahead, &mut reader.tally.skipped);
+    if let Some(unwanted) = ahead.complete(key, listing, weight) {
         discard(ahead, unwanted);
     }
 }
@@ -218,7 +210,7 @@ pub(crate) fn emit(run: &Run, ahead: &Ahead, sink: &mut impl Sink, readers: &imp
         }
         let mut root = Collect::default();
         emitter.reader.root(index, &mut root);
-        let listing = root.finish(ahead);
+        let listing = root.finish(run, ahead, &mut emitter.tally.skipped);
         emitter.enter(listing);
         if emitter.emit_all() == Flow::Quit {
             run.stop();
@@ -244,7 +236,8 @@ struct Emitter<'a, S, H> {
 
 impl<S: Sink, H: Hire> Emitter<'_, S, H> {
     fn enter(&mut self, listing: Listing) {
-        self.path.push((listing.dir, listing.lines.into_iter()));
+        let dir = listing.place.map(|place| place.dir);
+        self.path.push((dir, listing.lines.into_iter()));
     }
 
     fn emit_all(&mut self) -> Flow {
@@ -304,7 +297,7 @@ impl<S: Sink, H: Hire> Emitter<'_, S, H> {
                 }
                 break;
             };
-            read_place(self.ahead, &mut self.reader, key, job);
+            read_place(self.run, self.ahead, &mut self.reader, key, job);
         }
         let listing = match self.ahead.take(key) {
             Taken::Listing(listing) => listing,
@@ -315,7 +308,7 @@ impl<S: Sink, H: Hire> Emitter<'_, S, H> {
                     return Flow::Quit;
                 }
                 drop(job);
-                collect.finish(self.ahead)
+                collect.finish(self.run, self.ahead, &mut self.tally.skipped)
             }
         };
         self.enter(listing);

@@ -212,6 +212,10 @@ impl Walk {
     /// Asks `filter` about every entry, roots included, before it is delivered. It is called by
     /// several threads at once; a panic in it ends the walk and reaches the caller.
     ///
+    /// It is asked once about each entry, so it may keep a state, such as the inodes it has seen.
+    /// With [`Order::Sorted`] it is asked ahead of the delivery, when a directory has been read,
+    /// and so also about entries below a directory that the visitor then skips.
+    ///
     /// Only one filter is in force: the last one set.
     pub fn filter(self, filter: impl Fn(&EntryRef<'_>) -> Visit + Send + Sync + 'static) -> Self {
         self.with(|config| config.filter = Some(Arc::new(filter)))

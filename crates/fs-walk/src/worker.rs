@@ -3,9 +3,10 @@
 
 use crate::entry::EntryRef;
 use crate::error::WalkError;
-use crate::job::{DirJob, Job};
-use crate::reader::{Contents, End, Reader};
+use crate::job::Job;
+use crate::reader::{Contents, End, Place, Reader};
 use crate::run::Run;
+use crate::selection::judge;
 use crate::state::queue::WorkQueue;
 use crate::summary::Summary;
 use crate::visit::Flow;
@@ -35,16 +36,7 @@ pub(crate) trait Hire {
 /// Works until nothing is left or the walk is stopped.
 pub(crate) fn work(run: &Run, queue: &WorkQueue<Job>, sink: &mut impl Sink, team: &impl Hire) {
     let mut reader = Reader::new(run);
-    let mut out = Direct {
-        sink,
-        team,
-        queue,
-        own: Vec::new(),
-        fresh: Vec::new(),
-        tally: Summary::default(),
-        dirs: 0,
-        held: 0,
-    };
+    let mut out = Direct::new(run, queue, sink, team);
     while !run.stopped() {
         let job = if let Some(job) = out.pop().or_else(|| queue.try_next()) {
             job
@@ -82,6 +74,7 @@ pub(crate) fn work(run: &Run, queue: &WorkQueue<Job>, sink: &mut impl Sink, team
 
 /// Passes entries straight on to the sink and keeps subdirectories for later.
 struct Direct<'a, S, T> {
+    run: &'a Run,
     sink: &'a mut S,
     team: &'a T,
     queue: &'a WorkQueue<Job>,
@@ -95,7 +88,12 @@ struct Direct<'a, S, T> {
     held: usize,
 }
 
-impl<S: Sink, T: Hire> Direct<'_, S, T> {
+impl<'a, S: Sink, T: Hire> Direct<'a, S, T> {
+    fn new(run: &'a Run, queue: &'a WorkQueue<Job>, sink: &'a mut S, team: &'a T) -> Self {
+        let tally = Summary::default();
+        Self { run, sink, team, queue, own: Vec::new(), fresh: Vec::new(), tally, dirs: 0, held: 0 }
+    }
+
     fn pop(&mut self) -> Option<Job> {
         self.fresh.pop().or_else(|| self.own.pop())
     }
@@ -140,12 +138,20 @@ impl<S: Sink, T: Hire> Direct<'_, S, T> {
 
 impl<S: Sink, T: Hire> Contents for Direct<'_, S, T> {
     #[inline]
-    fn entry(&mut self, entry: EntryRef<'_>) -> Flow {
-        self.give_to_hungry();
-        self.tally.count(entry.file_type());
-        let flow = self.sink.entry(entry);
-        if !self.fresh.is_empty() && !self.sink.holds_back() {
-            self.own.append(&mut self.fresh);
+    fn entry(&mut self, entry: EntryRef<'_>, place: &Place) -> Flow {
+        let verdict = judge(&self.run.config, &entry, &mut self.tally.skipped);
+        let mut flow = Flow::Continue;
+        if verdict.deliver {
+            self.give_to_hungry();
+            self.tally.count(entry.file_type());
+            flow = self.sink.entry(entry);
+            if !self.fresh.is_empty() && !self.sink.holds_back() {
+                self.own.append(&mut self.fresh);
+            }
+        }
+        if verdict.descend && flow == Flow::Continue {
+            self.held = 0;
+            self.fresh.push(Job::Dir(place.job(self.run, &entry)));
         }
         flow
     }
@@ -153,11 +159,6 @@ impl<S: Sink, T: Hire> Contents for Direct<'_, S, T> {
     fn error(&mut self, error: WalkError) -> Flow {
         self.tally.errors += 1;
         self.sink.error(error)
-    }
-
-    fn subdir(&mut self, job: DirJob) {
-        self.held = 0;
-        self.fresh.push(Job::Dir(job));
     }
 
     fn more(&mut self) -> bool {

@@ -1,6 +1,8 @@
 //! What is delivered, and what is left out.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use tidegate_fs_walk::{FileType, Flow, Visit, Walk};
 
@@ -64,13 +66,44 @@ fn filter_keeps_skips_and_prunes() {
     assert_names(dir.path(), &nothing, &[]);
 }
 
+/// A filter that keeps the first name of each inode would lose what it is asked about again.
+#[test]
+fn a_filter_is_asked_once_about_each_entry() {
+    let dir = temp();
+    for i in 0..60 {
+        make(dir.path(), &format!("{}/{}/{i}", i % 3, i % 7));
+    }
+    let expected = visit(&Walk::new(dir.path())).entries.len();
+    for order in ORDERS {
+        for window in [0, 1, 2, 3, 10, 1000] {
+            for threads in [1, 2, 4] {
+                let asked: Arc<Mutex<BTreeMap<PathBuf, usize>>> = Arc::default();
+                let inside = Arc::clone(&asked);
+                let walk = Walk::new(dir.path()).order(order).window(window).threads(threads);
+                let walk = walk.filter(move |entry| {
+                    *inside.lock().expect("no panic").entry(entry.path()).or_default() += 1;
+                    Visit::Keep
+                });
+                for round in 1..=2 {
+                    let seen = if round == 1 { visit(&walk) } else { stream(&walk) };
+                    assert_eq!(seen.entries.len(), expected);
+                    let asked = asked.lock().expect("no panic");
+                    assert_eq!(asked.len(), expected);
+                    let again = asked.iter().find(|(_, times)| **times != round);
+                    assert_eq!(again, None, "{order:?} window {window} threads {threads}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_visitor_skips_and_quits() {
     let dir = tree();
     for order in ORDERS {
         for threads in [1, 3] {
             let walk = Walk::new(dir.path()).order(order).threads(threads);
-            let seen = std::sync::Mutex::new(Vec::new());
+            let seen = Mutex::new(Vec::new());
             let summary = walk
                 .for_each(|entry| {
                     let entry = entry.expect("readable");
