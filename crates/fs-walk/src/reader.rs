@@ -201,7 +201,8 @@ impl<'r> Reader<'r> {
         let run = self.run;
         let mut entries = run.sys().entries(fd.as_fd(), buffer);
         loop {
-            if entries.needs_read() && (run.stopped() || !out.more()) {
+            // At each entry: a visitor or a filter may take its time with every one.
+            if run.stopped() || (entries.needs_read() && !out.more()) {
                 return End::Cut;
             }
             let flow = match entries.next() {

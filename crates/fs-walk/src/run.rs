@@ -53,7 +53,7 @@ impl Run {
         &self.fds.sys
     }
 
-    /// Looked at before each directory and after each system call that reads one.
+    /// Looked at before each directory and each entry.
     #[inline]
     pub(crate) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)

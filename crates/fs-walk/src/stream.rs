@@ -250,7 +250,7 @@ impl Drop for Batcher<'_> {
 /// in the poll.
 ///
 /// Dropping the stream stops the walk and waits for its threads; each is at most one system call
-/// that reads entries, or one call of the filter, away from its end. [`close`](Self::close) does
+/// or one call of the filter away from its end. [`close`](Self::close) does
 /// the same without blocking.
 ///
 /// ```

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
 use tidegate_core::CancelToken;
 use tidegate_fs_walk::{EntryRef, Flow, Visit, Walk, WalkError};
 
 use crate::child::{in_child, now, time_to_no_threads, wait_until, walk_threads};
-use crate::tree::{ORDERS, Random, make, random_tree, temp};
+use crate::tree::{ORDERS, Random, block_on, make, random_tree, temp};
 
 fn big_tree() -> tempfile::TempDir {
     let dir = temp();
@@ -187,6 +188,40 @@ fn cancelling_leaves_no_thread_within_50_ms() {
             assert!(best < Duration::from_millis(50), "{best:?}");
         },
     );
+}
+
+/// One system call lists more entries than a slow visitor takes in seconds.
+#[test]
+fn a_stop_is_noticed_at_the_next_entry() {
+    let dir = temp();
+    for i in 0..1000 {
+        make(dir.path(), &i.to_string());
+    }
+    for order in ORDERS {
+        let token = CancelToken::new();
+        let seen = AtomicUsize::new(0);
+        let walk = Walk::new(dir.path()).order(order).cancel(token.clone());
+        let error = walk.for_each(|_| {
+            if seen.fetch_add(1, Ordering::Relaxed) == 9 {
+                token.cancel("enough");
+            }
+            Flow::Continue
+        });
+        assert!(error.is_err_and(|error| error.is_cancelled()));
+        assert_eq!(seen.into_inner(), 10, "{order:?}: entries delivered after the stop");
+
+        let (token, asked) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
+        let (inside, count) = (token.clone(), Arc::clone(&asked));
+        let walk = Walk::new(dir.path()).order(order).cancel(token).filter(move |_| {
+            if count.fetch_add(1, Ordering::Relaxed) == 9 {
+                inside.cancel("enough");
+            }
+            Visit::Keep
+        });
+        let all: Vec<_> = block_on(walk.stream().collect());
+        assert!(all.last().is_some_and(Result::is_err));
+        assert_eq!(asked.load(Ordering::Relaxed), 10, "{order:?}: asked after the stop");
+    }
 }
 
 const ENTRIES: usize = 2 + 40 * 3 + 40 * 2;
