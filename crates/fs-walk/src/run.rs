@@ -10,7 +10,7 @@ use tidegate_core::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
 };
-use tidegate_core::{CancelledOwned, Cause};
+use tidegate_core::{CancelledOwned, Cause, panic};
 
 use crate::error::{WalkError, WalkErrorKind};
 use crate::fds::{FdCache, default_limit};
@@ -68,24 +68,32 @@ impl Run {
     pub(crate) fn guard(&self, part: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(part)) {
             self.stop();
-            // The first panic is the cause; dropping a later payload may panic again.
             let later = {
                 let mut first = lock(&self.panic);
-                if first.is_none() {
-                    *first = Some(payload);
-                    None
-                } else {
-                    Some(payload)
-                }
+                // The first panic is the cause.
+                if first.is_none() { first.replace(payload) } else { Some(payload) }
             };
             if let Some(later) = later {
-                std::mem::forget(later);
+                panic::drop_quietly(later);
             }
         }
     }
 
     pub(crate) fn take_panic(&self) -> Option<Payload> {
         lock(&self.panic).take()
+    }
+
+    /// For whoever drops a walk instead of waiting for its end: a panic is not to pass unseen.
+    pub(crate) fn log_unheard_panic(&self) {
+        if let Some(payload) = self.take_panic() {
+            #[cfg(feature = "tracing")]
+            tracing::error!(
+                target: "tidegate::fs_walk",
+                panic = panic::message(&*payload),
+                "the filter of a dropped walk had panicked",
+            );
+            panic::drop_quietly(payload);
+        }
     }
 
     /// Adds a thread's counts and clears them.
@@ -103,9 +111,13 @@ impl Run {
         self.config.roots.first().cloned().unwrap_or_default()
     }
 
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
     /// The last item of a walk that was cancelled.
     pub(crate) fn cancellation(&self) -> Option<WalkError> {
-        if !self.cancelled.load(Ordering::Acquire) {
+        if !self.is_cancelled() {
             return None;
         }
         let cause = self.config.cancel.as_ref()?.cause()?;

@@ -140,6 +140,20 @@ impl Shared {
         }
     }
 
+    /// Ready once every thread is at its end.
+    fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        // A waker is made before the lock is taken: doing so may run the caller's code.
+        let waker = cx.waker().clone();
+        let mut threads = lock(&self.threads);
+        if threads.live == 0 {
+            return Poll::Ready(());
+        }
+        let old = threads.closer.replace(waker);
+        drop(threads);
+        drop(old);
+        Poll::Pending
+    }
+
     /// Waits for threads that are at their end, or about to be.
     fn join(&self) {
         loop {
@@ -246,8 +260,9 @@ impl Drop for Batcher<'_> {
 /// one batch in hand, and the queue holds two batches per thread, at least 2 and at most 32.
 ///
 /// When the walk is cancelled, what is queued is dropped, and the last item is an error of kind
-/// [`Cancelled`](crate::WalkErrorKind::Cancelled) with the cause. A panic of the filter comes up
-/// in the poll.
+/// [`Cancelled`](crate::WalkErrorKind::Cancelled) with the cause, once every thread has ended. A
+/// panic of the filter comes up in the poll or in [`close`](Self::close), whatever else ended the
+/// walk; a stream that is dropped instead reports it as an event.
 ///
 /// Dropping the stream stops the walk and waits for its threads; each is at most one system call
 /// or one call of the filter away from its end. [`close`](Self::close) does
@@ -282,6 +297,8 @@ pub struct Batches {
     shared: Arc<Shared>,
     hook: Option<CancelHook>,
     state: State,
+    /// What a [`WalkStream`] had left of its last batch: the first one here.
+    left: Vec<Item>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,13 +310,14 @@ enum State {
 
 impl WalkStream {
     pub(crate) fn new(run: Run) -> Self {
-        let batches = Batches { shared: Arc::new(Shared::new(run)), hook: None, state: State::New };
+        let shared = Arc::new(Shared::new(run));
+        let batches = Batches { shared, hook: None, state: State::New, left: Vec::new() };
         Self { batches, batch: Vec::new().into_iter() }
     }
 
-    /// The same entries in batches, which costs less per entry. What was taken out of a batch
-    /// already is not repeated; what was left of one is lost, so decide before polling.
-    pub fn batches(self) -> Batches {
+    /// The rest of the entries in batches, which costs less per entry.
+    pub fn batches(mut self) -> Batches {
+        self.batches.left = self.batch.collect();
         self.batches
     }
 
@@ -310,6 +328,10 @@ impl WalkStream {
     }
 
     /// Stops the walk and waits until none of its threads is left.
+    ///
+    /// # Panics
+    ///
+    /// If the filter panicked, its panic goes on here.
     ///
     /// # Cancel safety
     ///
@@ -328,23 +350,18 @@ impl Batches {
 
     /// See [`WalkStream::close`].
     ///
+    /// # Panics
+    ///
+    /// As [`WalkStream::close`].
+    ///
     /// # Cancel safety
     ///
     /// As [`WalkStream::close`].
     pub async fn close(mut self) {
         self.hook = None;
         self.shared.stop_and_wake();
-        std::future::poll_fn(|cx| {
-            let mut threads = lock(&self.shared.threads);
-            if threads.live == 0 {
-                return Poll::Ready(());
-            }
-            let old = threads.closer.replace(cx.waker().clone());
-            drop(threads);
-            drop(old);
-            Poll::Pending
-        })
-        .await;
+        std::future::poll_fn(|cx| self.shared.poll_gone(cx)).await;
+        self.end();
     }
 
     fn start(&mut self) -> Result<(), WalkError> {
@@ -367,10 +384,25 @@ impl Batches {
         })
     }
 
+    /// Once no thread goes on: a panic of one of them goes on here.
     fn end(&mut self) {
-        self.state = State::Ended;
+        if self.settle() == State::Ended {
+            return;
+        }
+        if let Some(payload) = self.shared.run.take_panic() {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Joins the threads and says so; returns what the state was.
+    fn settle(&mut self) -> State {
         self.hook = None;
-        self.shared.run.log_end();
+        self.shared.join();
+        let before = std::mem::replace(&mut self.state, State::Ended);
+        if before == State::Walking {
+            self.shared.run.log_end();
+        }
+        before
     }
 
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<Item>>> {
@@ -384,32 +416,18 @@ impl Batches {
             State::Walking => {}
             State::Ended => return Poll::Ready(None),
         }
-        let batch = match self.cancellation() {
-            Some(error) => return Poll::Ready(Some(vec![Err(error)])),
-            None => ready!(self.shared.outbox.poll_pop(cx)),
-        };
-        if batch.is_some() {
-            return Poll::Ready(batch);
+        if !self.shared.run.is_cancelled() {
+            if !self.left.is_empty() {
+                return Poll::Ready(Some(std::mem::take(&mut self.left)));
+            }
+            if let Some(batch) = ready!(self.shared.outbox.poll_pop(cx)) {
+                return Poll::Ready(Some(batch));
+            }
         }
-        if let Some(error) = self.cancellation() {
-            return Poll::Ready(Some(vec![Err(error)]));
-        }
+        // All of them are at their end or told to come to it, and one may have panicked.
+        ready!(self.shared.poll_gone(cx));
         self.end();
-        self.shared.join();
-        if let Some(payload) = self.shared.run.take_panic() {
-            resume_unwind(payload);
-        }
-        Poll::Ready(None)
-    }
-
-    /// The last item of a cancelled walk.
-    fn cancellation(&mut self) -> Option<WalkError> {
-        let error = self.shared.run.cancellation()?;
-        if self.state == State::Ended {
-            return None;
-        }
-        self.end();
-        Some(error)
+        Poll::Ready(self.shared.run.cancellation().map(|error| vec![Err(error)]))
     }
 }
 
@@ -418,7 +436,8 @@ impl Drop for Batches {
         // The hook first: a cancellation from now on is nobody's business.
         self.hook = None;
         self.shared.stop_and_wake();
-        self.shared.join();
+        self.settle();
+        self.shared.run.log_unheard_panic();
     }
 }
 
@@ -436,10 +455,9 @@ impl Stream for WalkStream {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(error) = this.batches.cancellation() {
+            if this.batches.state != State::Ended && this.batches.shared.run.is_cancelled() {
                 // An entry that is delivered after the cancellation makes the walk look alive.
                 this.batch = Vec::new().into_iter();
-                return Poll::Ready(Some(Err(error)));
             }
             if let Some(item) = this.batch.next() {
                 return Poll::Ready(Some(item));

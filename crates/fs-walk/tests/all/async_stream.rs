@@ -255,6 +255,54 @@ fn a_panic_in_the_filter_comes_up_in_the_poll() {
     }
 }
 
+/// Whoever looks at the stream next, whatever else ended it, hears of the panic.
+#[test]
+fn a_panic_in_the_filter_is_not_swallowed_by_a_cancellation_or_a_close() {
+    let dir = temp();
+    make(dir.path(), "a/b");
+    for order in ORDERS {
+        for end in ["cancel", "close", "close batches"] {
+            let token = CancelToken::new();
+            let panicking = Arc::new(AtomicUsize::new(0));
+            let inside = Arc::clone(&panicking);
+            let walk = Walk::new(dir.path()).order(order).cancel(token.clone()).filter(move |_| {
+                inside.store(1, Ordering::Relaxed);
+                panic!("boom");
+            });
+            let mut stream = walk.stream();
+            assert!(stream.next().now_or_never().is_none_or(|item| item.is_some()));
+            wait_until("the filter panics", || panicking.load(Ordering::Relaxed) == 1);
+            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match end {
+                "cancel" => {
+                    token.cancel("too late");
+                    block_on(stream.count());
+                }
+                "close" => block_on(stream.close()),
+                _ => block_on(stream.batches().close()),
+            }));
+            let payload = caught.expect_err(end);
+            assert_eq!(payload.downcast_ref::<&str>().copied(), Some("boom"), "{order:?} {end}");
+        }
+    }
+}
+
+#[test]
+fn batches_begin_with_what_was_left_of_the_last_one() {
+    let dir = big_tree();
+    let expected = oracle(dir.path()).len();
+    for taken in [1, 3, 16, 17, 1000] {
+        let mut stream = Walk::new(dir.path()).threads(2).stream();
+        for _ in 0..taken {
+            block_on(stream.next()).expect("more").expect("readable");
+        }
+        let rest: usize = block_on(stream.batches().map(|batch| batch.len()).collect::<Vec<_>>())
+            .into_iter()
+            .inspect(|len| assert!(*len > 0))
+            .sum();
+        assert_eq!(taken + rest, expected);
+    }
+}
+
 #[test]
 fn batches_hold_the_same_entries() {
     let dir = big_tree();
