@@ -43,6 +43,7 @@ impl Inner {
             WalkErrorKind::Open(error) => format!("cannot open {path}: {error}"),
             WalkErrorKind::Read(error) => format!("cannot read {path}: {error}"),
             WalkErrorKind::Stat(error) => format!("cannot stat {path}: {error}"),
+            WalkErrorKind::IgnoreFile(error) => format!("not all rules of {path} hold: {error}"),
             WalkErrorKind::Loop { ancestor } => {
                 format!("{path} leads back to its ancestor {}", Quoted(ancestor))
             }
@@ -64,7 +65,7 @@ impl Inner {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WalkErrorKind {
-    /// A root, a directory or an ignore file could not be opened: nothing below it is delivered.
+    /// A root or a directory could not be opened: nothing below it is delivered.
     #[error("cannot open")]
     Open(#[source] io::Error),
     /// Reading a directory failed part way: entries may be missing from there on.
@@ -73,6 +74,10 @@ pub enum WalkErrorKind {
     /// What kind of file an entry is could not be found out.
     #[error("cannot stat")]
     Stat(#[source] io::Error),
+    /// An ignore file could not be read, or not all of its lines are patterns: the walk goes on
+    /// without those, and delivers what they name.
+    #[error("not all rules of an ignore file hold")]
+    IgnoreFile(#[source] io::Error),
     /// A followed link, or a mount, leads back to a directory it is in.
     #[error("leads back to its ancestor {}", Quoted(ancestor))]
     Loop {
@@ -132,6 +137,7 @@ impl WalkError {
             WalkErrorKind::Open(error)
             | WalkErrorKind::Read(error)
             | WalkErrorKind::Stat(error)
+            | WalkErrorKind::IgnoreFile(error)
             | WalkErrorKind::TooManyFds(error)
             | WalkErrorKind::Spawn(error) => Some(error),
             _ => None,

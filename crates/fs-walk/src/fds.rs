@@ -95,16 +95,29 @@ impl FdCache {
         (self.limit / 4).max(1)
     }
 
-    /// Opens the directory `node` for reading below its parent.
-    pub(crate) fn open_dir(
+    /// Opens the directory `node` for reading below its parent, and does `then` in it. A shortage
+    /// there closes it again, so that nothing is held while it is waited for.
+    pub(crate) fn open_dir<T>(
         &self,
         parent: &Arc<OpenDir>,
         node: &Dir,
-        follow: bool,
-    ) -> Result<OwnedFd, Errno> {
+        mut then: impl FnMut(&OwnedFd) -> Result<T, Errno>,
+    ) -> Result<(OwnedFd, T), Errno> {
         self.with_base(parent, Patience::Worker, |base| {
-            self.sys.open_dir(base.as_fd(), node.name(), follow)
+            let fd = self.sys.open_dir(base.as_fd(), node.name(), node.via_link)?;
+            let done = then(&fd)?;
+            Ok((fd, done))
         })
+    }
+
+    /// Does something that needs descriptors of its own, by a thread that holds none.
+    #[cfg_attr(not(feature = "gitignore"), expect(dead_code, reason = "only rules need it"))]
+    pub(crate) fn persist<T>(
+        &self,
+        anchor: &Arc<OpenDir>,
+        mut call: impl FnMut() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        self.with_base(anchor, Patience::Worker, |_| call())
     }
 
     /// Opens the file `name` for reading and says what it is.

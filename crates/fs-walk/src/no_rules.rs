@@ -4,9 +4,10 @@ use std::os::fd::BorrowedFd;
 
 use tidegate_core::sync::Arc;
 
-use crate::dir::Dir;
+use crate::dir::{Dir, OpenDir};
 use crate::error::WalkError;
 use crate::run::Run;
+use crate::sys::Errno;
 
 /// No rules.
 #[derive(Clone, Default)]
@@ -17,19 +18,28 @@ pub(crate) struct Rules(());
 pub(crate) struct Scratch(());
 
 impl Rules {
-    pub(crate) fn above_root(_run: &Run, _root: &[u8], _errors: &mut Vec<WalkError>) -> Self {
+    pub(crate) fn above_root(
+        _run: &Run,
+        _anchor: &Arc<OpenDir>,
+        _root: &[u8],
+        _errors: &mut Vec<WalkError>,
+    ) -> Self {
         Self(())
     }
 
-    #[expect(clippy::unused_self, reason = "the same shape as with the feature")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the same shape as with the feature"
+    )]
     pub(crate) fn enter(
         &self,
         _run: &Run,
         _fd: BorrowedFd<'_>,
         _dir: &Arc<Dir>,
         _errors: &mut Vec<WalkError>,
-    ) -> Self {
-        Self(())
+    ) -> Result<Self, Errno> {
+        Ok(Self(()))
     }
 
     #[expect(clippy::unused_self, reason = "the same shape as with the feature")]

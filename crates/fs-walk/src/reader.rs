@@ -108,7 +108,7 @@ impl<'r> Reader<'r> {
         let mut rules = Rules::default();
         if run.config.gitignore && file_type.is_dir() {
             let mut errors = Vec::new();
-            rules = Rules::above_root(run, name, &mut errors);
+            rules = Rules::above_root(run, &anchor, name, &mut errors);
             if report(errors, out) == Flow::Quit {
                 return End::Quit;
             }
@@ -136,8 +136,9 @@ impl<'r> Reader<'r> {
     /// Reads the directory of `job`.
     pub(crate) fn read(&mut self, job: &DirJob, out: &mut impl Contents) -> End {
         let run = self.run;
-        let fd = match self.open(job) {
-            Ok(Some(fd)) => fd,
+        let mut errors = Vec::new();
+        let (fd, rules) = match self.open(job, &mut errors) {
+            Ok(Some(opened)) => opened,
             Ok(None) => return End::Done,
             Err(error) => return end(out.error(error)),
         };
@@ -148,15 +149,10 @@ impl<'r> Reader<'r> {
             slot.user = Arc::downgrade(&dir);
             slot.fd = Some(Arc::clone(&fd));
         }
-        let mut rules = Rules::default();
-        if run.config.gitignore {
-            let mut errors = Vec::new();
-            rules = job.rules.enter(run, fd.as_fd(), &dir.node, &mut errors);
-            rules.prepare(&dir.node, &mut self.scratch);
-            if report(errors, out) == Flow::Quit {
-                return End::Quit;
-            }
+        if report(errors, out) == Flow::Quit {
+            return End::Quit;
         }
+        rules.prepare(&dir.node, &mut self.scratch);
         let place = Place { dir, rules, root_dev: job.root_dev };
         let mut buffer = std::mem::take(&mut self.buffer);
         let end = self.scan(&fd, &mut buffer, &place, out);
@@ -168,27 +164,42 @@ impl<'r> Reader<'r> {
         end
     }
 
-    fn open(&mut self, job: &DirJob) -> Result<Option<Arc<OwnedFd>>, WalkError> {
+    /// Opens a directory, if it is to be read at all, with the rules that hold in it.
+    fn open(
+        &mut self,
+        job: &DirJob,
+        errors: &mut Vec<WalkError>,
+    ) -> Result<Option<(Arc<OwnedFd>, Rules)>, WalkError> {
         let (run, node) = (self.run, &job.node);
-        let opened = run.fds.open_dir(&job.parent, node, node.via_link);
-        let fd = opened.map_err(|errno| WalkError::at(node, None, open_failure(errno)))?;
-        let config = &run.config;
-        if config.same_file_system || config.follow == Follow::All {
-            let stat = run.sys().fstat(&fd);
+        if run.config.same_file_system {
+            // Before it is opened: opening may mount something, or fail where nothing is to be read.
+            let stat = run.fds.stat_at(&job.parent, node.name(), node.via_link);
             let stat = stat.map_err(|errno| WalkError::at(node, None, stat_failure(errno)))?;
-            let id = identity_of(&stat);
-            if config.same_file_system && id.0 != job.root_dev {
+            if identity_of(&stat).0 != job.root_dev {
                 self.tally.skipped.other_file_system += 1;
                 return Ok(None);
             }
-            if let Some(ancestor) = node.parent().and_then(|parent| find(parent, id)) {
+        }
+        let opened = run.fds.open_dir(&job.parent, node, |fd| {
+            errors.clear();
+            job.rules.enter(run, fd.as_fd(), node, errors)
+        });
+        let (fd, rules) = opened.map_err(|errno| WalkError::at(node, None, open_failure(errno)))?;
+        let mut id = None;
+        if run.config.follow == Follow::All {
+            let stat = run.sys().fstat(&fd);
+            let stat = stat.map_err(|errno| WalkError::at(node, None, stat_failure(errno)))?;
+            id = Some(identity_of(&stat));
+            if let Some(ancestor) = node.parent().zip(id).and_then(|(parent, id)| find(parent, id))
+            {
                 let ancestor = ancestor.path_of(None);
                 return Err(WalkError::at(node, None, WalkErrorKind::Loop { ancestor }));
             }
-            lock(&node.slot).id = Some(id);
         }
+        // What was known of it before, when it was read in part, may be about another directory.
+        lock(&node.slot).id = id;
         self.tally.dirs_read += 1;
-        Ok(Some(Arc::new(fd)))
+        Ok(Some((Arc::new(fd), rules)))
     }
 
     fn scan(

@@ -1,8 +1,8 @@
 //! The rules of `.gitignore` files, nested as in git; the matching itself is the `ignore` crate's.
 
 use std::ffi::OsStr;
-use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,11 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::CWD;
 use tidegate_core::sync::Arc;
 
-use crate::dir::Dir;
+use crate::dir::{Dir, OpenDir};
 use crate::entry::FileType;
 use crate::error::{WalkError, WalkErrorKind};
 use crate::run::Run;
-use crate::sys::{Errno, Sys};
+use crate::sys::{Errno, Sys, is_fd_shortage};
 
 /// An ignore file larger than this is an error: rules are read into memory.
 const FILE_SIZE_MAX: u64 = 4 << 20;
@@ -64,10 +64,23 @@ impl Rules {
     }
 
     /// The rules that reach a root from the directories above it, up to its repository.
-    pub(crate) fn above_root(run: &Run, root: &[u8], errors: &mut Vec<WalkError>) -> Self {
+    pub(crate) fn above_root(
+        run: &Run,
+        anchor: &Arc<OpenDir>,
+        root: &[u8],
+        errors: &mut Vec<WalkError>,
+    ) -> Self {
         let sys = run.sys();
-        let Ok(real) = std::fs::canonicalize(OsStr::from_bytes(root)) else {
-            return Self::default();
+        let mut report = |path: &Path, error| {
+            errors.push(WalkError::new(path.to_owned(), 0, WalkErrorKind::IgnoreFile(error)));
+        };
+        let root = Path::new(OsStr::from_bytes(root));
+        let real = match std::fs::canonicalize(root) {
+            Ok(real) => real,
+            Err(error) => {
+                report(root, error);
+                return Self::default();
+            }
         };
         let exists = |dir: &Path| sys.stat_at(CWD, bytes(&dir.join(".git")), false).is_ok();
         if exists(&real) {
@@ -81,10 +94,12 @@ impl Rules {
         prefix.push(b'/');
         let prefix: Arc<[u8]> = prefix.into();
         let mut load = |path: PathBuf| {
-            load(sys, CWD, bytes(&path)).unwrap_or_else(|error| {
-                errors.push(WalkError::new(path.clone(), 0, error));
-                None
-            })
+            let loaded = run.fds.persist(anchor, || load(sys, CWD, bytes(&path)));
+            let (matcher, problem) = loaded.unwrap_or_else(|errno| (None, Some(errno.into())));
+            if let Some(problem) = problem {
+                report(&path, problem);
+            }
+            matcher
         };
         let mut rules = Self::default();
         rules = rules.push(load(repository.join(".git/info/exclude")), 0, &prefix);
@@ -99,35 +114,41 @@ impl Rules {
     }
 
     /// The rules inside a directory: those from above and its own.
+    ///
+    /// # Errors
+    ///
+    /// Only a shortage of descriptors, which passes: every other problem is one of `errors`.
     pub(crate) fn enter(
         &self,
         run: &Run,
         fd: BorrowedFd<'_>,
         dir: &Arc<Dir>,
         errors: &mut Vec<WalkError>,
-    ) -> Self {
+    ) -> Result<Self, Errno> {
         if !run.config.gitignore {
-            return Self::default();
+            return Ok(Self::default());
         }
         let sys = run.sys();
         let mut load = |name: &[u8]| {
-            load(sys, fd, name).unwrap_or_else(|error| {
-                errors.push(WalkError::at(dir, Some(name), error));
-                None
-            })
+            let (matcher, problem) = load(sys, fd, name)?;
+            let kind = problem.map(WalkErrorKind::IgnoreFile);
+            errors.extend(kind.map(|kind| WalkError::at(dir, Some(name), kind)));
+            Ok(matcher)
         };
         let starts_repository = sys.stat_at(fd, b".git", false).is_ok();
-        let mut rules = if starts_repository { Self::default() } else { self.clone() };
+        let exclude = if starts_repository { load(b".git/info/exclude")? } else { None };
+        let own = load(b".gitignore")?;
+        let rules = if starts_repository { Self::default() } else { self.clone() };
+        if exclude.is_none() && own.is_none() {
+            return Ok(rules);
+        }
         let prefix = match &rules.0 {
             Some(level) => Arc::clone(&level.prefix),
             None => Arc::from([].as_slice()),
         };
         let mut path = Vec::new();
         write_relative(&prefix, dir, &mut path);
-        if starts_repository {
-            rules = rules.push(load(b".git/info/exclude"), path.len(), &prefix);
-        }
-        rules.push(load(b".gitignore"), path.len(), &prefix)
+        Ok(rules.push(exclude, path.len(), &prefix).push(own, path.len(), &prefix))
     }
 
     /// Gets ready to match the entries of `dir`.
@@ -173,37 +194,59 @@ fn bytes(path: &Path) -> &[u8] {
     path.as_os_str().as_bytes()
 }
 
+/// The rules of a file, and what is wrong with it.
+type Loaded = (Option<Gitignore>, Option<io::Error>);
+
 /// Reads the rules of one file. A missing file has none; neither have links and directories of
-/// that name, as in git.
-fn load(sys: &Sys, at: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Gitignore>, WalkErrorKind> {
-    let file = match sys.open_file(at, name, false) {
-        Ok(fd) => fd,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(None),
-        Err(errno) => return Err(WalkErrorKind::Open(errno.into())),
-    };
-    let stat = sys.fstat(file.as_fd()).map_err(|errno| WalkErrorKind::Stat(errno.into()))?;
-    if FileType::of(&stat) != FileType::File {
-        return Ok(None);
+/// that name, as in git. Fails only for want of a descriptor.
+fn load(sys: &Sys, at: BorrowedFd<'_>, name: &[u8]) -> Result<Loaded, Errno> {
+    match sys.open_file(at, name, false) {
+        Ok(file) => {
+            Ok(read(sys, file).map_or_else(|error| (None, Some(error)), |text| parse(&text)))
+        }
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok((None, None)),
+        Err(errno) if is_fd_shortage(errno) => Err(errno),
+        Err(errno) => Ok((None, Some(errno.into()))),
     }
-    let mut text = Vec::new();
-    let read = std::fs::File::from(file).take(FILE_SIZE_MAX + 1).read_to_end(&mut text);
-    read.map_err(WalkErrorKind::Read)?;
-    if text.len() as u64 > FILE_SIZE_MAX {
-        let message = "an ignore file of more than 4 MiB";
-        let error = std::io::Error::new(std::io::ErrorKind::FileTooLarge, message);
-        return Err(WalkErrorKind::Read(error));
-    }
-    Ok(parse(&text))
 }
 
-fn parse(text: &[u8]) -> Option<Gitignore> {
+fn read(sys: &Sys, file: OwnedFd) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    if FileType::of(&sys.fstat(file.as_fd())?) != FileType::File {
+        return Ok(text);
+    }
+    std::fs::File::from(file).take(FILE_SIZE_MAX + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > FILE_SIZE_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 4 MiB"));
+    }
+    Ok(text)
+}
+
+fn parse(text: &[u8]) -> Loaded {
     let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
     let mut builder = GitignoreBuilder::new("");
-    for line in String::from_utf8_lossy(text).lines() {
-        // Git ignores a pattern it cannot parse.
-        let _ = builder.add_line(None, line);
+    // A rule that does not hold may deliver what was to stay unseen: it is not dropped in silence.
+    let mut problem = None;
+    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+        let added = match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
+            Ok(line) => builder.add_line(None, line).map(drop).map_err(reason),
+            Err(_) => Err("not UTF-8".to_owned()),
+        };
+        if let (Err(reason), None) = (added, &problem) {
+            problem = Some(format!("line {number} is no pattern: {reason}"));
+        }
     }
-    builder.build().ok().filter(|matcher| !matcher.is_empty())
+    let matcher = builder.build().map_err(|error| problem = Some(reason(error)));
+    let problem = problem.map(|text| io::Error::new(io::ErrorKind::InvalidData, text));
+    (matcher.ok().filter(|matcher| !matcher.is_empty()), problem)
+}
+
+/// Without the pattern itself, which may hold anything.
+fn reason(error: ignore::Error) -> String {
+    match error {
+        ignore::Error::Glob { err, .. } => err,
+        other => other.to_string().escape_debug().to_string(),
+    }
 }
 
 #[cfg(all(test, not(tidegate_loom)))]
@@ -223,7 +266,10 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_pattern_spoils_no_other() {
-        let matcher = parse(b"\xEF\xBB\xBFa\n[\n\xFF\nb\n").expect("two patterns");
+        let (matcher, problem) = parse(b"\xEF\xBB\xBFa\r\n{\n\xFF\nb\n");
+        let matcher = matcher.expect("two patterns");
+        let problem = problem.expect("two lines are none").to_string();
+        assert!(problem.starts_with("line 2 is no pattern: "), "{problem}");
         for (name, ignored) in [("a", true), ("b", true), ("c", false)] {
             assert_eq!(matcher.matched(name, false).is_ignore(), ignored, "{name}");
         }

@@ -167,7 +167,7 @@ impl Walk {
     }
 
     /// Stays on the file system of each root: the directory another one is mounted on is
-    /// delivered but not read. It costs one `fstat` per directory.
+    /// delivered, but neither opened nor read. It costs one `stat` per directory.
     pub fn same_file_system(self, same: bool) -> Self {
         self.with(|config| config.same_file_system = same)
     }

@@ -25,7 +25,7 @@ fn tree() -> tempfile::TempDir {
 
 const ENTRIES: usize = 7 + 21;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Seen {
     entries: BTreeSet<PathBuf>,
     errors: Vec<WalkError>,
@@ -273,4 +273,47 @@ fn what_is_no_regular_file_is_refused_without_a_system_call() {
         Flow::Continue
     });
     assert_eq!((summary.expect("not cancelled").entries, plan.hits()), (2, 0));
+}
+
+#[cfg(feature = "gitignore")]
+#[test]
+fn a_shortage_of_descriptors_never_delivers_what_an_ignore_file_names() {
+    let dir = tree();
+    for sub in ["", "a", "b/x"] {
+        std::fs::write(dir.path().join(sub).join(".gitignore"), "/2\n").expect("written");
+    }
+    for order in [Order::Any, Order::Sorted] {
+        for (times, lost) in [(3, false), (usize::MAX, true)] {
+            let plan = Plan::new().fail(Call::OpenFile, ".gitignore", 0, times, Errno::MFILE);
+            let (sys, plan) = plan.into_sys();
+            let seen = visit(&walk(dir.path(), sys).order(order).gitignore(true).threads(2));
+            assert!(plan.hits() >= 3);
+            for ignored in ["2", "a/2", "b/x/2"] {
+                assert!(!seen.entries.contains(&dir.path().join(ignored)), "{order:?}: {ignored}");
+            }
+            if lost {
+                let [error] = &seen.errors[..] else { panic!("{:?}", seen.errors) };
+                assert!(matches!(error.kind(), WalkErrorKind::TooManyFds(_)), "{error:?}");
+                assert_eq!((error.path(), seen.entries.len()), (dir.path(), 1));
+            } else {
+                assert_eq!((seen.errors.len(), seen.entries.len()), (0, ENTRIES));
+            }
+        }
+    }
+}
+
+/// Opening it may start an automounter, or fail where nothing is to be read.
+#[test]
+fn a_mounted_file_system_is_not_even_opened() {
+    for order in [Order::Any, Order::Sorted] {
+        let plan = Plan::new().fail(Call::OpenDir, "proc", 0, usize::MAX, Errno::ACCESS);
+        let (sys, plan) = plan.into_sys();
+        let walk = walk(Path::new("/"), sys).same_file_system(true).order(order);
+        let walk = walk.filter(|entry| match entry.file_name().to_str() {
+            Some("/" | "proc") => Visit::Keep,
+            _ => Visit::Prune,
+        });
+        let seen = visit(&walk);
+        assert_eq!((seen.entries.len(), seen.errors.len(), plan.hits()), (2, 0, 0), "{seen:?}");
+    }
 }

@@ -1,8 +1,8 @@
-//! Ignore files, against `git` itself where it is installed.
+//! Ignore files, against `git` itself.
 
 use std::process::Command;
 
-use tidegate_fs_walk::Walk;
+use tidegate_fs_walk::{Walk, WalkErrorKind};
 
 use crate::tree::{ORDERS, make, stream, temp, visit};
 
@@ -86,10 +86,7 @@ fn git_says_the_same() {
     let git = |args: &[&str]| {
         Command::new("git").args(args).current_dir(dir.path()).env("HOME", dir.path()).output()
     };
-    if git(&["init", "-q"]).is_err() {
-        // Without git the other tests of this module are what there is.
-        return;
-    }
+    git(&["init", "-q"]).expect("this test needs git");
     write(dir.path(), ".git/info/exclude", "excluded\n");
     let listed = git(&["ls-files", "--others", "--exclude-standard"]).expect("git runs").stdout;
     let mut listed: Vec<String> =
@@ -151,6 +148,32 @@ fn rules_hold_without_a_repository_and_strange_ignore_files_are_no_rules() {
     let expected =
         ["f/.gitignore", "f/g", "x/.gitignore", "x/b", "y/c", "z/.gitignore", "z/d", "z/e.log"];
     assert_eq!(files(dir.path(), &Walk::new(dir.path())), expected);
+}
+
+/// What is to stay unseen is delivered then, so the walk says why.
+#[test]
+fn a_line_that_is_no_pattern_is_an_error_and_the_others_hold() {
+    let dir = temp();
+    for name in ["a", "b", "c"] {
+        make(dir.path(), name);
+    }
+    for (text, problem) in [
+        (&b"a\n{x\nb\n"[..], "line 2 is no pattern: "),
+        (b"a\n\nb\n\xFF\n\xFF\n", "line 4 is no pattern: not UTF-8"),
+    ] {
+        let path = dir.path().join(".gitignore");
+        std::fs::write(&path, text).expect("written");
+        for order in ORDERS {
+            let walk = Walk::new(dir.path()).order(order).gitignore(true);
+            for seen in [visit(&walk), stream(&walk)] {
+                assert_eq!(seen.names(dir.path()), ["", ".gitignore", "c"]);
+                let [error] = &seen.errors[..] else { panic!("{:?}", seen.errors) };
+                assert!(matches!(error.kind(), WalkErrorKind::IgnoreFile(_)), "{error:?}");
+                assert_eq!(error.path(), path);
+                assert!(error.to_string().contains(problem), "{error}");
+            }
+        }
+    }
 }
 
 #[test]
