@@ -155,7 +155,6 @@ impl From<WalkError> for io::Error {
     fn from(error: WalkError) -> Self {
         let kind = match &error.0.kind {
             WalkErrorKind::Vanished => io::ErrorKind::NotFound,
-            WalkErrorKind::Cancelled(_) => io::ErrorKind::Interrupted,
             _ => error.io_error().map_or(io::ErrorKind::Other, io::Error::kind),
         };
         Self::new(kind, error)
@@ -163,17 +162,23 @@ impl From<WalkError> for io::Error {
 }
 
 /// The kind for a failed attempt to open what a directory had listed.
-pub(crate) fn open_failure(errno: Errno) -> WalkErrorKind {
-    if is_fd_shortage(errno) {
-        WalkErrorKind::TooManyFds(errno.into())
-    } else if errno == Errno::NOENT || errno == Errno::STALE {
-        WalkErrorKind::Vanished
-    } else {
-        WalkErrorKind::Open(errno.into())
+///
+/// `followed`: through a link, whose target may always have been missing or a knot.
+pub(crate) fn open_failure(errno: Errno, followed: bool) -> WalkErrorKind {
+    match errno {
+        errno if is_fd_shortage(errno) => WalkErrorKind::TooManyFds(errno.into()),
+        Errno::NOENT | Errno::STALE => WalkErrorKind::Vanished,
+        // It is a file or a link by now.
+        Errno::NOTDIR | Errno::LOOP if !followed => WalkErrorKind::Vanished,
+        errno => WalkErrorKind::Open(errno.into()),
     }
 }
 
 /// The kind for a failed attempt to stat what a directory had listed.
 pub(crate) fn stat_failure(errno: Errno) -> WalkErrorKind {
-    if errno == Errno::NOENT { WalkErrorKind::Vanished } else { WalkErrorKind::Stat(errno.into()) }
+    match errno {
+        errno if is_fd_shortage(errno) => WalkErrorKind::TooManyFds(errno.into()),
+        Errno::NOENT | Errno::STALE => WalkErrorKind::Vanished,
+        errno => WalkErrorKind::Stat(errno.into()),
+    }
 }

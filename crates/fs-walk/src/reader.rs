@@ -184,7 +184,8 @@ impl<'r> Reader<'r> {
             errors.clear();
             job.rules.enter(run, fd.as_fd(), node, errors)
         });
-        let (fd, rules) = opened.map_err(|errno| WalkError::at(node, None, open_failure(errno)))?;
+        let (fd, rules) = opened
+            .map_err(|errno| WalkError::at(node, None, open_failure(errno, node.via_link)))?;
         let mut id = None;
         if run.config.follow == Follow::All {
             let stat = run.sys().fstat(&fd);

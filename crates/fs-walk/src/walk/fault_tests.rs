@@ -94,7 +94,7 @@ fn a_directory_that_cannot_be_opened_costs_what_is_below_it() {
     for rule in [(|plan| plan.fail(Call::OpenDir, "c", 0, 1, Errno::LOOP)) as Rule, |plan| {
         plan.fail(Call::OpenDir, "c", 0, 1, Errno::NOTDIR)
     }] {
-        one_loss(rule, "c", 3, |kind| matches!(kind, WalkErrorKind::Open(_)));
+        one_loss(rule, "c", 3, |kind| matches!(kind, WalkErrorKind::Vanished));
     }
 }
 
@@ -152,6 +152,10 @@ fn an_unknown_type_that_stays_unknown_is_an_error_about_the_entry() {
     one_loss(rule, "c", 4, |kind| matches!(kind, WalkErrorKind::Stat(_)));
     let rule: Rule = |plan| {
         plan.fail(Call::EntryType, "c", 0, 1, Errno::IO).fail(Call::StatAt, "c", 0, 1, Errno::NOENT)
+    };
+    one_loss(rule, "c", 4, |kind| matches!(kind, WalkErrorKind::Vanished));
+    let rule: Rule = |plan| {
+        plan.fail(Call::EntryType, "c", 0, 1, Errno::IO).fail(Call::StatAt, "c", 0, 1, Errno::STALE)
     };
     one_loss(rule, "c", 4, |kind| matches!(kind, WalkErrorKind::Vanished));
 }
