@@ -41,6 +41,8 @@ pub(crate) struct FdCache {
     gate: Mutex<Gate>,
     freed: Condvar,
     waiting: AtomicUsize,
+    /// Directories left open half read.
+    paused: AtomicUsize,
     /// Looks left for the next shortage: one that lasted leaves less patience for the next.
     patience: AtomicUsize,
     stop: Arc<AtomicBool>,
@@ -78,6 +80,7 @@ impl FdCache {
             gate: Mutex::new(Gate::default()),
             freed: Condvar::new(),
             waiting: AtomicUsize::new(0),
+            paused: AtomicUsize::new(0),
             patience: AtomicUsize::new(SHORTAGE_LOOKS_MAX),
             stop,
             evictions: AtomicU64::new(0),
@@ -93,6 +96,17 @@ impl FdCache {
     /// More roots than this are closed and opened again like any directory.
     pub(crate) fn pinned_max(&self) -> usize {
         (self.limit / 4).max(1)
+    }
+
+    /// Whether one more directory may stay open half read, which no eviction can close.
+    pub(crate) fn may_pause(&self) -> bool {
+        let more = |paused| (paused < self.pinned_max()).then_some(paused + 1);
+        self.paused.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// It is read on.
+    pub(crate) fn resumed(&self) {
+        self.paused.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Opens the directory `node` for reading below its parent, and does `then` in it. A shortage

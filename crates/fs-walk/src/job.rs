@@ -3,6 +3,7 @@
 use tidegate_core::sync::Arc;
 
 use crate::dir::{Dir, OpenDir};
+use crate::reader::Scan;
 use crate::rules::Rules;
 
 /// One step of a walk in any order.
@@ -11,6 +12,8 @@ pub(crate) enum Job {
     Root(usize),
     /// The contents of a directory.
     Dir(DirJob),
+    /// What is left of one that was begun.
+    Rest(Scan),
 }
 
 /// A directory to be read.

@@ -27,6 +27,8 @@ pub(crate) trait Contents {
     fn error(&mut self, error: WalkError) -> Flow;
     /// Called before each system call that reads; false ends the reading there.
     fn more(&mut self) -> bool;
+    /// What is left where `more` said so.
+    fn cut(&mut self, rest: Scan);
 }
 
 /// How the reading of a directory ended.
@@ -69,6 +71,12 @@ impl Place {
             rules: self.rules.clone(),
         }
     }
+}
+
+/// An open directory, at the place up to which it has been read.
+pub(crate) struct Scan {
+    fd: Arc<OwnedFd>,
+    place: Place,
 }
 
 /// What an entry turned out to be.
@@ -142,7 +150,6 @@ impl<'r> Reader<'r> {
             Ok(None) => return End::Done,
             Err(error) => return end(out.error(error)),
         };
-        let _reading = run.fds.reading();
         let dir = Arc::new(OpenDir { node: Arc::clone(&job.node), fds: Arc::clone(&run.fds) });
         {
             let mut slot = lock(&dir.node.slot);
@@ -152,15 +159,29 @@ impl<'r> Reader<'r> {
         if report(errors, out) == Flow::Quit {
             return End::Quit;
         }
-        rules.prepare(&dir.node, &mut self.scratch);
-        let place = Place { dir, rules, root_dev: job.root_dev };
+        self.go_on(Scan { fd, place: Place { dir, rules, root_dev: job.root_dev } }, out)
+    }
+
+    /// Reads an open directory from where it is.
+    pub(crate) fn go_on(&mut self, scan: Scan, out: &mut impl Contents) -> End {
+        let fds = &self.run.fds;
+        let reading = fds.reading();
+        let place = &scan.place;
+        place.rules.prepare(&place.dir.node, &mut self.scratch);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let end = self.scan(&fd, &mut buffer, &place, out);
+        let end = self.scan(&scan.fd, &mut buffer, place, out);
         self.buffer = buffer;
-        // Somebody is going to open something in it.
-        if Arc::strong_count(&place.dir) > 1 {
-            run.fds.keep(&place.dir);
+        if end == End::Cut && !self.run.stopped() {
+            out.cut(scan);
+        } else {
+            // Somebody is going to open something in it.
+            if Arc::strong_count(&place.dir) > 1 {
+                fds.keep(&place.dir);
+            }
+            // Closed, if nobody is, before those that wait for a descriptor are woken.
+            drop(scan);
         }
+        drop(reading);
         end
     }
 

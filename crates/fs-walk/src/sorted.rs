@@ -9,7 +9,7 @@ use crate::entry::{EntryRef, FileType};
 use crate::error::WalkError;
 use crate::job::DirJob;
 use crate::name::Name;
-use crate::reader::{Contents, End, Place, Reader};
+use crate::reader::{Contents, End, Place, Reader, Scan};
 use crate::run::Run;
 use crate::selection::judge;
 use crate::state::read_ahead::{Advice, Key, ReadAhead, Taken};
@@ -145,6 +145,11 @@ impl Contents for Collect<'_> {
 
     fn more(&mut self) -> bool {
         self.count(self.listing.lines.len())
+    }
+
+    /// A listing is of use only whole.
+    fn cut(&mut self, rest: Scan) {
+        drop(rest);
     }
 }
 

@@ -22,6 +22,9 @@ pub struct Summary {
     pub skipped: Skipped,
     /// Directories whose contents were read.
     pub dirs_read: u64,
+    /// Directories that were found and waited to be read, at most at one time, with
+    /// [`Order::Any`](crate::Order::Any).
+    pub waiting_max: u64,
     /// Directories closed to stay within the budget of descriptors while still needed.
     pub evictions: u64,
     /// Directories opened again after that.
@@ -68,6 +71,7 @@ impl Summary {
         self.others += other.others;
         self.errors += other.errors;
         self.dirs_read += other.dirs_read;
+        self.waiting_max = self.waiting_max.max(other.waiting_max);
         self.evictions += other.evictions;
         self.reopens += other.reopens;
         self.quit |= other.quit;

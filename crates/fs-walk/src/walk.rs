@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) follow: Follow,
     pub(crate) order: Order,
     pub(crate) window: usize,
+    /// Directories found and not yet read, in any order, above which no more are looked for.
+    pub(crate) waiting_max: usize,
     pub(crate) hidden: bool,
     pub(crate) gitignore: bool,
     pub(crate) filter: Option<Filter>,
@@ -116,6 +118,7 @@ impl Walk {
                 follow: Follow::default(),
                 order: Order::default(),
                 window: 32 * 1024,
+                waiting_max: 4096,
                 hidden: true,
                 gitignore: false,
                 filter: None,
@@ -126,7 +129,7 @@ impl Walk {
         }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(Arc::make_mut(&mut self.config));
         self
     }

@@ -4,7 +4,7 @@
 use crate::entry::EntryRef;
 use crate::error::WalkError;
 use crate::job::Job;
-use crate::reader::{Contents, End, Place, Reader};
+use crate::reader::{Contents, End, Place, Reader, Scan};
 use crate::run::Run;
 use crate::selection::judge;
 use crate::state::queue::WorkQueue;
@@ -53,9 +53,14 @@ pub(crate) fn work(run: &Run, queue: &WorkQueue<Job>, sink: &mut impl Sink, team
                 None => break,
             }
         };
+        out.mark = None;
         let end = match job {
             Job::Root(index) => reader.root(index, &mut out),
             Job::Dir(job) => reader.read(&job, &mut out),
+            Job::Rest(scan) => {
+                run.fds.resumed();
+                reader.go_on(scan, &mut out)
+            }
         };
         if end == End::Quit {
             out.tally.quit = true;
@@ -68,6 +73,7 @@ pub(crate) fn work(run: &Run, queue: &WorkQueue<Job>, sink: &mut impl Sink, team
             run.merge(&mut reader.tally);
         }
     }
+    out.tally.waiting_max = queue.most_shared();
     run.merge(&mut out.tally);
     run.merge(&mut reader.tally);
 }
@@ -86,12 +92,15 @@ struct Direct<'a, S, T> {
     dirs: usize,
     /// Entries delivered since the last subdirectory was found.
     held: usize,
+    /// How many jobs it had before the last system call that read, once there was one.
+    mark: Option<usize>,
 }
 
 impl<'a, S: Sink, T: Hire> Direct<'a, S, T> {
     fn new(run: &'a Run, queue: &'a WorkQueue<Job>, sink: &'a mut S, team: &'a T) -> Self {
         let tally = Summary::default();
-        Self { run, sink, team, queue, own: Vec::new(), fresh: Vec::new(), tally, dirs: 0, held: 0 }
+        let (own, fresh) = (Vec::new(), Vec::new());
+        Self { run, sink, team, queue, own, fresh, tally, dirs: 0, held: 0, mark: None }
     }
 
     fn pop(&mut self) -> Option<Job> {
@@ -100,12 +109,12 @@ impl<'a, S: Sink, T: Hire> Direct<'a, S, T> {
 
     fn share(&mut self) {
         // Batches stay large as long as others find work without this.
-        if self.queue.is_hungry() || !self.queue.has_shared() {
+        if self.queue.is_hungry() || self.queue.shared() == 0 {
             self.give(1);
         } else {
             self.queue.share(&mut self.own, usize::from(self.fresh.is_empty()));
         }
-        if self.dirs >= DIRS_BEFORE_HELP && self.queue.has_shared() {
+        if self.dirs >= DIRS_BEFORE_HELP && self.queue.shared() > 0 {
             self.team.hire();
         }
     }
@@ -162,7 +171,26 @@ impl<S: Sink, T: Hire> Contents for Direct<'_, S, T> {
     }
 
     fn more(&mut self) -> bool {
+        let waiting = self.queue.shared() + self.own.len() + self.fresh.len();
+        // Each time something is read, so that there is an end to it.
+        let began = self.mark.is_some();
+        if began && waiting > self.run.config.waiting_max && self.run.fds.may_pause() {
+            return false;
+        }
         self.share();
+        self.mark = Some(self.own.len() + self.fresh.len());
         true
     }
+
+    /// Puts it below what was found in it last: that is read first, and the rest after it.
+    fn cut(&mut self, rest: Scan) {
+        if self.sink.flush() == Flow::Continue {
+            self.own.append(&mut self.fresh);
+        }
+        let at = self.mark.map_or(0, |mark| mark.min(self.own.len()));
+        self.own.insert(at, Job::Rest(rest));
+    }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;

@@ -39,11 +39,13 @@ struct State<J> {
     workers: usize,
     idle: usize,
     ended: bool,
+    /// Jobs there have been at one time.
+    most: usize,
 }
 
 impl<J> WorkQueue<J> {
     pub(crate) fn new(jobs: Vec<J>) -> Self {
-        let state = State { jobs, workers: 0, idle: 0, ended: false };
+        let state = State { jobs, workers: 0, idle: 0, ended: false, most: 0 };
         Self {
             shared: AtomicUsize::new(state.jobs.len()),
             state: Mutex::new(state),
@@ -110,10 +112,15 @@ impl<J> WorkQueue<J> {
         self.hungry.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether one more worker would have something to do.
+    /// How many jobs wait for any worker.
     #[inline]
-    pub(crate) fn has_shared(&self) -> bool {
-        self.shared.load(Ordering::Relaxed) > 0
+    pub(crate) fn shared(&self) -> usize {
+        self.shared.load(Ordering::Relaxed)
+    }
+
+    /// How many have done so at most.
+    pub(crate) fn most_shared(&self) -> u64 {
+        lock(&self.state).most as u64
     }
 
     /// Shares all of `own` but the newest `keep`: what is shared does not wait for its finder.
@@ -127,6 +134,7 @@ impl<J> WorkQueue<J> {
             return;
         }
         state.jobs.extend(own.drain(..shared));
+        state.most = state.most.max(state.jobs.len());
         self.update_hint(&state);
         match state.idle.min(shared) {
             0 => {}
