@@ -15,6 +15,15 @@ use crate::state::lock;
 /// What makes a directory the same directory, whatever its path.
 pub(crate) type Identity = (u64, u64);
 
+/// What tells a directory also from one that was made later and got its inode number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seal {
+    pub(crate) device: (u32, u32),
+    pub(crate) ino: u64,
+    /// Seconds and nanoseconds; none where the file system does not keep it.
+    pub(crate) born: Option<(i64, u32)>,
+}
+
 /// A node of the tree of directories. Names are stored once; a path is rebuilt from the chain.
 ///
 /// The topmost node of every chain is the anchor: the working directory, with an empty name.
@@ -40,8 +49,10 @@ pub(crate) struct Slot {
     pub(crate) fd: Option<Arc<OwnedFd>>,
     /// Who needs it, while anyone does.
     pub(crate) user: Weak<OpenDir>,
-    /// Recorded when the walk needs it anyway, or when the descriptor is evicted.
+    /// Recorded if links are followed, to find loops.
     pub(crate) id: Option<Identity>,
+    /// Recorded when the descriptor is evicted, to find the same directory again.
+    pub(crate) seal: Option<Seal>,
     /// Counted against the budget of the cache.
     pub(crate) cached: bool,
 }

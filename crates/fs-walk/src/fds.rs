@@ -12,7 +12,7 @@ use tidegate_core::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use crate::dir::{Base, Dir, Identity, OpenDir};
+use crate::dir::{Base, Dir, OpenDir};
 use crate::state::lock;
 use crate::sys::{Errno, Sys, is_fd_shortage};
 
@@ -233,12 +233,12 @@ impl FdCache {
 
     /// Caches a directory that was opened again, if it is the one it was and anyone needs it.
     fn install(&self, node: &Arc<Dir>, fd: &Arc<OwnedFd>) -> Result<bool, Errno> {
-        let (id, user) = {
+        let (seal, user) = {
             let slot = lock(&node.slot);
-            (slot.id, slot.user.upgrade())
+            (slot.seal, slot.user.upgrade())
         };
-        let (Some(id), Some(user)) = (id, user) else { return Ok(false) };
-        if identity_of(&self.sys.fstat(fd)?) != id {
+        let (Some(seal), Some(user)) = (seal, user) else { return Ok(false) };
+        if self.sys.seal(fd.as_fd())? != seal {
             return Ok(false);
         }
         lock(&node.slot).fd.get_or_insert_with(|| Arc::clone(fd));
@@ -291,8 +291,9 @@ impl FdCache {
                     continue;
                 }
                 slot.cached = false;
-                if slot.id.is_none() {
-                    slot.id = slot.fd.as_ref().and_then(|fd| self.identify(fd));
+                if slot.seal.is_none() {
+                    // Without it the directory is not opened again: its entries become errors.
+                    slot.seal = slot.fd.as_ref().and_then(|fd| self.sys.seal(fd.as_fd()).ok());
                 }
                 slot.fd.take()
             };
@@ -301,11 +302,6 @@ impl FdCache {
             self.closed(true);
             return true;
         }
-    }
-
-    /// A directory that cannot be identified is not opened again: its entries become errors.
-    fn identify(&self, fd: &Arc<OwnedFd>) -> Option<Identity> {
-        self.sys.fstat(fd).ok().map(|stat| identity_of(&stat))
     }
 
     /// A descriptor was closed; `cached` if it counted against the budget.
@@ -394,9 +390,4 @@ impl Drop for Turn<'_> {
         lock(&self.0.gate).turn = false;
         self.0.closed(false);
     }
-}
-
-pub(crate) fn identity_of(stat: &Stat) -> Identity {
-    #[allow(clippy::useless_conversion, reason = "the width differs between architectures")]
-    (stat.st_dev.into(), stat.st_ino.into())
 }

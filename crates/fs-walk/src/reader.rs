@@ -10,13 +10,12 @@ use tidegate_core::sync::Arc;
 use crate::dir::{Dir, Identity, OpenDir};
 use crate::entry::{EntryRef, FileType};
 use crate::error::{WalkError, WalkErrorKind, open_failure, stat_failure};
-use crate::fds::identity_of;
 use crate::job::DirJob;
 use crate::rules::{Rules, Scratch};
 use crate::run::Run;
 use crate::state::lock;
 use crate::summary::Summary;
-use crate::sys::{DIR_BUFFER, Errno, RawEntry};
+use crate::sys::{DIR_BUFFER, Errno, RawEntry, identity_of};
 use crate::visit::Flow;
 use crate::walk::Follow;
 
@@ -219,7 +218,10 @@ impl<'r> Reader<'r> {
             }
         }
         // What was known of it before, when it was read in part, may be about another directory.
-        lock(&node.slot).id = id;
+        {
+            let mut slot = lock(&node.slot);
+            (slot.id, slot.seal) = (id, None);
+        }
         self.tally.dirs_read += 1;
         Ok(Some((Arc::new(fd), rules)))
     }

@@ -4,10 +4,15 @@
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType as RawType, Mode, OFlags, RawDir, RawDirEntry, Stat};
+use rustix::fs::{
+    AtFlags, FileType as RawType, Mode, OFlags, RawDir, RawDirEntry, Stat, StatxFlags, major,
+    minor, statx,
+};
 pub(crate) use rustix::io::Errno;
 use rustix::io::retry_on_intr;
 use rustix::process::{Resource, getrlimit};
+
+use crate::dir::{Identity, Seal};
 
 #[cfg(all(test, not(tidegate_loom)))]
 pub(crate) mod faults;
@@ -98,6 +103,30 @@ impl Sys {
         retry_on_intr(|| rustix::fs::fstat(&fd))
     }
 
+    /// What an open directory is to be recognised by.
+    pub(crate) fn seal(&self, fd: BorrowedFd<'_>) -> Result<Seal, Errno> {
+        self.fault(Call::Fstat, b"")?;
+        let wanted = StatxFlags::INO | StatxFlags::BTIME;
+        match retry_on_intr(|| statx(fd, c"", AtFlags::EMPTY_PATH, wanted)) {
+            Ok(stat) => {
+                let knows = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
+                let born = (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec);
+                Ok(Seal {
+                    device: (stat.stx_dev_major, stat.stx_dev_minor),
+                    ino: stat.stx_ino,
+                    born: knows.then_some(born),
+                })
+            }
+            // A kernel, or a sandbox, that is older than the call.
+            Err(Errno::NOSYS) => {
+                let stat = retry_on_intr(|| rustix::fs::fstat(fd))?;
+                let ((dev, ino), born) = (identity_of(&stat), None);
+                Ok(Seal { device: (major(dev), minor(dev)), ino, born })
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
     pub(crate) fn stat_at(
         &self,
         at: BorrowedFd<'_>,
@@ -181,4 +210,9 @@ pub(crate) fn is_fd_shortage(errno: Errno) -> bool {
 /// The soft limit of open descriptors of this process.
 pub(crate) fn fd_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(1 << 20)
+}
+
+pub(crate) fn identity_of(stat: &Stat) -> Identity {
+    #[allow(clippy::useless_conversion, reason = "the width differs between architectures")]
+    (stat.st_dev.into(), stat.st_ino.into())
 }

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tidegate_fs_walk::{Entry, Flow, Order, Walk, WalkErrorKind};
 
+use crate::child::wait_until;
 use crate::tree::{ORDERS, Random, block_on, make, seed, stream, temp, visit};
 
 async fn entries(walk: &Walk) -> Vec<Entry> {
@@ -138,6 +139,36 @@ fn a_directory_replaced_by_a_link_is_not_followed() {
         .expect("not cancelled");
         assert_eq!((seen, errors), (2, 1), "the root, d, and that d is no directory any more");
     }
+}
+
+/// Many file systems give the inode number of a removed directory to the next one.
+#[test]
+fn a_directory_made_anew_with_the_same_inode_is_another_directory() {
+    let dir = temp();
+    let file = make(dir.path(), "tree/d/file");
+    make(dir.path(), "tree/other/file");
+    let walk = Walk::new(dir.path().join("tree")).max_open_dirs(0).order(Order::Sorted);
+    let all = block_on(entries(&walk));
+    let entry = all.iter().find(|entry| entry.path() == file).expect("found");
+    let old = fs::metadata(dir.path().join("tree/d")).expect("there");
+    let created = |meta: fs::Metadata| meta.created().expect("this file system knows");
+    let born = created(old.clone());
+    wait_until("the clock of the file system went on", || {
+        created(fs::metadata(make(dir.path(), "tick")).expect("there")) > born
+            || fs::remove_file(dir.path().join("tick")).is_err()
+    });
+    let mut same = false;
+    for _ in 0..100 {
+        fs::remove_dir_all(dir.path().join("tree/d")).expect("removed");
+        make(dir.path(), "tree/d/file");
+        same = fs::metadata(dir.path().join("tree/d")).expect("there").ino() == old.ino();
+        let error = entry.open().expect_err("another file, whatever its number is");
+        assert_eq!(error.kind(), ErrorKind::StaleNetworkFileHandle, "same inode: {same}");
+        if same {
+            break;
+        }
+    }
+    println!("the same inode number: {same}");
 }
 
 #[test]
