@@ -140,7 +140,9 @@ impl<'a> EntryRef<'a> {
     /// and not a different file.
     ///
     /// FIFOs, sockets and devices are refused without being opened; one that took the place of
-    /// the file meanwhile is refused after a non-blocking open. A directory that had been closed
+    /// the file meanwhile is refused after a non-blocking open. A file that another process holds a
+    /// lease on is waited for until the lease is given up or broken by the system, after 45 seconds
+    /// by default. A directory that had been closed
     /// to stay within [`Walk::max_open_dirs`](crate::Walk::max_open_dirs) is opened again first.
     ///
     /// # Errors
@@ -318,7 +320,8 @@ impl OpenedFile {
         &self.metadata
     }
 
-    /// The file alone.
+    /// The file alone. It was opened with `O_NONBLOCK`, which has no effect on a regular file, but
+    /// is inherited by a process that it is passed to.
     #[must_use]
     pub fn into_file(self) -> File {
         self.file
@@ -400,7 +403,7 @@ impl Metadata {
     #[must_use]
     pub fn modified(&self) -> SystemTime {
         let seconds = self.0.st_mtime as i64;
-        let nanos = Duration::from_nanos(u64::from(self.0.st_mtime_nsec));
+        let nanos = Duration::from_nanos(u64::try_from(self.0.st_mtime_nsec).unwrap_or(0));
         match u64::try_from(seconds) {
             Ok(after) => SystemTime::UNIX_EPOCH + Duration::from_secs(after) + nanos,
             Err(_) => SystemTime::UNIX_EPOCH - Duration::from_secs(seconds.unsigned_abs()) + nanos,

@@ -2,7 +2,7 @@
 //! backend, can put failures.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     AtFlags, FileType as RawType, Mode, OFlags, RawDir, RawDirEntry, Stat, StatxFlags, major,
@@ -93,9 +93,27 @@ impl Sys {
         name: &[u8],
         follow: bool,
     ) -> Result<OwnedFd, Errno> {
-        self.fault(Call::OpenFile, name)?;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        retry_on_intr(|| rustix::fs::openat(at, name, flags | no_follow(follow), Mode::empty()))
+        let opened = self.fault(Call::OpenFile, name).and_then(|()| {
+            retry_on_intr(|| rustix::fs::openat(at, name, flags | no_follow(follow), Mode::empty()))
+        });
+        match opened {
+            Err(Errno::WOULDBLOCK) => self.open_leased(at, name, follow),
+            other => other,
+        }
+    }
+
+    /// Opens a file that someone holds a lease on, as Samba does: only an open that waits makes
+    /// the system call it back. That the file is a regular one is certain before.
+    fn open_leased(&self, at: BorrowedFd<'_>, name: &[u8], follow: bool) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | no_follow(follow);
+        let file = retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::empty()))?;
+        if RawType::from_raw_mode(self.fstat(&file)?.st_mode) != RawType::RegularFile {
+            return Err(Errno::WOULDBLOCK);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        retry_on_intr(|| rustix::fs::open(path.as_str(), flags, Mode::empty()))
     }
 
     pub(crate) fn fstat(&self, fd: impl AsFd) -> Result<Stat, Errno> {

@@ -239,6 +239,31 @@ fn a_file_opens_after_a_short_shortage() {
     assert_eq!((opened.into_inner().expect("no panic"), plan.hits()), (21, 3));
 }
 
+/// An open that does not wait fails on a file with a lease; only one that waits breaks the lease.
+#[test]
+fn a_file_with_a_lease_is_opened_by_waiting() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["leased", "swapped"] {
+        std::fs::write(dir.path().join(name), b"content").expect("written");
+    }
+    let plan = Plan::new().fail(Call::OpenFile, "", 0, usize::MAX, Errno::WOULDBLOCK);
+    let (sys, plan) = plan.into_sys();
+    let summary = walk(dir.path(), sys).min_depth(1).for_each(|entry| {
+        let entry = entry.expect("readable");
+        if entry.file_name() == "leased" {
+            assert_eq!(entry.open().expect("opens").len(), 7);
+        } else {
+            std::fs::remove_file(entry.path()).expect("removed");
+            let mode = rustix::fs::Mode::RUSR;
+            rustix::fs::mkfifoat(rustix::fs::CWD, entry.path(), mode).expect("a FIFO");
+            // A hang here would be an open that waits for a writer.
+            assert!(entry.open().is_err());
+        }
+        Flow::Continue
+    });
+    assert_eq!((summary.expect("not cancelled").entries, plan.hits()), (2, 2));
+}
+
 /// The n-th call of every kind fails, for every n: nothing is ever lost in silence.
 #[test]
 fn whatever_call_fails_the_tree_is_accounted_for() {
