@@ -22,6 +22,8 @@ mod races;
 mod roots;
 #[path = "all/selection.rs"]
 mod selection;
+#[path = "all/stress.rs"]
+mod stress;
 #[path = "all/tree.rs"]
 mod tree;
 #[path = "all/visitors.rs"]

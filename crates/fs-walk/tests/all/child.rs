@@ -20,6 +20,14 @@ pub(crate) fn in_child(name: &str, setup: impl FnOnce(&mut Command), body: impl 
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     assert!(out.contains("1 passed"), "it ran nothing:\n{out}\n{err}");
+    // What the stress lane counts.
+    let told = err.lines().filter(|line| line.starts_with("stress: "));
+    told.for_each(tell);
+}
+
+#[expect(clippy::print_stderr, reason = "where testkit tells it")]
+fn tell(line: &str) {
+    eprintln!("{line}");
 }
 
 /// States (`R`, `S`, ..) of the threads of a walk in this process.
