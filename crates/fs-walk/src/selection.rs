@@ -23,7 +23,7 @@ pub(crate) fn judge(config: &Config, entry: &EntryRef<'_>, skipped: &mut Skipped
             Verdict { deliver: false, descend }
         }
         Visit::Keep => Verdict { deliver: true, descend },
-        Visit::Skip => {
+        Visit::Omit => {
             skipped.filtered += 1;
             Verdict { deliver: false, descend }
         }

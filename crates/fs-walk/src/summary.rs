@@ -41,7 +41,7 @@ pub struct Skipped {
     pub hidden: u64,
     /// An ignore file names them, or they are a repository's `.git`.
     pub ignored: u64,
-    /// The filter said [`Visit::Skip`](crate::Visit::Skip).
+    /// The filter said [`Visit::Omit`](crate::Visit::Omit).
     pub filtered: u64,
     /// The filter said [`Visit::Prune`](crate::Visit::Prune).
     pub pruned: u64,

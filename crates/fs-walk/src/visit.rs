@@ -20,6 +20,7 @@ use crate::worker::{self, Hire, Sink};
 
 /// How to go on after an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Flow {
     /// Go on; read the entry if it is a directory.
     Continue,

@@ -49,11 +49,12 @@ pub enum Order {
 
 /// What to do with an entry, as a filter decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Visit {
     /// Deliver it; if it is a directory, read it.
     Keep,
-    /// Do not deliver it; if it is a directory, read it.
-    Skip,
+    /// Do not deliver it; if it is a directory, read it all the same.
+    Omit,
     /// Neither.
     Prune,
 }
@@ -186,8 +187,8 @@ impl Walk {
         self.with(|config| config.order = order)
     }
 
-    /// How many entries [`Order::Sorted`] may read ahead of the one being delivered; about 50
-    /// bytes each. The default is 32768.
+    /// How many entries [`Order::Sorted`] may read ahead of the one being delivered; about 70
+    /// bytes each, and 250 more for a directory. The default is 32768.
     pub fn window(self, entries: usize) -> Self {
         self.with(|config| config.window = entries)
     }

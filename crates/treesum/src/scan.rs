@@ -127,7 +127,7 @@ fn wanted(entry: &EntryRef<'_>) -> Visit {
         FileType::Dir => false,
         _ => entry.depth() == 0,
     };
-    if keep { Visit::Keep } else { Visit::Skip }
+    if keep { Visit::Keep } else { Visit::Omit }
 }
 
 /// The files of a walk, counted as they are found.

@@ -11,7 +11,7 @@ fn files(root: &std::path::Path, walk: &Walk) -> Vec<String> {
     for order in ORDERS {
         let walk = walk.clone().order(order).threads(2).gitignore(true).filter(|entry| {
             let is_dir = entry.file_type().is_dir();
-            if is_dir { tidegate_fs_walk::Visit::Skip } else { tidegate_fs_walk::Visit::Keep }
+            if is_dir { tidegate_fs_walk::Visit::Omit } else { tidegate_fs_walk::Visit::Keep }
         });
         all.push(visit(&walk).expect_no_errors().names(root));
         all.push(stream(&walk).expect_no_errors().names(root));

@@ -52,10 +52,10 @@ fn hidden_entries_and_what_is_below_them() {
 }
 
 #[test]
-fn filter_keeps_skips_and_prunes() {
+fn filter_keeps_omits_and_prunes() {
     let dir = tree();
     let walk = Walk::new(dir.path()).filter(|entry| match entry.file_name().to_str() {
-        Some("b" | "j") => Visit::Skip,
+        Some("b" | "j") => Visit::Omit,
         Some(".h") => Visit::Prune,
         _ => Visit::Keep,
     });
