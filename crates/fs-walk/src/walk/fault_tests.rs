@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use futures::StreamExt;
+
 use super::*;
 use crate::entry::FileType;
 use crate::error::WalkErrorKind;
@@ -268,25 +270,70 @@ fn a_file_with_a_lease_is_opened_by_waiting() {
 #[test]
 fn whatever_call_fails_the_tree_is_accounted_for() {
     let dir = tree();
-    let all = visit(&Walk::new(dir.path())).entries;
-    assert_eq!(all.len(), ENTRIES);
-    let mut failed = 0;
-    for call in [Call::OpenDir, Call::ReadDir, Call::Fstat, Call::StatAt, Call::ReopenDir] {
-        for errno in [Errno::IO, Errno::NOENT, Errno::ACCESS] {
-            for skip in 0..16 {
-                let (sys, plan) = Plan::new().fail(call, "", skip, 1, errno).into_sys();
-                let walk = walk(dir.path(), sys).max_open_dirs(skip % 3).threads(2);
-                let walk = walk.order(if skip % 2 == 0 { Order::Any } else { Order::Sorted });
-                let seen = visit(&walk.same_file_system(skip % 4 < 2));
-                failed += plan.hits();
-                for path in all.difference(&seen.entries) {
-                    let named = seen.errors.iter().any(|error| path.starts_with(error.path()));
-                    assert!(named, "{call:?} {errno} {skip}: {} is missing", path.display());
+    std::os::unix::fs::symlink("../b", dir.path().join("a/link")).expect("a link");
+    std::fs::write(dir.path().join("b/.gitignore"), "/2\n").expect("written");
+    for call in [
+        Call::OpenDir,
+        Call::ReopenDir,
+        Call::ReadDir,
+        Call::Fstat,
+        Call::StatAt,
+        #[cfg(feature = "gitignore")]
+        Call::OpenFile,
+    ] {
+        let mut failed = 0;
+        for errno in [Errno::IO, Errno::NOENT, Errno::ACCESS, Errno::NOTDIR, Errno::MFILE] {
+            for variant in 0..4 {
+                // A followed link that leads nowhere is delivered as a link.
+                if (call, errno, variant) == (Call::StatAt, Errno::NOENT, LINKS) {
+                    continue;
+                }
+                for skip in 0..12 {
+                    failed += assert_accounted(dir.path(), call, errno, variant, skip);
                 }
             }
         }
+        assert!(failed > 10, "{call:?} failed {failed} times");
     }
-    assert!(failed > 50, "{failed} faults were met");
+}
+
+const LINKS: usize = 1;
+
+/// Returns how many calls failed.
+fn assert_accounted(root: &Path, call: Call, errno: Errno, variant: usize, skip: usize) -> usize {
+    let variation = |walk: Walk| {
+        let walk = walk.order(if skip % 2 == 0 { Order::Any } else { Order::Sorted });
+        let walk = walk.max_open_dirs(skip % 3).threads(1 + skip % 2);
+        match variant {
+            0 => walk.same_file_system(true),
+            LINKS => walk.follow_links(Follow::All),
+            #[cfg(feature = "gitignore")]
+            2 => walk.gitignore(true),
+            _ => walk,
+        }
+    };
+    let all = visit(&variation(Walk::new(root))).entries;
+    assert!(all.len() >= ENTRIES, "{}", all.len());
+    let (sys, plan) = Plan::new().fail(call, "", skip, 1, errno).into_sys();
+    let walk = variation(walk(root, sys));
+    let seen = if skip % 4 < 2 { visit(&walk) } else { collect(&walk) };
+    for path in all.difference(&seen.entries) {
+        let named = seen.errors.iter().any(|error| path.starts_with(error.path()));
+        assert!(named, "{call:?} {errno} {variant} {skip}: {} is missing", path.display());
+    }
+    plan.hits()
+}
+
+fn collect(walk: &Walk) -> Seen {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let mut seen = Seen::default();
+    for item in runtime.block_on(walk.stream().collect::<Vec<_>>()) {
+        match item {
+            Ok(entry) => assert!(seen.entries.insert(entry.path()), "{entry:?} twice"),
+            Err(error) => seen.errors.push(error),
+        }
+    }
+    seen
 }
 
 /// Even a non-blocking open of a FIFO or a device may have effects on the other side.

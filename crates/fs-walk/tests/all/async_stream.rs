@@ -10,7 +10,9 @@ use tidegate_fs_walk::{Order, Visit, Walk};
 use tidegate_testkit::LeakGuard;
 use tokio::runtime::Builder;
 
-use crate::child::{in_child, now, time_to_no_threads, wait_until, walk_threads};
+use crate::child::{
+    assert_median_below, in_child, now, time_to_no_threads, wait_until, walk_threads,
+};
 use crate::tree::{ORDERS, Random, block_on, make, oracle, random_tree, temp};
 
 fn big_tree() -> tempfile::TempDir {
@@ -112,8 +114,8 @@ fn cancelling_ends_the_stream_with_the_cause_and_leaves_no_thread() {
         |_| {},
         || {
             let dir = big_tree();
-            let mut best = Duration::MAX;
-            for round in 0..20 {
+            let mut took = [const { Vec::new() }; 2];
+            for round in 0..22 {
                 let token = CancelToken::new();
                 let walk = Walk::new(dir.path()).threads(4).order(ORDERS[round % 2]);
                 let mut stream = walk.cancel(token.clone()).stream();
@@ -125,7 +127,7 @@ fn cancelling_ends_the_stream_with_the_cause_and_leaves_no_thread() {
                 token.cancel("that is enough");
                 // Nobody polls it: cancelling alone ends the threads.
                 time_to_no_threads();
-                best = best.min(start.elapsed());
+                took[round % 2].push(start.elapsed());
                 let rest: Vec<_> = block_on(stream.collect());
                 let [Err(error)] = &rest[..] else { panic!("{} items", rest.len()) };
                 assert!(
@@ -133,8 +135,9 @@ fn cancelling_ends_the_stream_with_the_cause_and_leaves_no_thread() {
                     "{error}"
                 );
             }
-            println!("best of 20: {best:?}");
-            assert!(best < Duration::from_millis(50), "{best:?}");
+            for took in took {
+                assert_median_below(Duration::from_millis(50), took);
+            }
         },
     );
 }
@@ -181,7 +184,7 @@ fn dropping_or_closing_a_stream_leaves_no_thread() {
         |_| {},
         || {
             let dir = big_tree();
-            let mut best = Duration::MAX;
+            let mut took = [const { Vec::new() }; 2];
             let runtime = Builder::new_current_thread().build().expect("a runtime");
             for round in 0..40 {
                 let guard =
@@ -199,11 +202,14 @@ fn dropping_or_closing_a_stream_leaves_no_thread() {
                     2 => runtime.block_on(stream.batches().close()),
                     _ => drop(stream.close().now_or_never()),
                 }
-                guard.verify_blocking(Duration::ZERO).expect("no thread, no directory is left");
-                best = best.min(start.elapsed());
+                // A thread that was joined is listed for a moment more.
+                let grace = Duration::from_secs(5);
+                guard.verify_blocking(grace).expect("no thread, no directory is left");
+                took[round % 2].push(start.elapsed());
             }
-            println!("best of 40: {best:?}");
-            assert!(best < Duration::from_millis(50), "{best:?}");
+            for took in took {
+                assert_median_below(Duration::from_millis(50), took);
+            }
         },
     );
 }

@@ -50,6 +50,13 @@ pub(crate) fn time_to_no_threads() -> Duration {
     wait_until("no thread of a walk is left", || walk_threads().is_empty())
 }
 
+/// Half of the rounds took less; one slow round on a busy machine proves nothing.
+#[track_caller]
+pub(crate) fn assert_median_below(limit: Duration, mut took: Vec<Duration>) {
+    took.sort();
+    assert!(took[took.len() / 2] < limit, "{took:?}");
+}
+
 /// Waits for a condition that other threads bring about; panics after 5 s.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     let start = now();

@@ -43,6 +43,14 @@ fn a_directory_deleted_after_it_was_listed_has_vanished() {
     }
 }
 
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn trees_that_change_all_the_time_end_with_harmless_errors_only() {
     let seed = seed("races");
@@ -53,6 +61,8 @@ fn trees_that_change_all_the_time_end_with_harmless_errors_only() {
     let stop = AtomicBool::new(false);
     let mut walks = 0;
     std::thread::scope(|scope| {
+        // Also if an assertion fails: the scope would wait for ever.
+        let _stop = SetOnDrop(&stop);
         scope.spawn(|| {
             let mut random = Random::new(seed);
             while !stop.load(Ordering::Relaxed) {
@@ -74,7 +84,6 @@ fn trees_that_change_all_the_time_end_with_harmless_errors_only() {
                 }
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     println!("{walks} walks of a changing tree");
 }
