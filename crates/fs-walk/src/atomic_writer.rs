@@ -6,9 +6,10 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Stat;
 use thiserror::Error;
 
 use crate::entry::FileType;
@@ -29,7 +30,8 @@ pub enum Overwrite {
     /// Replace it: the default.
     #[default]
     Replace,
-    /// Refuse, when the writer is made and, if the file appeared since, on commit.
+    /// Refuse, when the writer is made and, if the file appeared since, on commit. Any kind of
+    /// file is in the way, a link that leads nowhere among them.
     Refuse,
 }
 
@@ -125,10 +127,10 @@ impl AtomicWriterOptions {
         let Self { overwrite, sys } = self;
         let path = path.as_ref().to_owned();
         let fail = |step, error: io::Error| AtomicWriterError { path: path.clone(), step, error };
-        let (dir, name, mode) =
+        let Target { dir, name, old } =
             resolve(&sys, &path, overwrite).map_err(|error| fail(Step::Resolve, error))?;
         let (temp, file) =
-            create_temp(&sys, &dir, mode).map_err(|error| fail(Step::Create, error))?;
+            create_temp(&sys, &dir, old.as_ref()).map_err(|error| fail(Step::Create, error))?;
         let buffer = Vec::with_capacity(BUFFER);
         let temp = Temp { sys, dir, name: Some(temp) };
         Ok(AtomicWriter { path, temp, name, file, overwrite, buffer, failed: false })
@@ -142,10 +144,16 @@ impl AtomicWriterOptions {
 /// then the target is untouched; a writer dropped or [discarded](Self::discard) removes its
 /// temporary file. A process that is killed leaves one behind, named `.tidegate-*.tmp`.
 ///
-/// The file keeps the permission bits of the one it replaces; a new one gets `0o666` without the
-/// bits of the umask. Owner, access lists and hard links are not carried over. If the target is a
-/// symbolic link, what it leads to is replaced and the link stays. Directories, devices and FIFOs
-/// are refused: nothing is renamed over `/dev/null`.
+/// The file keeps the group and the permission bits of the one it replaces, or, where the group
+/// cannot be kept, those bits but the group's; a new one gets `0o666` without the bits of the
+/// umask. Owner, access lists and hard links are not carried over. If the target is a symbolic
+/// link, what it leads to is replaced and the link stays, unless someone else has put the link
+/// into a directory like `/tmp`: that is refused, as by `fs.protected_symlinks`. Directories,
+/// devices and FIFOs are refused: nothing is renamed over `/dev/null`.
+///
+/// The directory must be readable, since it is opened to be made durable. A file system that has
+/// no way to do that (`EINVAL`, `ENOTSUP`) is taken at its word; for the contents the same answers
+/// are errors.
 ///
 /// ```
 /// use std::io::Write;
@@ -215,10 +223,6 @@ impl AtomicWriter {
     /// If any write before this failed, or a step of this fails. The old file is then untouched,
     /// unless the step is [`Step::SyncDir`].
     pub fn commit(mut self) -> Result<(), AtomicWriterError> {
-        if self.failed {
-            let error = io::Error::other("a write to it failed before");
-            return Err(self.error(Step::Write, error));
-        }
         if let Err(error) = self.flush_buffer() {
             return Err(self.error(Step::Write, error));
         }
@@ -267,6 +271,9 @@ impl AtomicWriter {
     }
 
     fn flush_buffer(&mut self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("a write to this file failed before"));
+        }
         let mut written = 0;
         while written < self.buffer.len() {
             match self.temp.sys.write(self.file.as_fd(), &self.buffer[written..]) {
@@ -293,10 +300,7 @@ impl AtomicWriter {
 
 impl Write for AtomicWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.failed {
-            return Err(io::Error::other("a write to this file failed before"));
-        }
-        if self.buffer.len() + bytes.len() > BUFFER {
+        if self.failed || self.buffer.len() + bytes.len() > BUFFER {
             self.flush_buffer()?;
         }
         let taken = bytes.len().min(BUFFER);
@@ -315,20 +319,23 @@ impl fmt::Debug for AtomicWriter {
     }
 }
 
-/// The directory and name to write to, and the permissions of what is there.
-fn resolve(
-    sys: &Sys,
-    path: &Path,
-    overwrite: Overwrite,
-) -> io::Result<(OwnedFd, Vec<u8>, Option<u32>)> {
+/// Where to write to, and what is there.
+struct Target {
+    dir: OwnedFd,
+    name: Vec<u8>,
+    old: Option<Stat>,
+}
+
+fn resolve(sys: &Sys, path: &Path, overwrite: Overwrite) -> io::Result<Target> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.ends_with(b"/") || bytes.ends_with(b"/.") {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let Some(name) = path.file_name().map(OsStr::to_owned) else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"));
         };
-        if path.as_os_str().as_bytes().ends_with(b"/") {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
@@ -336,20 +343,21 @@ fn resolve(
         let dir = sys.open_dir(rustix::fs::CWD, parent.as_os_str().as_bytes(), true)?;
         let stat = match sys.stat_at(dir.as_fd(), name.as_bytes(), false) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok((dir, name.as_bytes().to_vec(), None)),
+            Err(Errno::NOENT) => {
+                return Ok(Target { dir, name: name.into_vec(), old: None });
+            }
             Err(errno) => return Err(errno.into()),
         };
         match FileType::of(&stat) {
+            // Also a link that leads nowhere, as when a file is created exclusively.
+            _ if overwrite == Overwrite::Refuse => return Err(io::ErrorKind::AlreadyExists.into()),
             FileType::Symlink => {
+                may_follow(&stat, &sys.fstat(&dir)?)?;
                 let target = sys.read_link(dir.as_fd(), name.as_bytes())?;
                 path = parent.join(OsStr::from_bytes(&target));
             }
-            FileType::File if overwrite == Overwrite::Refuse => {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
             FileType::File => {
-                let mode = stat.st_mode & 0o777;
-                return Ok((dir, name.as_bytes().to_vec(), Some(mode)));
+                return Ok(Target { dir, name: name.into_vec(), old: Some(stat) });
             }
             FileType::Dir => return Err(io::ErrorKind::IsADirectory.into()),
             _ => {
@@ -361,19 +369,28 @@ fn resolve(
     Err(Errno::LOOP.into())
 }
 
-fn create_temp(sys: &Sys, dir: &OwnedFd, mode: Option<u32>) -> io::Result<(Vec<u8>, OwnedFd)> {
+/// The rule of `fs.protected_symlinks`, which the system does not apply to links that are read:
+/// in `/tmp` and its kind, a link that someone else has put there is not followed.
+fn may_follow(link: &Stat, dir: &Stat) -> Result<(), Errno> {
+    const STICKY_AND_WRITABLE_BY_ALL: u32 = 0o1002;
+    let shared = dir.st_mode & STICKY_AND_WRITABLE_BY_ALL == STICKY_AND_WRITABLE_BY_ALL;
+    let own = link.st_uid == rustix::process::geteuid().as_raw() || link.st_uid == dir.st_uid;
+    if shared && !own { Err(Errno::ACCESS) } else { Ok(()) }
+}
+
+fn create_temp(sys: &Sys, dir: &OwnedFd, old: Option<&Stat>) -> io::Result<(Vec<u8>, OwnedFd)> {
     for _ in 0..NAMES_MAX {
-        // Seeded anew by the system for each instance.
+        // Each instance has other keys, from random ones of the thread.
         let random = RandomState::new().build_hasher().finish();
         let name = format!(".tidegate-{random:016x}.tmp").into_bytes();
         // Nobody else reads what replaces a private file, at no moment.
-        let file = match sys.create_new(dir.as_fd(), &name, mode.map_or(0o666, |_| 0o600)) {
+        let file = match sys.create_new(dir.as_fd(), &name, old.map_or(0o666, |_| 0o600)) {
             Ok(file) => file,
             Err(Errno::EXIST) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        if let Some(mode) = mode {
-            if let Err(errno) = sys.chmod(file.as_fd(), mode) {
+        if let Some(old) = old {
+            if let Err(errno) = take_over(sys, &file, old) {
                 let _ = sys.unlink_at(dir.as_fd(), &name);
                 return Err(errno.into());
             }
@@ -381,6 +398,16 @@ fn create_temp(sys: &Sys, dir: &OwnedFd, mode: Option<u32>) -> io::Result<(Vec<u
         return Ok((name, file));
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Gives a new file the group and the permissions of the one it replaces. What that allowed its
+/// group is not allowed to another one.
+fn take_over(sys: &Sys, file: &OwnedFd, old: &Stat) -> Result<(), Errno> {
+    let mut mode = old.st_mode & 0o777;
+    if sys.fstat(file)?.st_gid != old.st_gid && sys.chgrp(file.as_fd(), old.st_gid).is_err() {
+        mode &= !0o070;
+    }
+    sys.chmod(file.as_fd(), mode)
 }
 
 #[cfg(all(test, not(tidegate_loom)))]

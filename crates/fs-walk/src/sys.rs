@@ -33,6 +33,7 @@ pub(crate) enum Call {
     ReadLink,
     Create,
     Chmod,
+    Chgrp,
     Write,
     Sync,
     Rename,

@@ -84,3 +84,54 @@ fn a_name_that_is_taken_is_tried_with_another() {
     let error = attempt(dir.path(), plan, Overwrite::Replace).expect_err("never");
     assert_eq!(error.step(), Step::Create);
 }
+
+/// A group of this process that new files do not get.
+fn other_group(dir: &Path) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    let own = std::fs::metadata(dir).expect("there").gid();
+    let groups =
+        rustix::process::getgroups().expect("groups").into_iter().map(rustix::fs::Gid::as_raw);
+    let root = rustix::process::geteuid().is_root().then_some(own + 1);
+    groups.chain(root).find(|gid| *gid != own).expect("this test needs root or a second group")
+}
+
+#[test]
+fn what_a_group_was_allowed_is_not_allowed_to_another() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    for (may_chgrp, mode) in [(true, 0o640), (false, 0o600)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("out");
+        std::fs::write(&path, b"secret").expect("written");
+        let group = other_group(dir.path());
+        std::os::unix::fs::chown(&path, None, Some(group)).expect("one of its own groups");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).expect("set");
+        let times = usize::from(!may_chgrp);
+        let plan = Plan::new().fail(Call::Chgrp, "", 0, times, Errno::PERM);
+        let (sys, plan) = plan.into_sys();
+        let options = AtomicWriterOptions { overwrite: Overwrite::Replace, sys };
+        options.create(&path).expect("created").commit().expect("committed");
+        let meta = std::fs::metadata(&path).expect("there");
+        assert_eq!((meta.mode() & 0o777, plan.hits()), (mode, times));
+        assert_eq!(meta.gid() == group, may_chgrp);
+    }
+}
+
+#[test]
+fn a_link_of_someone_else_in_a_shared_directory_is_not_followed() {
+    let me = rustix::process::geteuid().as_raw();
+    let stat = |uid, mode| {
+        let mut stat = rustix::fs::stat(".").expect("there");
+        (stat.st_uid, stat.st_mode) = (uid, mode);
+        stat
+    };
+    let (tmp, own, private) = (stat(me + 1, 0o41777), stat(me + 1, 0o40777), stat(me + 1, 0o41755));
+    for (link, dir, follows) in [
+        (me + 2, &tmp, false),
+        (me + 1, &tmp, true),
+        (me, &tmp, true),
+        (me + 2, &own, true),
+        (me + 2, &private, true),
+    ] {
+        assert_eq!(may_follow(&stat(link, 0o120_777), dir).is_ok(), follows, "{link} {dir:?}");
+    }
+}

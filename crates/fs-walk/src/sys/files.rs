@@ -2,7 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags};
 use rustix::io::retry_on_intr;
 
 use super::{Call, Errno, Sys};
@@ -24,6 +24,11 @@ impl Sys {
     pub(crate) fn chmod(&self, fd: BorrowedFd<'_>, mode: u32) -> Result<(), Errno> {
         self.fault(Call::Chmod, b"")?;
         retry_on_intr(|| rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)))
+    }
+
+    pub(crate) fn chgrp(&self, fd: BorrowedFd<'_>, gid: u32) -> Result<(), Errno> {
+        self.fault(Call::Chgrp, b"")?;
+        retry_on_intr(|| rustix::fs::fchown(fd, None, Some(Gid::from_raw(gid))))
     }
 
     pub(crate) fn write(&self, fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {

@@ -102,6 +102,16 @@ fn refusing_to_overwrite_holds_until_the_commit() {
 }
 
 #[test]
+fn refusing_to_overwrite_does_not_write_through_a_link_that_leads_nowhere() {
+    let dir = temp();
+    symlink("nowhere", dir.path().join("link")).expect("a link");
+    let options = AtomicWriter::options().overwrite(Overwrite::Refuse);
+    let error = options.create(dir.path().join("link")).expect_err("it is there");
+    assert_eq!(error.io_error().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(names(dir.path()), ["link"]);
+}
+
+#[test]
 fn a_link_stays_and_what_it_leads_to_is_replaced() {
     let dir = temp();
     let real = make(dir.path(), "real/file");
@@ -138,6 +148,8 @@ fn what_is_no_regular_file_is_refused() {
     }
     let slash = AtomicWriter::create(dir.path().join("new/")).expect_err("refused");
     assert_eq!(slash.io_error().kind(), ErrorKind::IsADirectory);
+    let dot = AtomicWriter::create(dir.path().join("new/.")).expect_err("refused");
+    assert_eq!(dot.io_error().kind(), ErrorKind::IsADirectory);
     let missing = dir.path().join("no\nsuch/file");
     let error = AtomicWriter::create(&missing).expect_err("no directory");
     assert_eq!((error.path(), error.io_error().kind()), (missing.as_path(), ErrorKind::NotFound));
@@ -191,6 +203,7 @@ fn a_full_disk_leaves_the_old_file_and_nothing_else() {
                     let error = written.expect_err("no room");
                     assert_eq!(error.kind(), ErrorKind::FileTooLarge, "{error}");
                     assert!(writer.write_all(b"more").is_err(), "it does not recover");
+                    assert!(writer.flush().is_err(), "nor does it forget");
                 }
                 let error = writer.commit().expect_err("incomplete");
                 assert_eq!(error.step(), Step::Write, "{error}");
