@@ -1,6 +1,7 @@
 //! The state machines of the walk: no files, no clock, no threads of their own. Each is checked
 //! by loom.
 
+pub(crate) mod crew;
 pub(crate) mod outbox;
 pub(crate) mod queue;
 pub(crate) mod read_ahead;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 
 use futures_core::Stream;
@@ -14,7 +14,7 @@ use crate::error::WalkError;
 use crate::job::Job;
 use crate::run::{CancelHook, Run, Stop};
 use crate::sorted::{self, Ahead};
-use crate::state::{lock, outbox::Outbox, queue::WorkQueue};
+use crate::state::{crew::Crew, lock, outbox::Outbox, queue::WorkQueue};
 use crate::summary::Summary;
 use crate::visit::{Flow, builder, next_index};
 use crate::walk::Order;
@@ -33,21 +33,13 @@ struct Shared {
     work: Work,
     outbox: Outbox<Vec<Item>>,
     started: AtomicUsize,
-    threads: Mutex<Threads>,
+    crew: Crew,
+    handles: Mutex<Vec<JoinHandle<()>>>,
 }
 
 enum Work {
     Unordered(WorkQueue<Job>),
     Ordered(Ahead),
-}
-
-#[derive(Default)]
-struct Threads {
-    handles: Vec<JoinHandle<()>>,
-    /// Threads that have not come to their end.
-    live: usize,
-    /// Waits for `live` to become 0.
-    closer: Option<Waker>,
 }
 
 impl Stop for Shared {
@@ -73,8 +65,8 @@ impl Shared {
         };
         // Enough for each thread to fill the next batch while the reader is at the last.
         let outbox = Outbox::new(config.threads.saturating_mul(2).clamp(2, 32));
-        let threads = Mutex::new(Threads::default());
-        Self { run, work, outbox, started: AtomicUsize::new(0), threads }
+        let (crew, handles) = (Crew::new(), Mutex::new(Vec::new()));
+        Self { run, work, outbox, started: AtomicUsize::new(0), crew, handles }
     }
 
     fn wake_workers(&self) {
@@ -86,15 +78,15 @@ impl Shared {
 
     /// Starts the thread of this index; it is joined by whoever ends the stream.
     fn start(self: &Arc<Self>, index: usize) -> std::io::Result<()> {
-        lock(&self.threads).live += 1;
+        self.crew.enter();
         let shared = Arc::clone(self);
         match builder(index).spawn(move || shared.work(index)) {
             Ok(handle) => {
-                lock(&self.threads).handles.push(handle);
+                lock(&self.handles).push(handle);
                 Ok(())
             }
             Err(error) => {
-                lock(&self.threads).live -= 1;
+                self.crew.leave();
                 Err(error)
             }
         }
@@ -122,43 +114,16 @@ impl Shared {
             Work::Ordered(ahead) if index == 0 || run.stopped() => ahead.stop(),
             Work::Ordered(_) => {}
         }
-        self.leave();
-    }
-
-    fn leave(&self) {
-        let (last, closer) = {
-            let mut threads = lock(&self.threads);
-            threads.live -= 1;
-            let last = threads.live == 0;
-            (last, if last { threads.closer.take() } else { None })
-        };
-        if last {
+        if self.crew.leave() {
             self.outbox.finish();
         }
-        if let Some(closer) = closer {
-            closer.wake();
-        }
-    }
-
-    /// Ready once every thread is at its end.
-    fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
-        // A waker is made before the lock is taken: doing so may run the caller's code.
-        let waker = cx.waker().clone();
-        let mut threads = lock(&self.threads);
-        if threads.live == 0 {
-            return Poll::Ready(());
-        }
-        let old = threads.closer.replace(waker);
-        drop(threads);
-        drop(old);
-        Poll::Pending
     }
 
     /// Waits for threads that are at their end, or about to be.
     fn join(&self) {
         loop {
             // A thread may start another until it sees the stop: ask again after each.
-            let Some(handle) = lock(&self.threads).handles.pop() else { return };
+            let Some(handle) = lock(&self.handles).pop() else { return };
             // A stream dropped by its own filter cannot wait for the thread it runs on.
             if handle.thread().id() != std::thread::current().id() {
                 // Its panic, if any, was caught and kept.
@@ -360,7 +325,7 @@ impl Batches {
     pub async fn close(mut self) {
         self.hook = None;
         self.shared.stop_and_wake();
-        std::future::poll_fn(|cx| self.shared.poll_gone(cx)).await;
+        std::future::poll_fn(|cx| self.shared.crew.poll_gone(cx)).await;
         self.end();
     }
 
@@ -425,7 +390,7 @@ impl Batches {
             }
         }
         // All of them are at their end or told to come to it, and one may have panicked.
-        ready!(self.shared.poll_gone(cx));
+        ready!(self.shared.crew.poll_gone(cx));
         self.end();
         Poll::Ready(self.shared.run.cancellation().map(|error| vec![Err(error)]))
     }

@@ -235,6 +235,28 @@ mod loom_tests {
         });
     }
 
+    /// A worker hired just before the end finds nothing, or is not taken on.
+    #[test]
+    fn loom_a_worker_hired_at_the_end_ends_too() {
+        loom::model(|| {
+            let queue = Arc::new(WorkQueue::new(vec![1]));
+            let done = Arc::new(AtomicUsize::new(0));
+            assert!(queue.register());
+            let hired = {
+                let (queue, done) = (Arc::clone(&queue), Arc::clone(&done));
+                thread::spawn(move || {
+                    if queue.register() {
+                        work(&queue, &done);
+                    }
+                })
+            };
+            work(&queue, &done);
+            hired.join().expect("no panic");
+            assert_eq!(done.load(Ordering::Relaxed), 2);
+            assert!(!queue.register(), "it has ended");
+        });
+    }
+
     #[test]
     fn loom_stop_wakes_whoever_is_parked() {
         loom::model(|| {
