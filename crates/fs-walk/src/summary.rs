@@ -6,7 +6,8 @@ use crate::entry::FileType;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Entries delivered, the roots among them.
+    /// Entries delivered, the roots among them. Those of a stream that were still queued when it
+    /// was cancelled or dropped count as delivered.
     pub entries: u64,
     /// Regular files among them.
     pub files: u64,
@@ -29,7 +30,7 @@ pub struct Summary {
     pub evictions: u64,
     /// Directories opened again after that.
     pub reopens: u64,
-    /// A visitor ended the walk before it was complete.
+    /// A visitor ended the walk before it was complete, or a stream was dropped or closed then.
     pub quit: bool,
 }
 
