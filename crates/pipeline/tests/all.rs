@@ -16,4 +16,5 @@ mod all {
     mod runtimes;
     mod sources;
     mod stream;
+    mod stress;
 }

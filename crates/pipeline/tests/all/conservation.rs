@@ -23,7 +23,7 @@ fn act(seed: u64, stage: u64, item: Item) -> Result<Option<Item>, Error> {
     }
 }
 
-fn pipeline(seed: u64, ledger: &Ledger) -> Pipeline<Item, Error> {
+pub(crate) fn pipeline(seed: u64, ledger: &Ledger) -> Pipeline<Item, Error> {
     let stage = |name, n: u32| {
         let stage = Stage::new(name).concurrency(1 + (seed >> n & 3) as usize).capacity(3).batch(4);
         if (seed >> (n + 8)) % 2 == 0 { stage.ordered().window(6) } else { stage }
