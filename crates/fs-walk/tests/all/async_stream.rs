@@ -11,7 +11,8 @@ use tidegate_testkit::LeakGuard;
 use tokio::runtime::Builder;
 
 use crate::child::{
-    assert_median_below, in_child, now, time_to_no_threads, wait_until, walk_threads,
+    assert_median_below, assert_no_threads, in_child, now, time_to_no_threads, wait_until,
+    walk_threads,
 };
 use crate::tree::{ORDERS, Random, block_on, make, oracle, random_tree, temp};
 
@@ -41,7 +42,7 @@ fn a_stream_that_is_never_polled_starts_nothing() {
             let (walk, count) = counted(Walk::new("."));
             drop(walk.stream());
             let stream = walk.stream();
-            assert!(walk_threads().is_empty());
+            assert_no_threads();
             block_on(stream.close());
             assert_eq!(count.load(Ordering::Relaxed), 0);
         },

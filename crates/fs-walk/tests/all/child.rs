@@ -45,6 +45,11 @@ pub(crate) fn walk_threads() -> Vec<char> {
     states
 }
 
+/// Asserts that the threads of a walk were joined: what the kernel still shows of them ends soon.
+pub(crate) fn assert_no_threads() {
+    time_to_no_threads();
+}
+
 /// How long it takes until no thread of a walk is left; panics after 5 s.
 pub(crate) fn time_to_no_threads() -> Duration {
     wait_until("no thread of a walk is left", || walk_threads().is_empty())

@@ -12,7 +12,7 @@ use tidegate_core::CancelToken;
 use tidegate_fs_walk::{EntryRef, Flow, Order, Visit, Walk, WalkError};
 
 use crate::child::{
-    assert_median_below, in_child, now, time_to_no_threads, wait_until, walk_threads,
+    assert_median_below, assert_no_threads, in_child, now, time_to_no_threads, wait_until,
 };
 use crate::tree::{ORDERS, Random, block_on, make, random_tree, temp};
 
@@ -38,7 +38,7 @@ fn a_tiny_tree_is_walked_by_the_caller_alone() {
                 let summary = walk.visit(|_| {
                     made.fetch_add(1, Relaxed);
                     |_: Result<EntryRef<'_>, WalkError>| {
-                        assert!(walk_threads().is_empty());
+                        assert_no_threads();
                         Flow::Continue
                     }
                 });
@@ -76,7 +76,7 @@ fn threads_are_named_numbered_bounded_and_gone_at_the_end() {
             });
             assert!(summary.expect("not cancelled").entries > 2000);
             assert_eq!(indices.into_inner().expect("no panic"), BTreeSet::from([0, 1, 2]));
-            assert!(walk_threads().is_empty());
+            assert_no_threads();
         },
     );
 }
@@ -115,7 +115,7 @@ fn a_panic_in_a_visitor_or_filter_reaches_the_caller() {
                         let result =
                             catch_unwind(AssertUnwindSafe(|| walk.for_each(|_| Flow::Continue)));
                         assert!(result.is_err(), "{order:?} {threads} {at}");
-                        assert!(walk_threads().is_empty());
+                        assert_no_threads();
                     }
                 }
             }
