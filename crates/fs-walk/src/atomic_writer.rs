@@ -65,9 +65,8 @@ pub struct AtomicWriterError {
 impl Step {
     fn what(self) -> &'static str {
         match self {
-            Self::Resolve => "replace",
+            Self::Resolve | Self::Write => "write",
             Self::Create => "create a temporary file for",
-            Self::Write => "write",
             Self::Sync => "sync",
             Self::Rename => "put in place",
             Self::SyncDir => "sync the directory of",

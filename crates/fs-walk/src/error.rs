@@ -52,7 +52,7 @@ impl Inner {
                 format!("cannot open {path}: no descriptor left: {error}")
             }
             WalkErrorKind::Cancelled(cause) => {
-                format!("the walk of {path} was cancelled: {cause}")
+                format!("the walk of {path} is not complete: {cause}")
             }
             WalkErrorKind::Spawn(error) => {
                 format!("cannot start a thread to walk {path}: {error}")

@@ -168,6 +168,7 @@ impl Display for Cause {
             CauseKind::ScopeClosed => "had ended",
             CauseKind::Signal => "signal",
         })?;
+        let told = inner.message.is_some() || inner.error.is_some();
         let mut separator = match inner.kind {
             CauseKind::Explicit => "",
             CauseKind::Signal => " ",
@@ -183,8 +184,7 @@ impl Display for Cause {
         if inner.kind == CauseKind::Signal {
             return Ok(());
         }
-        let space =
-            if inner.kind == CauseKind::Explicit && separator.is_empty() { "" } else { " " };
+        let space = if inner.kind == CauseKind::Explicit && !told { "" } else { " " };
         write!(f, "{space}(at {}:{})", inner.at.file(), inner.at.line())
     }
 }
@@ -250,6 +250,7 @@ mod tests {
     fn keeps_the_type_of_the_error() {
         let cause = Cause::error(std::io::Error::other("boom"));
         assert_eq!(cause.downcast_ref::<std::io::Error>().unwrap().to_string(), "boom");
+        assert!(cause.to_string().starts_with("cancelled: boom (at "), "{cause}");
         assert!(cause.downcast_ref::<String>().is_none());
         assert!(cause.same(&cause.clone()));
         assert!(!cause.same(&Cause::error("boom")));
