@@ -238,13 +238,6 @@ impl<E: Display> Display for ScopeError<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for ScopeError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.reason {
-            Reason::Failed(failure) => Some(&*failure.error),
-            Reason::Panicked(panic) => Some(panic),
-            Reason::Cancelled(cause) => Some(cause),
-            Reason::Aborted => None,
-        }
-    }
-}
+// `E` need not be an error itself: `anyhow::Error`, `Box<dyn Error>` and `String` are none. The text
+// has what it says, and [`ScopeError::error`] gives it.
+impl<E: Debug + Display> std::error::Error for ScopeError<E> {}

@@ -429,3 +429,18 @@ async fn a_slash_in_a_name_breaks_the_path() {
     assert_eq!(*failure.into_shared(), Broken("no luck"));
     assert!(report.into_also().is_empty());
 }
+
+/// As `anyhow::Error` is: shown, but no `std::error::Error`.
+#[tokio::test]
+async fn an_error_of_a_scope_is_an_error_whatever_is_inside() {
+    async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        scope("app", async |cx: Cx<Box<dyn std::error::Error + Send + Sync>>| {
+            cx.spawn("child", async { Err::<(), _>("no such host".into()) }).await?;
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+    let error = run().await.unwrap_err();
+    assert!(error.to_string().contains("/app/child (spawned at "), "{error}");
+}
