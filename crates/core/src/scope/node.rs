@@ -268,7 +268,8 @@ impl ScopeNode {
         let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
         let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
         self.fault(cause, Fault::Failed(task.clone(), Arc::clone(error)));
-        observe::failed(task, &**error);
+        // A reference to a reference: upcasting of trait objects came with Rust 1.86.
+        observe::failed(task, &&**error);
     }
 
     /// Enters a panic and cancels the scope.
