@@ -1,7 +1,7 @@
 //! The stream: bounded, cancellable, and on any runtime.
 
-use std::sync::{Arc, Barrier};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};

@@ -16,8 +16,9 @@ use std::{
 };
 use tidegate_core::sync::Arc;
 
-/// After how many items the source looks at the clock, which costs more than a cheap item.
-const CLOCK_STRIDE: usize = 16;
+/// After how many items the source asks for the time and whether to stop, which costs more than a
+/// cheap item.
+const STRIDE: usize = 128;
 
 /// How filling a chunk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,16 +82,10 @@ impl<T, E: Display + Debug + Send + Sync + 'static> SourceWorker<T, E> {
         // Items that fail fill the chunk, too: a source of nothing else must end its turn.
         for _ in 0..max {
             let before = self.outbox.len();
-            let (outbox, shared) = (&mut self.outbox, &self.shared);
+            let outbox = &mut self.outbox;
+            let some = (before + STRIDE).min(max);
             let polled = caught(|| {
-                while outbox.len() < max {
-                    // Items that used to be cheap may become slow in the middle of a chunk.
-                    if outbox.len() % CLOCK_STRIDE == CLOCK_STRIDE - 1 && lap.elapsed() > limit {
-                        break;
-                    }
-                    if shared.is_stopped() {
-                        break;
-                    }
+                while outbox.len() < some {
                     match next(cx) {
                         Poll::Ready(Some(Ok(item))) => outbox.put(0, item),
                         Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
@@ -106,7 +101,14 @@ impl<T, E: Display + Debug + Send + Sync + 'static> SourceWorker<T, E> {
             match polled {
                 Ok(Poll::Ready(None)) => return Poll::Ready(Filled::Ended),
                 Ok(Poll::Pending) if self.outbox.is_empty() => return Poll::Pending,
-                Ok(Poll::Ready(Some(Ok(()))) | Poll::Pending) => return Poll::Ready(Filled::Items),
+                Ok(Poll::Pending) => return Poll::Ready(Filled::Items),
+                Ok(Poll::Ready(Some(Ok(())))) => {
+                    // Items that used to be cheap may become slow in the middle of a chunk.
+                    let ends = self.outbox.len() >= max || lap.elapsed() > limit;
+                    if ends || self.shared.is_stopped() {
+                        return Poll::Ready(Filled::Items);
+                    }
+                }
                 Ok(Poll::Ready(Some(Err(error)))) => {
                     self.cell.add_entered(1);
                     self.shared.failed(&self.cell, *seq, ItemErrorKind::Failed(error));
