@@ -2,20 +2,24 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod backoff;
 mod cancel;
 mod name;
 mod observe;
 #[doc(hidden)]
 pub mod panic;
+mod retry;
 mod scope;
 #[doc(hidden)]
 pub mod sync;
 
 pub use self::{
     app::{App, ExitReport},
+    backoff::{Backoff, Jitter},
     cancel::{CancelToken, Cancelled, CancelledOwned, Cause, CauseKind},
     name::Name,
     panic::TaskPanic,
+    retry::{AttemptError, Retry, RetryBudget, RetryError, RetryStop},
     scope::{
         Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, Placed, Reason, Scope, ScopeError,
         Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind, scope,

@@ -13,6 +13,8 @@ mod events;
 mod footguns;
 #[path = "all/losses.rs"]
 mod losses;
+#[path = "all/retry.rs"]
+mod retry;
 #[path = "all/scope.rs"]
 mod scope;
 #[path = "all/stress.rs"]
