@@ -93,8 +93,9 @@ impl<E> Retry<E> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future drops the attempt under way. A cancellation of `token` does the same
-    /// and is returned with the error of the attempt before.
+    /// Dropping the future drops the attempt under way, or gives the budget back what the next one
+    /// was to cost. A cancellation of `token` does the same and is returned with the error of the
+    /// attempt before.
     pub async fn run<T, F, Fut>(&self, token: &CancelToken, mut op: F) -> Result<T, RetryError<E>>
     where
         F: FnMut(u32) -> Fut,
@@ -111,11 +112,14 @@ impl<E> Retry<E> {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => {
                     attempts = attempts.saturating_add(1);
-                    let delay = self.delay(&error, &mut backoff);
+                    let next = self.next(&error, &mut backoff);
                     last = Some(error);
-                    match delay {
-                        Ok(delay) => match token.run(tokio::time::sleep(delay)).await {
-                            Ok(()) => continue,
+                    match next {
+                        Ok((delay, reserved)) => match token.run(tokio::time::sleep(delay)).await {
+                            Ok(()) => {
+                                reserved.spend();
+                                continue;
+                            }
                             Err(cause) => RetryStop::Cancelled(cause),
                         },
                         Err(stop) => stop,
@@ -140,8 +144,12 @@ impl<E> Retry<E> {
         }
     }
 
-    /// How long to wait after this error, or why not to try again.
-    fn delay(&self, error: &AttemptError<E>, backoff: &mut Backoff) -> Result<Duration, RetryStop> {
+    /// How long to wait after this error, and what the next attempt costs; or why there is none.
+    fn next(
+        &self,
+        error: &AttemptError<E>,
+        backoff: &mut Backoff,
+    ) -> Result<(Duration, Reserved<'_>), RetryStop> {
         let mut hint = None;
         if let AttemptError::Failed(error) = error {
             if self.when.as_ref().is_some_and(|is_worth| !is_worth(error)) {
@@ -150,10 +158,28 @@ impl<E> Retry<E> {
             hint = self.hint.as_ref().and_then(|hint| hint(error));
         }
         let delay = backoff.next().ok_or(RetryStop::Exhausted)?;
-        if self.budget.as_ref().is_some_and(|budget| !budget.withdraw()) {
+        let budget = self.budget.as_ref();
+        if budget.is_some_and(|budget| !budget.withdraw()) {
             return Err(RetryStop::NoBudget);
         }
-        Ok(delay.max(hint.unwrap_or_default()))
+        Ok((delay.max(hint.unwrap_or_default()), Reserved(budget)))
+    }
+}
+
+/// A token taken for an attempt that has not begun; given back if it never does.
+struct Reserved<'a>(Option<&'a RetryBudget>);
+
+impl Reserved<'_> {
+    fn spend(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0 {
+            budget.add(TOKEN);
+        }
     }
 }
 
@@ -302,10 +328,14 @@ impl RetryBudget {
 
     /// An operation is tried for the first time. [`Retry::run`] does this itself.
     pub fn deposit(&self) {
-        let Bucket { level, full, deposit } = &*self.0;
-        let add = |now: u64| Some(now.saturating_add(*deposit).min(*full));
+        self.add(self.0.deposit);
+    }
+
+    fn add(&self, thousandths: u64) {
+        let Bucket { level, full, .. } = &*self.0;
+        let more = |now: u64| Some(now.saturating_add(thousandths).min(*full));
         // The level is a number for its own sake: nothing else is published by it.
-        let _ = level.fetch_update(Relaxed, Relaxed, add);
+        let _ = level.fetch_update(Relaxed, Relaxed, more);
     }
 
     /// Takes a token for a further attempt; false if there is none.

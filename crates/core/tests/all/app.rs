@@ -35,26 +35,28 @@ async fn a_cancelled_app_has_its_grace_period_and_names_who_ignored_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gives_up_on_blocking_work_that_never_ends() {
-    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
-    let app = App::new("app").grace(Duration::ZERO);
-    let token = app.token().clone();
-    let report = app
-        .run(async |cx: Cx<Infallible>| {
-            let (started, is_started) = tokio::sync::oneshot::channel();
-            cx.spawn_blocking("stuck", move || {
-                started.send(()).unwrap();
-                let _ = rx.recv();
-                Ok(())
-            });
-            is_started.await.unwrap();
-            token.cancel("lights out");
-            Ok(())
-        })
-        .await;
-    assert!(report.gave_up());
-    assert_eq!(report.stuck()[0].task().path(), "/app/stuck");
+    let report = given_up(async |_| Ok(())).await;
     assert_eq!(report.exit_code(), 1);
-    drop(tx);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_dropped_cancels_and_aborts_its_children() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (held, alive) = tokio::sync::oneshot::channel::<()>();
+    let app = App::new("app").run(async |cx: Cx<Infallible>| {
+        let token = cx.token().clone();
+        cx.spawn("child", async move {
+            let _held = held;
+            tell.send(token).unwrap();
+            pending::<Result<(), Infallible>>().await
+        })
+        .await
+        .unwrap();
+        Ok(())
+    });
+    assert!(tokio::time::timeout(Duration::from_secs(1), app).await.is_err());
+    assert_eq!(told.await.unwrap().cause().unwrap().kind(), CauseKind::ScopeDropped);
+    assert!(alive.await.is_err(), "the child's future is dropped");
 }
 
 #[tokio::test(start_paused = true)]

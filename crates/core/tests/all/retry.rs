@@ -166,3 +166,35 @@ fn odd_ratios_make_a_budget_all_the_same() {
     }
     assert!(!RetryBudget::new(0, 1.0).withdraw());
 }
+
+/// Dropped in an attempt and in a wait: nothing runs on, and the budget has what was not used.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_leaves_nothing_behind() {
+    let budget = RetryBudget::new(1, 0.0);
+    let retry = Retry::new(backoff(9)).budget(&budget);
+    let token = CancelToken::new();
+    for (after, begun, dropped) in [(MS(5), 1, 1), (MS(50), 1, 1), (MS(115), 2, 2)] {
+        let (begins, drops) = (Cell::new(0), Cell::new(0));
+        let op = async |_| {
+            begins.set(begins.get() + 1);
+            let _count = Count(&drops);
+            tokio::time::sleep(MS(10)).await;
+            Err::<(), _>("busy")
+        };
+        assert!(tokio::time::timeout(after, retry.run(&token, op)).await.is_err());
+        assert_eq!((begins.get(), drops.get()), (begun, dropped), "after {after:?}");
+        assert_eq!(budget.left(), u64::from(begun == 1), "after {after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_wait_gives_the_budget_back() {
+    let (budget, token) = (RetryBudget::new(1, 0.0), CancelToken::new());
+    let retry = Retry::new(backoff(9)).budget(&budget);
+    let (ended, ()) = tokio::join!(retry.run(&token, async |_| Err::<(), _>("busy")), async {
+        tokio::time::sleep(MS(50)).await;
+        token.cancel("enough");
+    });
+    assert!(matches!(ended.unwrap_err().stop(), RetryStop::Cancelled(_)));
+    assert_eq!(budget.left(), 1);
+}
