@@ -9,7 +9,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     thread,
 };
 
@@ -21,26 +21,34 @@ type Outcome<T, E> = Result<Result<T, E>, Payload>;
 /// What a child hands to the runtime: its value, unless that lies in the vault.
 pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
 
-/// A child's record in its scope, and its side of the vault. Dropping it gives the record back,
-/// after all that the user's code owned was dropped.
-pub(super) struct Lease<T> {
+/// A child's record in its scope. Dropping it gives the record back, after all that the user's
+/// code owned was dropped.
+///
+/// The runtime allocates a child in steps of 128 bytes, of which it needs some 90 itself: what
+/// a child needs rarely is in the record.
+pub(super) struct Lease {
     node: Arc<ScopeNode>,
     key: Key,
-    vault: Option<Arc<Vault<T>>>,
+    /// Whether the record has the child's waker.
+    parked: bool,
 }
 
-impl<T> Lease<T> {
+impl Lease {
     pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
-        Self { node, key, vault: Vault::if_needed() }
+        Self { node, key, parked: false }
     }
 
-    pub(super) fn vault(&self) -> Option<Arc<Vault<T>>> {
-        self.vault.clone()
+    /// Leaves the waker for an abort, once: the runtime polls a task with the same waker all
+    /// its life. False, if the scope is aborting.
+    fn park(&mut self, waker: &Waker) -> bool {
+        self.parked = self.parked || self.node.park(self.key, waker);
+        self.parked
     }
 
     /// Enters what came out of the work and of its destructor, and hands the result over.
-    fn end<E>(self, ended: Outcome<T, E>, dropped: thread::Result<()>) -> Output<T, E>
+    fn end<T, E>(self, ended: Outcome<T, E>, dropped: thread::Result<()>) -> Output<T, E>
     where
+        T: Send + 'static,
         E: Display + Debug + Send + Sync + 'static,
     {
         let result = match ended {
@@ -77,11 +85,11 @@ impl<T> Lease<T> {
     }
 
     /// A value that nobody wants is dropped here: its destructor is the child's, too.
-    fn deliver(mut self, value: T) -> Result<Option<T>, TaskPanic> {
-        match self.vault.take().map(Arc::try_unwrap) {
-            None => return Ok(Some(value)),
-            Some(Ok(_)) => self.discard(value),
-            Some(Err(vault)) => {
+    fn deliver<T: Send + 'static>(&self, value: T) -> Result<Option<T>, TaskPanic> {
+        let Some(vault) = Vault::of(&self.node, self.key) else { return Ok(Some(value)) };
+        match Arc::try_unwrap(vault) {
+            Ok(_) => self.discard(value),
+            Err(vault) => {
                 vault.put(value);
                 self.discard(vault)
             }
@@ -104,7 +112,7 @@ impl<T> Lease<T> {
     }
 }
 
-impl<T> Drop for Lease<T> {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.node.release(self.key);
     }
@@ -113,14 +121,13 @@ impl<T> Drop for Lease<T> {
 pin_project! {
     /// A child's future, caught and counted. However it goes, by its own end, by an abort or
     /// with its runtime, its lease ends after its future was dropped.
-    pub(super) struct Child<F, T> {
+    pub(super) struct Child<F> {
         #[pin]
         future: Option<F>,
-        parked: bool,
-        lease: Option<Lease<T>>,
+        lease: Option<Lease>,
     }
 
-    impl<F, T> PinnedDrop for Child<F, T> {
+    impl<F> PinnedDrop for Child<F> {
         fn drop(this: Pin<&mut Self>) {
             if let Some((lease, dropped)) = this.finish() {
                 let _: TaskError<()> = lease.abort(dropped);
@@ -129,23 +136,24 @@ pin_project! {
     }
 }
 
-impl<F, T> Child<F, T> {
-    pub(super) fn new(future: F, lease: Lease<T>) -> Self {
-        Self { future: Some(future), parked: false, lease: Some(lease) }
+impl<F> Child<F> {
+    pub(super) fn new(future: F, lease: Lease) -> Self {
+        Self { future: Some(future), lease: Some(lease) }
     }
 
     /// Drops the future, whose destructor is user code and belongs to the child: it runs
     /// before the scope hears that the child has ended.
-    fn finish(self: Pin<&mut Self>) -> Option<(Lease<T>, thread::Result<()>)> {
+    fn finish(self: Pin<&mut Self>) -> Option<(Lease, thread::Result<()>)> {
         let mut this = self.project();
         let lease = this.lease.take()?;
         Some((lease, catch_unwind(AssertUnwindSafe(|| this.future.set(None)))))
     }
 }
 
-impl<F, T, E> Future for Child<F, T>
+impl<F, T, E> Future for Child<F>
 where
     F: Future<Output = Result<T, E>>,
+    T: Send + 'static,
     E: Display + Debug + Send + Sync + 'static,
 {
     type Output = Output<T, E>;
@@ -153,18 +161,12 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.as_mut().project();
         let mut ended = None;
-        if let (Some(future), Some(lease)) = (this.future.as_pin_mut(), this.lease.as_ref()) {
-            let node = &lease.node;
-            if !node.is_aborting() {
+        if let (Some(future), Some(lease)) = (this.future.as_pin_mut(), this.lease.as_mut()) {
+            if !lease.node.is_aborting() {
                 match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
                     Ok(Poll::Ready(result)) => ended = Some(Ok(result)),
                     Err(payload) => ended = Some(Err(payload)),
-                    // The runtime polls a task with the same waker all its life, so that
-                    // registering it once is enough for an abort to reach the task.
-                    Ok(Poll::Pending) if *this.parked || node.park(lease.key, cx.waker()) => {
-                        *this.parked = true;
-                        return Poll::Pending;
-                    }
+                    Ok(Poll::Pending) if lease.park(cx.waker()) => return Poll::Pending,
                     Ok(Poll::Pending) => {}
                 }
             }
@@ -180,20 +182,21 @@ where
 }
 
 /// Blocking work with its lease, which ends after the work was run or dropped.
-pub(super) struct Job<W, T> {
+pub(super) struct Job<W> {
     work: Option<W>,
-    lease: Option<Lease<T>>,
+    lease: Option<Lease>,
 }
 
-impl<W, T> Job<W, T> {
-    pub(super) fn new(work: W, lease: Lease<T>) -> Self {
+impl<W> Job<W> {
+    pub(super) fn new(work: W, lease: Lease) -> Self {
         Self { work: Some(work), lease: Some(lease) }
     }
 
     /// Runs the work on the calling thread, unless the scope is aborting already.
-    pub(super) fn run<E>(mut self) -> Output<T, E>
+    pub(super) fn run<T, E>(mut self) -> Output<T, E>
     where
         W: FnOnce() -> Result<T, E>,
+        T: Send + 'static,
         E: Display + Debug + Send + Sync + 'static,
     {
         let aborting = self.lease.as_ref().is_none_or(|lease| lease.node.is_aborting());
@@ -206,14 +209,14 @@ impl<W, T> Job<W, T> {
         }
     }
 
-    fn finish(&mut self) -> Option<(Lease<T>, thread::Result<()>)> {
+    fn finish(&mut self) -> Option<(Lease, thread::Result<()>)> {
         let work = self.work.take();
         let lease = self.lease.take()?;
         Some((lease, catch_unwind(AssertUnwindSafe(|| drop(work)))))
     }
 }
 
-impl<W, T> Drop for Job<W, T> {
+impl<W> Drop for Job<W> {
     fn drop(&mut self) {
         if let Some((lease, dropped)) = self.finish() {
             let _: TaskError<()> = lease.abort(dropped);

@@ -4,6 +4,7 @@ use super::{
     Scope, ScopeError, Straggler, Task, TaskError, WorkKind,
     child::{Child, Job, Lease},
     node::ScopeNode,
+    vault::Vault,
 };
 use crate::{
     CancelToken, Cancelled, Cause, Name,
@@ -116,13 +117,15 @@ impl<E> Cx<E> {
         &self.0
     }
 
-    fn admit<T>(
+    fn admit<T: Send + 'static>(
         &self,
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
-    ) -> Result<Lease<T>, Cause> {
-        let key = self.0.admit(name, at, kind)?;
+        vault: Option<&Arc<Vault<T>>>,
+    ) -> Result<Lease, Cause> {
+        let vault = vault.map(|vault| Arc::clone(vault) as _);
+        let key = self.0.admit(name, at, kind, vault)?;
         Ok(Lease::new(Arc::clone(&self.0), key))
     }
 }
@@ -149,11 +152,11 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let lease = match self.admit(name.into(), Location::caller(), WorkKind::Task) {
+        let (at, vault) = (Location::caller(), Vault::if_needed());
+        let lease = match self.admit(name.into(), at, WorkKind::Task, vault.as_ref()) {
             Ok(lease) => lease,
             Err(cause) => return Task::refused(cause),
         };
-        let vault = lease.vault();
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
         Task::running(tokio::spawn(Child::new(future, lease)), vault)
     }
@@ -177,11 +180,11 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: FnOnce() -> Result<T, E> + Send + 'static,
     {
-        let lease = match self.admit(name.into(), Location::caller(), WorkKind::Blocking) {
+        let (at, vault) = (Location::caller(), Vault::if_needed());
+        let lease = match self.admit(name.into(), at, WorkKind::Blocking, vault.as_ref()) {
             Ok(lease) => lease,
             Err(cause) => return Task::refused(cause),
         };
-        let vault = lease.vault();
         let job = Arc::new(Mutex::new(Some(Job::new(work, lease))));
         let queued = Arc::clone(&job);
         let run = move || {

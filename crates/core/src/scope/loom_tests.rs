@@ -13,7 +13,7 @@ fn scope() -> Arc<ScopeNode> {
 }
 
 fn child(scope: &ScopeNode) -> Key {
-    scope.admit("child".into(), Location::caller(), WorkKind::Task).unwrap()
+    scope.admit("child".into(), Location::caller(), WorkKind::Task, None).unwrap()
 }
 
 fn join(scope: &ScopeNode) {
@@ -43,7 +43,7 @@ fn loom_join_waits_for_every_child() {
         scope.body_ended();
         join(&scope);
         assert_eq!(scope.live(), 0);
-        assert!(scope.admit("late".into(), Location::caller(), WorkKind::Task).is_err());
+        assert!(scope.admit("late".into(), Location::caller(), WorkKind::Task, None).is_err());
         for child in children {
             child.join().unwrap();
         }
@@ -80,7 +80,7 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
         let outsider = {
             let scope = Arc::clone(&scope);
             thread::spawn(move || {
-                let key = scope.admit("late".into(), Location::caller(), WorkKind::Task);
+                let key = scope.admit("late".into(), Location::caller(), WorkKind::Task, None);
                 if let Ok(key) = key {
                     assert!(!scope.is_closed(), "an admitted child holds the scope open");
                     scope.release(key);

@@ -6,6 +6,7 @@ use super::{
     join::JoinCounter,
     ledger::{Entry, Estate, Fault, Ledger, Reader},
     registry::{Key, Record, Registry},
+    vault::AnyVault,
 };
 use crate::{
     CancelToken, Cause, CauseKind, Name, TaskPanic,
@@ -60,7 +61,7 @@ impl ScopeNode {
         at: &'static Location<'static>,
         parent: &Arc<Self>,
     ) -> Result<Arc<Self>, Cause> {
-        let key = parent.admit(name.clone(), at, WorkKind::Scope)?;
+        let key = parent.admit(name.clone(), at, WorkKind::Scope, None)?;
         let link = ParentLink { node: Arc::clone(parent), key };
         let node = Arc::new(Self::new(name, at, parent.token.child(), Some(link)));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
@@ -140,11 +141,12 @@ impl ScopeNode {
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
+        vault: Option<AnyVault>,
     ) -> Result<Key, Cause> {
         if self.is_aborting() || !self.join.enter() {
             return Err(self.refuse(name, at, kind));
         }
-        Ok(self.registry.insert(Record { name, at, kind, waker: None, scope: None }))
+        Ok(self.registry.insert(Record { name, at, kind, waker: None, vault, scope: None }))
     }
 
     /// Says that new work is refused, and why: its handle may be ignored.
@@ -160,6 +162,11 @@ impl ScopeNode {
     pub(super) fn release(&self, key: Key) {
         self.registry.remove(key);
         self.leave();
+    }
+
+    /// The vault of the work under `key`, once.
+    pub(super) fn take_vault(&self, key: Key) -> Option<AnyVault> {
+        self.registry.update(key, |record| record.vault.take())
     }
 
     /// Names the work under `key`.

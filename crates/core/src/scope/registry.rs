@@ -1,6 +1,6 @@
 //! Who is alive in a scope: a record for each child.
 
-use super::{WorkKind, node::ScopeNode};
+use super::{WorkKind, node::ScopeNode, vault::AnyVault};
 use crate::{
     Name,
     sync::{Mutex, Weak, lock},
@@ -19,6 +19,8 @@ pub(super) struct Record {
     pub(super) kind: WorkKind,
     /// Set when the work is first suspended; how an abort reaches it.
     pub(super) waker: Option<Waker>,
+    /// Where the work leaves its value, if that needs care: a vault for its type.
+    pub(super) vault: Option<AnyVault>,
     /// The scope, if the work is a nested one.
     pub(super) scope: Option<Weak<ScopeNode>>,
 }
@@ -41,11 +43,23 @@ const SHARDS: usize = 4;
 #[repr(align(64))]
 struct Shard(Mutex<Slab<Record>>);
 
-/// Where a record is kept.
+/// Where a record is kept: the slots of all shards in one row, as every child carries a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
-    shard: u8,
-    slot: u32,
+pub(super) struct Key(u32);
+
+impl Key {
+    fn new(shard: usize, slot: usize) -> Self {
+        let index = u32::try_from(slot * SHARDS + shard);
+        Self(index.expect("four billion children do not fit into memory"))
+    }
+
+    fn shard(self) -> usize {
+        self.0 as usize % SHARDS
+    }
+
+    fn slot(self) -> usize {
+        self.0 as usize / SHARDS
+    }
 }
 
 impl Registry {
@@ -53,9 +67,7 @@ impl Registry {
     pub(super) fn insert(&self, record: Record) -> Key {
         let shard = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
         let slot = lock(&self.shards[shard].0).insert(record);
-        // Four billion children would not fit into memory.
-        #[expect(clippy::cast_possible_truncation, reason = "bounded by the lines above")]
-        Key { shard: shard as u8, slot: slot as u32 }
+        Key::new(shard, slot)
     }
 
     pub(super) fn remove(&self, key: Key) {
@@ -76,7 +88,7 @@ impl Registry {
     }
 
     fn with<T>(&self, key: Key, f: impl FnOnce(&mut Slab<Record>, usize) -> T) -> T {
-        f(&mut lock(&self.shards[usize::from(key.shard)].0), key.slot as usize)
+        f(&mut lock(&self.shards[key.shard()].0), key.slot())
     }
 }
 
@@ -86,7 +98,7 @@ mod tests {
 
     fn record(name: &'static str) -> Record {
         let (at, kind) = (Location::caller(), WorkKind::Task);
-        Record { name: name.into(), at, kind, waker: None, scope: None }
+        Record { name: name.into(), at, kind, waker: None, vault: None, scope: None }
     }
 
     fn names(registry: &Registry) -> Vec<String> {
@@ -112,7 +124,7 @@ mod tests {
         let shards = [(); 4].map(|()| {
             let key = registry.insert(record("request"));
             registry.remove(key);
-            key.shard
+            key.shard()
         });
         assert_eq!(shards, [0, 1, 2, 3]);
     }

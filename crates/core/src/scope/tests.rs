@@ -41,7 +41,7 @@ fn recursive_drop_of_deep_scope_chains_overflows_the_stack() {
 fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
     let chain = chain();
     let (root, leaf) = (&chain[0], &chain[DEPTH]);
-    let key = leaf.admit("child".into(), Location::caller(), WorkKind::Task).unwrap();
+    let key = leaf.admit("child".into(), Location::caller(), WorkKind::Task, None).unwrap();
     for scope in chain[1..].iter().rev() {
         scope.orphan();
     }
@@ -68,7 +68,7 @@ fn stragglers_of_nested_scopes_are_found_from_the_root() {
     let at = Location::caller();
     let root = ScopeNode::root("app".into(), at, CancelToken::new());
     let nested = ScopeNode::nested("jobs".into(), at, &root).unwrap();
-    let key = nested.admit("stuck".into(), at, WorkKind::Blocking).unwrap();
+    let key = nested.admit("stuck".into(), at, WorkKind::Blocking, None).unwrap();
     let paths = |scope: &Arc<ScopeNode>| {
         let mut paths: Vec<_> =
             scope.stragglers().iter().map(|s| s.task().path().to_owned()).collect();
@@ -96,7 +96,7 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let at = Location::caller();
     let parent = ScopeNode::root("parent".into(), at, CancelToken::new());
     let nested = ScopeNode::nested("nested".into(), at, &parent).unwrap();
-    let key = nested.admit("child".into(), at, WorkKind::Task).unwrap();
+    let key = nested.admit("child".into(), at, WorkKind::Task, None).unwrap();
     nested.body_ended();
     nested.panicked(nested.describe(key), &"deliberate");
     nested.release(key);

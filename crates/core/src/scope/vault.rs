@@ -6,16 +6,29 @@
 //! so that a value is never dropped behind the scope's back. A value without a destructor
 //! needs no such care, and costs no vault.
 
+use super::{node::ScopeNode, registry::Key};
 use crate::sync::{Arc, Mutex, lock};
+use std::{any::Any, mem::needs_drop};
 
 pub(super) struct Vault<T>(Mutex<Option<T>>);
 
-impl<T> Vault<T> {
+/// A vault in the record of its child, which knows no types.
+pub(super) type AnyVault = Arc<dyn Any + Send + Sync>;
+
+impl<T: Send + 'static> Vault<T> {
     /// A vault, if values of this type need one.
     pub(super) fn if_needed() -> Option<Arc<Self>> {
-        std::mem::needs_drop::<T>().then(|| Arc::new(Self(Mutex::new(None))))
+        needs_drop::<T>().then(|| Arc::new(Self(Mutex::new(None))))
     }
 
+    /// The child's side of its vault, out of its record.
+    pub(super) fn of(node: &ScopeNode, key: Key) -> Option<Arc<Self>> {
+        let vault = if needs_drop::<T>() { node.take_vault(key) } else { None };
+        vault?.downcast().ok()
+    }
+}
+
+impl<T> Vault<T> {
     pub(super) fn put(&self, value: T) {
         let former = lock(&self.0).replace(value);
         debug_assert!(former.is_none(), "a child has one value");
