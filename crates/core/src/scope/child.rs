@@ -21,8 +21,7 @@ type Outcome<T, E> = Result<Result<T, E>, Payload>;
 /// What a child hands to the runtime: its value, unless that lies in the vault.
 pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
 
-/// A child's record in its scope. Dropping it gives the record back, after all that the user's
-/// code owned was dropped.
+/// A child's record in its scope, until an [`Ending`] gives it back.
 ///
 /// The runtime allocates a child in steps of 128 bytes, of which it needs some 90 itself: what
 /// a child needs rarely is in the record.
@@ -44,7 +43,17 @@ impl Lease {
         self.parked = self.parked || self.node.park(self.key, waker);
         self.parked
     }
+}
 
+/// The end of a child, which gives its record back after all that the user's code owned was
+/// dropped.
+struct Ending<'a> {
+    lease: Lease,
+    /// The waker of the child's task, if the child ends while it is polled.
+    waker: Option<&'a Waker>,
+}
+
+impl Ending<'_> {
     /// Enters what came out of the work and of its destructor, and hands the result over.
     fn end<T, E>(self, ended: Outcome<T, E>, dropped: thread::Result<()>) -> Output<T, E>
     where
@@ -56,7 +65,7 @@ impl Lease {
             Ok(Err(error)) => {
                 let error = Arc::new(error);
                 let shared: Arc<dyn SharedError> = Arc::clone(&error) as _;
-                self.node.failed(&self.describe(), &shared);
+                self.lease.node.failed(&self.describe(), &shared);
                 Err(TaskError::Failed(error))
             }
             Err(payload) => Err(TaskError::Panicked(self.panicked(payload))),
@@ -77,7 +86,7 @@ impl Lease {
     fn abort<E>(self, dropped: thread::Result<()>) -> TaskError<E> {
         match dropped {
             Ok(()) => {
-                self.node.note_aborted(self.describe());
+                self.lease.node.note_aborted(self.describe());
                 TaskError::Aborted
             }
             Err(payload) => TaskError::Panicked(self.panicked(payload)),
@@ -86,7 +95,9 @@ impl Lease {
 
     /// A value that nobody wants is dropped here: its destructor is the child's, too.
     fn deliver<T: Send + 'static>(&self, value: T) -> Result<Option<T>, TaskPanic> {
-        let Some(vault) = Vault::of(&self.node, self.key) else { return Ok(Some(value)) };
+        let Some(vault) = Vault::of(&self.lease.node, self.lease.key) else {
+            return Ok(Some(value));
+        };
         match Arc::try_unwrap(vault) {
             Ok(_) => self.discard(value),
             Err(vault) => {
@@ -102,19 +113,20 @@ impl Lease {
     }
 
     fn panicked(&self, payload: Payload) -> TaskPanic {
-        let panic = self.node.panicked(self.describe(), &*payload);
+        let panic = self.lease.node.panicked(self.describe(), &*payload);
         drop_quietly(payload);
         panic
     }
 
     fn describe(&self) -> TaskInfo {
-        self.node.describe(self.key)
+        self.lease.node.describe(self.lease.key)
     }
 }
 
-impl Drop for Lease {
+impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.node.release(self.key);
+        let Lease { node, key, parked } = &self.lease;
+        node.release(*key, self.waker.filter(|_| !parked).cloned());
     }
 }
 
@@ -129,8 +141,8 @@ pin_project! {
 
     impl<F> PinnedDrop for Child<F> {
         fn drop(this: Pin<&mut Self>) {
-            if let Some((lease, dropped)) = this.finish() {
-                let _: TaskError<()> = lease.abort(dropped);
+            if let Some((ending, dropped)) = this.finish(None) {
+                let _: TaskError<()> = ending.abort(dropped);
             }
         }
     }
@@ -143,10 +155,13 @@ impl<F> Child<F> {
 
     /// Drops the future, whose destructor is user code and belongs to the child: it runs
     /// before the scope hears that the child has ended.
-    fn finish(self: Pin<&mut Self>) -> Option<(Lease, thread::Result<()>)> {
+    fn finish<'a>(
+        self: Pin<&mut Self>,
+        waker: Option<&'a Waker>,
+    ) -> Option<(Ending<'a>, thread::Result<()>)> {
         let mut this = self.project();
-        let lease = this.lease.take()?;
-        Some((lease, catch_unwind(AssertUnwindSafe(|| this.future.set(None)))))
+        let ending = Ending { lease: this.lease.take()?, waker };
+        Some((ending, catch_unwind(AssertUnwindSafe(|| this.future.set(None)))))
     }
 }
 
@@ -171,12 +186,12 @@ where
                 }
             }
         }
-        let Some((lease, dropped)) = self.finish() else {
+        let Some((ending, dropped)) = self.finish(Some(cx.waker())) else {
             return Poll::Ready(Err(TaskError::Aborted));
         };
         Poll::Ready(match ended {
-            Some(ended) => lease.end(ended, dropped),
-            None => Err(lease.abort(dropped)),
+            Some(ended) => ending.end(ended, dropped),
+            None => Err(ending.abort(dropped)),
         })
     }
 }
@@ -203,23 +218,23 @@ impl<W> Job<W> {
         let work = if aborting { None } else { self.work.take() };
         let ended = work.map(|work| catch_unwind(AssertUnwindSafe(work)));
         match (self.finish(), ended) {
-            (Some((lease, dropped)), Some(ended)) => lease.end(ended, dropped),
-            (Some((lease, dropped)), None) => Err(lease.abort(dropped)),
+            (Some((ending, dropped)), Some(ended)) => ending.end(ended, dropped),
+            (Some((ending, dropped)), None) => Err(ending.abort(dropped)),
             (None, _) => Err(TaskError::Aborted),
         }
     }
 
-    fn finish(&mut self) -> Option<(Lease, thread::Result<()>)> {
+    fn finish(&mut self) -> Option<(Ending<'static>, thread::Result<()>)> {
         let work = self.work.take();
-        let lease = self.lease.take()?;
-        Some((lease, catch_unwind(AssertUnwindSafe(|| drop(work)))))
+        let ending = Ending { lease: self.lease.take()?, waker: None };
+        Some((ending, catch_unwind(AssertUnwindSafe(|| drop(work)))))
     }
 }
 
 impl<W> Drop for Job<W> {
     fn drop(&mut self) {
-        if let Some((lease, dropped)) = self.finish() {
-            let _: TaskError<()> = lease.abort(dropped);
+        if let Some((ending, dropped)) = self.finish() {
+            let _: TaskError<()> = ending.abort(dropped);
         }
     }
 }

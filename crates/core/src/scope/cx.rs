@@ -139,6 +139,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// In a scope that has ended or is being aborted, the future is dropped unrun, the task
     /// reports [`TaskError::Cancelled`], and an event says so.
     ///
+    /// The future of a child is dropped when the child ends. The memory it lay in goes back at
+    /// the latest when the scope has spawned as many or fewer are alive.
+    ///
     /// # Panics
     ///
     /// Outside a tokio runtime.

@@ -23,7 +23,7 @@ fn join(scope: &ScopeNode) {
 /// What a child's record does when the child was dropped before it ended.
 fn end_aborted(scope: &ScopeNode, key: Key) {
     scope.note_aborted(scope.describe(key));
-    scope.release(key);
+    scope.release(key, None);
 }
 
 /// How much went wrong in a scope that has closed.
@@ -38,7 +38,7 @@ fn loom_join_waits_for_every_child() {
         let scope = scope();
         let children = [child(&scope), child(&scope)].map(|key| {
             let scope = Arc::clone(&scope);
-            thread::spawn(move || scope.release(key))
+            thread::spawn(move || scope.release(key, None))
         });
         scope.body_ended();
         join(&scope);
@@ -60,14 +60,14 @@ fn loom_a_child_that_spawns_at_the_end_is_waited_for() {
             thread::spawn(move || {
                 // While the first child lives the scope is open, whatever the body does.
                 let second = child(&scope);
-                scope.release(first);
+                scope.release(first, None);
                 second
             })
         };
         scope.body_ended();
         let second = spawner.join().unwrap();
         assert!(!scope.is_closed());
-        scope.release(second);
+        scope.release(second, None);
         join(&scope);
     });
 }
@@ -83,11 +83,11 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
                 let key = scope.admit("late".into(), Location::caller(), WorkKind::Task, None);
                 if let Ok(key) = key {
                     assert!(!scope.is_closed(), "an admitted child holds the scope open");
-                    scope.release(key);
+                    scope.release(key, None);
                 }
             })
         };
-        scope.release(first);
+        scope.release(first, None);
         scope.body_ended();
         join(&scope);
         outsider.join().unwrap();

@@ -158,9 +158,10 @@ impl ScopeNode {
         cause
     }
 
-    /// Gives a record back: the work has ended and everything it owned is dropped.
-    pub(super) fn release(&self, key: Key) {
-        self.registry.remove(key);
+    /// Gives a record back: the work has ended and everything it owned is dropped. `waker` is
+    /// that of its task, if the record has none.
+    pub(super) fn release(&self, key: Key, waker: Option<Waker>) {
+        self.registry.remove(key, waker);
         self.leave();
     }
 
@@ -209,7 +210,7 @@ impl ScopeNode {
         self.driver.store(false, Ordering::Release);
         let ledger = self.take_ledger();
         if let Some(parent) = &self.parent {
-            parent.node.release(parent.key);
+            parent.node.release(parent.key, None);
         }
         ledger
     }
@@ -220,7 +221,7 @@ impl ScopeNode {
         let mut node = self;
         while node.join.leave() {
             let Some(parent) = &node.parent else { return };
-            parent.node.registry.remove(parent.key);
+            parent.node.registry.remove(parent.key, None);
             node = &parent.node;
         }
     }

@@ -48,7 +48,7 @@ fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
     root.body_ended();
     assert!(poll_closed(root).is_pending(), "the deepest child holds every scope above it open");
     leaf.note_aborted(leaf.describe(key));
-    leaf.release(key);
+    leaf.release(key, None);
     assert!(chain[1..].iter().all(|scope| scope.is_closed()));
     assert!(poll_closed(root).is_ready());
     assert_eq!(root.close().orphan(Reader::Parent).entries.len(), 1);
@@ -81,7 +81,7 @@ fn stragglers_of_nested_scopes_are_found_from_the_root() {
     root.body_ended();
     nested.body_ended();
     assert_eq!(paths(&root), ["/app/jobs/stuck"]);
-    nested.release(key);
+    nested.release(key, None);
     assert_eq!(paths(&root), ["/app/jobs"], "a scope that nobody polls is what is left");
     nested.close();
     assert_eq!(paths(&root), ["/app"]);
@@ -99,7 +99,7 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let key = nested.admit("child".into(), at, WorkKind::Task, None).unwrap();
     nested.body_ended();
     nested.panicked(nested.describe(key), &"deliberate");
-    nested.release(key);
+    nested.release(key, None);
     parent.body_ended();
     assert!(poll_closed(&parent).is_pending());
     nested.orphan();
