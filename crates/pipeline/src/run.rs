@@ -203,7 +203,7 @@ where
     {
         while self.take().await {
             let items = self.inlet.work.len();
-            while let Some((seq, item)) = self.inlet.work.take() {
+            while let Some(item) = self.inlet.work.take() {
                 let mut hand = InHand(Some(&self.cell));
                 let kind = match consume_one(&mut self.stop, &mut consume, item).await {
                     None => return,
@@ -216,7 +216,7 @@ where
                     Some(Err(message)) => ItemErrorKind::Panicked(message),
                 };
                 hand.0 = None;
-                self.shared.sink_failed(&self.cell, seq, kind);
+                self.shared.sink_failed(&self.cell, self.inlet.work.last_seq(), kind);
                 return;
             }
             self.done(items).await;
@@ -237,6 +237,7 @@ where
             let dropped = caught(|| chunk.clear());
             let kind = match result {
                 Ok(Ok(())) if dropped.is_ok() => {
+                    self.inlet.work.recycle(chunk);
                     self.cell.add_left(items);
                     self.done(items).await;
                     continue;

@@ -52,14 +52,14 @@ pub(crate) fn run_batch<I, O, E, S>(
     loop {
         let ended = caught(|| {
             while !shared.is_stopped() {
-                let Some((seq, item)) = work.take() else { break };
+                let Some(item) = work.take() else { break };
                 match step.call(item) {
-                    Ok(Some(result)) => outbox.put(seq, result),
+                    Ok(Some(result)) => outbox.put(work.last_seq(), result),
                     Ok(None) => {
                         filtered += 1;
-                        outbox.skip(seq);
+                        outbox.skip(work.last_seq());
                     }
-                    Err(error) => return ControlFlow::Continue((seq, error)),
+                    Err(error) => return ControlFlow::Continue(error),
                 }
                 if !go_on() {
                     break;
@@ -67,14 +67,15 @@ pub(crate) fn run_batch<I, O, E, S>(
             }
             ControlFlow::Break(())
         });
-        let (seq, kind) = match ended {
+        let kind = match ended {
             Ok(ControlFlow::Break(())) => break,
-            Ok(ControlFlow::Continue((seq, error))) => (seq, ItemErrorKind::Failed(error)),
+            Ok(ControlFlow::Continue(error)) => ItemErrorKind::Failed(error),
             Err(message) => {
                 step.recover();
-                (work.next_seq() - 1, ItemErrorKind::Panicked(message))
+                ItemErrorKind::Panicked(message)
             }
         };
+        let seq = work.last_seq();
         outbox.skip(seq);
         shared.failed(cell, seq, kind);
         if !go_on() {

@@ -39,26 +39,31 @@ pub(crate) const BLOCKING_TURN: Duration = Duration::from_millis(100);
 
 /// Items that were taken from the queue.
 pub(crate) struct Work<I> {
-    items: std::vec::IntoIter<I>,
-    next: u64,
+    items: VecDeque<I>,
+    /// The number behind that of the last.
+    end: u64,
     cell: Arc<StageCell>,
 }
 
 impl<I> Work<I> {
     pub(crate) fn new(cell: &Arc<StageCell>) -> Self {
-        Self { items: Vec::new().into_iter(), next: 0, cell: Arc::clone(cell) }
+        Self { items: VecDeque::new(), end: 0, cell: Arc::clone(cell) }
     }
 
-    /// The next item and its number.
-    pub(crate) fn take(&mut self) -> Option<(u64, I)> {
-        let item = self.items.next()?;
-        let seq = self.next;
-        self.next += 1;
-        Some((seq, item))
+    /// What the queue puts items into, once all are done: it gets this memory for those.
+    fn memory(&mut self) -> &mut VecDeque<I> {
+        debug_assert!(self.items.is_empty());
+        self.items.clear();
+        &mut self.items
+    }
+
+    /// The next item; its number is [`last_seq`](Self::last_seq) then.
+    pub(crate) fn take(&mut self) -> Option<I> {
+        self.items.pop_front()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.len() == 0
+        self.items.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,21 +72,30 @@ impl<I> Work<I> {
 
     /// The number of the item that `take` returns next.
     pub(crate) fn next_seq(&self) -> u64 {
-        self.next
+        self.end - self.items.len() as u64
+    }
+
+    /// The number of the item that `take` returned last.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.next_seq() - 1
     }
 
     /// Takes all items, which are the caller's from now on.
     pub(crate) fn take_all(&mut self) -> Vec<I> {
-        self.next += self.items.len() as u64;
-        // Nothing was taken from it yet: the memory stays the same.
-        std::mem::take(&mut self.items).collect()
+        std::mem::take(&mut self.items).into()
+    }
+
+    /// Keeps the memory of items that are done, for the queue to fill again.
+    pub(crate) fn recycle(&mut self, mut done: Vec<I>) {
+        done.clear();
+        self.items = done.into();
     }
 }
 
 impl<I> Drop for Work<I> {
     fn drop(&mut self) {
         self.cell.add_cancelled(self.items.len());
-        self.items.by_ref().for_each(drop_quietly);
+        self.items.drain(..).for_each(drop_quietly);
     }
 }
 
@@ -105,23 +119,21 @@ impl<I> Inlet<I> {
     }
 
     fn poll_take(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Took> {
-        let mut items = VecDeque::new();
-        self.consumer.poll_pop(cx, max, &mut items).map(|popped| self.took(&popped, items))
+        let items = self.work.memory();
+        self.consumer.poll_pop(cx, max, items).map(|popped| self.took(&popped))
     }
 
     /// Takes up to `max` items if some are there; false if there is something to wait for, or
     /// nothing at all.
     pub(crate) fn try_take(&mut self, max: usize) -> bool {
-        let mut items = VecDeque::new();
-        let popped = self.consumer.try_pop(max, &mut items);
-        popped.is_some_and(|popped| self.took(&popped, items) == Took::Items)
+        let popped = self.consumer.try_pop(max, self.work.memory());
+        popped.is_some_and(|popped| self.took(&popped) == Took::Items)
     }
 
-    fn took(&mut self, popped: &Popped, items: VecDeque<I>) -> Took {
+    fn took(&mut self, popped: &Popped) -> Took {
         match popped {
             Popped::Items(first) => {
-                self.work.next = *first;
-                self.work.items = Vec::from(items).into_iter();
+                self.work.end = first + self.work.len() as u64;
                 Took::Items
             }
             Popped::Finished => Took::Finished,
