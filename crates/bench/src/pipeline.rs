@@ -13,7 +13,7 @@ use tokio::{
 };
 
 /// As many numbers in the queue of a hop, for us and for the peer.
-const CAPACITY: usize = 1024;
+const CAPACITY: usize = 2048;
 
 pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
     let items: u64 = if plan.quick { 50_000 } else { 500_000 };

@@ -5,6 +5,7 @@ use crate::{
     plan::{Port, one_slot_each, sink, spread},
     queue::{Producer, Queue},
     shared::{Launch, Policy},
+    stage::CHUNK,
     state::chunk::ChunkSize,
     stats::{RunClock, StageCell},
     worker::{
@@ -22,9 +23,6 @@ use std::{
     task::{Context, Poll},
 };
 use tidegate_core::{Name, sync::Arc};
-
-/// The most items the source takes at once, if the next queue can hold them.
-const SOURCE_BATCH: usize = 1024;
 
 /// Starts all workers up to the end of the plan, which push into the given queue.
 pub(crate) type Tail<T, E> = Box<dyn FnOnce(&Arc<Queue<T>>, &mut Launch<E>) + Send>;
@@ -96,7 +94,7 @@ where
         let tail: Tail<T, E> = Box::new(move |out, launch| {
             let worker = SourceWorker {
                 outbox: Outbox::new(Producer::new(out), false, &source),
-                chunk: ChunkSize::new(out.capacity().min(SOURCE_BATCH), SYNC_TARGET),
+                chunk: ChunkSize::new(out.capacity().min(CHUNK), SYNC_TARGET),
                 cell: Arc::clone(&source),
                 shared: Arc::clone(&launch.shared),
             };
