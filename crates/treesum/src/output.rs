@@ -119,7 +119,7 @@ impl Output {
     /// # Errors
     /// What is left cannot be written, or the file not be put in place.
     pub(crate) fn finish(&self) -> Result<(), Fatal> {
-        match std::mem::replace(&mut *self.lock(), Target::Closed) {
+        match self.close() {
             Target::Stdout(mut stdout) => stdout.flush().map_err(Fatal::Stdout),
             Target::File(file) => file.commit().map_err(Fatal::File),
             Target::Closed => Ok(()),
@@ -128,12 +128,17 @@ impl Output {
 
     /// Gives up: what was printed is flushed, a file is removed.
     pub(crate) fn abandon(&self) {
-        match std::mem::replace(&mut *self.lock(), Target::Closed) {
+        match self.close() {
             // Whoever abandons the output has a better reason to report than this one.
             Target::Stdout(mut stdout) => drop(stdout.flush()),
             Target::File(file) => drop(file),
             Target::Closed => {}
         }
+    }
+
+    /// Takes the target out, so that nobody waits for the lock while it is flushed.
+    fn close(&self) -> Target {
+        std::mem::replace(&mut *self.lock(), Target::Closed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Target> {
