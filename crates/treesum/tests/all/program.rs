@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_treesum");
 
 /// A program that is still running after this long hangs.
@@ -102,17 +105,18 @@ pub(crate) fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHa
 
 /// Waits for the end, and kills what has not ended in time.
 pub(crate) fn wait(child: &mut Child, within: Duration) -> ExitStatus {
-    let mut status = None;
-    let ended = poll(within, || {
-        status = child.try_wait().unwrap();
-        status.is_some()
-    });
-    if !ended {
+    // There is no descriptor for one whose end was seen already.
+    if let Some(status) = child.try_wait().unwrap() {
+        return status;
+    }
+    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
+    let timeout = within.try_into().unwrap();
+    if rustix::event::poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&timeout)).unwrap() == 0 {
         child.kill().unwrap();
         child.wait().unwrap();
         panic!("still running after {within:?}");
     }
-    status.unwrap()
+    child.wait().unwrap()
 }
 
 /// Asks until the answer is yes, or the time is over.
