@@ -6,6 +6,8 @@
 mod app;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[path = "all/destructors.rs"]
+mod destructors;
 #[cfg(feature = "tracing")]
 #[path = "all/events.rs"]
 mod events;
