@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 use tidegate_core::{CancelToken, Cause, CauseKind};
 
@@ -105,6 +106,19 @@ async fn run_prefers_cancellation() {
     let result = token.run(async { polled = true }).await;
     assert!(result.unwrap_err().to_string().contains("first"));
     assert!(!polled, "a cancelled token polls nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_drops_its_future() {
+    let token = CancelToken::new();
+    let (held, dropped) = tokio::sync::oneshot::channel::<()>();
+    let run = token.run(async move {
+        let _held = held;
+        std::future::pending::<()>().await;
+    });
+    assert!(tokio::time::timeout(Duration::from_secs(1), run).await.is_err());
+    assert!(dropped.await.is_err());
+    assert!(!token.is_cancelled());
 }
 
 /// A naive tree: each node remembers its parent and its cause.

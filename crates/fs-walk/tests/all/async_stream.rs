@@ -294,6 +294,42 @@ fn a_panic_in_the_filter_is_not_swallowed_by_a_cancellation_or_a_close() {
     }
 }
 
+/// The filter holds a thread of the walk until it may go on, so that the close has to wait.
+#[test]
+fn a_close_that_is_dropped_has_stopped_the_walk_and_waits_for_its_threads() {
+    in_child(
+        "async_stream::a_close_that_is_dropped_has_stopped_the_walk_and_waits_for_its_threads",
+        |_| {},
+        || {
+            let dir = big_tree();
+            for order in ORDERS {
+                let (held, out) = (Arc::new(Barrier::new(2)), Arc::new(AtomicUsize::new(0)));
+                let (inside, left) = (Arc::clone(&held), Arc::clone(&out));
+                let first = std::sync::Once::new();
+                let walk = Walk::new(dir.path()).order(order).threads(2).filter(move |_| {
+                    first.call_once(|| {
+                        inside.wait();
+                        inside.wait();
+                        left.store(1, Ordering::SeqCst);
+                    });
+                    Visit::Keep
+                });
+                let mut stream = walk.stream();
+                assert!(stream.next().now_or_never().is_none());
+                held.wait();
+                let mut close = Box::pin(stream.close());
+                assert!(close.as_mut().now_or_never().is_none(), "{order:?}");
+                std::thread::scope(|threads| {
+                    threads.spawn(|| held.wait());
+                    drop(close);
+                    assert_eq!(out.load(Ordering::SeqCst), 1, "{order:?}");
+                });
+                assert_no_threads();
+            }
+        },
+    );
+}
+
 #[test]
 fn batches_begin_with_what_was_left_of_the_last_one() {
     let dir = big_tree();
