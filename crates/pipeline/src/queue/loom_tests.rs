@@ -81,16 +81,20 @@ fn loom_room_reaches_both_producers() {
     });
 }
 
+fn wait_for_a_turn(consumer: &mut Consumer<u64>) {
+    let waits = block_on(poll_fn(|cx| {
+        Poll::Ready(consumer.poll_pop(cx, 1, &mut VecDeque::new()).is_pending())
+    }));
+    assert!(waits);
+}
+
 #[test]
 fn loom_a_forgone_turn_goes_to_the_next() {
     model("a_forgone_turn_goes_to_the_next", || {
         let queue = queue(1);
         let (mut first, second) = (Consumer::new(&queue, 2), Consumer::new(&queue, 2));
         let producer = Producer::new(&queue);
-        let waiting = block_on(poll_fn(|cx| {
-            Poll::Ready(first.poll_pop(cx, 1, &mut VecDeque::new()).is_pending())
-        }));
-        assert!(waiting);
+        wait_for_a_turn(&mut first);
         let second = thread::spawn(move || drain(second));
         let pushing = thread::spawn(move || fill(producer, 0..1));
         // Whether its turn has come by now or not.
@@ -106,10 +110,7 @@ fn loom_a_dropped_consumer_passes_its_turn_on() {
         let queue = queue(1);
         let (mut first, second) = (Consumer::new(&queue, 2), Consumer::new(&queue, 2));
         let producer = Producer::new(&queue);
-        let waiting = block_on(poll_fn(|cx| {
-            Poll::Ready(first.poll_pop(cx, 1, &mut VecDeque::new()).is_pending())
-        }));
-        assert!(waiting);
+        wait_for_a_turn(&mut first);
         let second = thread::spawn(move || drain(second));
         let first = thread::spawn(move || drop(first));
         fill(producer, 0..1);
