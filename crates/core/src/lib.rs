@@ -16,7 +16,7 @@ pub mod sync;
 pub use self::{
     app::{App, ExitReport},
     backoff::{Backoff, Jitter},
-    cancel::{CancelToken, Cancelled, CancelledOwned, Cause, CauseKind},
+    cancel::{CancelToken, Cancelled, CancelledOwned, Cause, CauseKind, OnCancel, Stopping},
     name::Name,
     panic::TaskPanic,
     retry::{AttemptError, Retry, RetryBudget, RetryError, RetryStop},

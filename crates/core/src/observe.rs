@@ -30,6 +30,13 @@ pub(crate) fn panicked(panic: &TaskPanic) {
     let _ = panic;
 }
 
+pub(crate) fn callback_panicked(cause: &Cause, message: &str) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::error!(target: TARGET, %cause, message, "a callback of a token panicked"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = (cause, message);
+}
+
 /// The grace period of a scope is over, or an app is given up: what is still there.
 pub(crate) fn left(scope: &str, stragglers: &[Straggler], event: &'static str) {
     #[cfg(feature = "tracing")]

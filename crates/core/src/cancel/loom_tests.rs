@@ -1,13 +1,10 @@
 //! Models of the token: run with `--cfg tidegate_loom`.
 
 use super::CancelToken;
-use crate::sync::thread;
+use crate::sync::{Arc, thread};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    };
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
     loom::model(move || {
@@ -143,5 +140,48 @@ fn loom_cancels_at_two_heights_reach_the_leaf_once() {
         canceller.join().unwrap();
         let (above, below) = (middle.cause().unwrap(), leaf.cause().unwrap());
         assert!(above.same(&below), "a leaf has its parent's cause: {above} / {below}");
+    });
+}
+
+#[test]
+fn loom_a_stop_and_a_cancellation_race() {
+    model("a_stop_and_a_cancellation_race", || {
+        let token = CancelToken::new();
+        let child = token.child();
+        let other = token.clone();
+        let stopper = thread::spawn(move || other.stop("stop"));
+        token.cancel("cancel");
+        let stopped = stopper.join().unwrap();
+        let (stop, cancel) = (token.stop_cause().unwrap(), token.cause().unwrap());
+        assert_eq!(stop.same(&cancel), !stopped, "{stop} / {cancel}");
+        // The cancellation may overtake the stop on its way down.
+        let below = child.stop_cause().unwrap();
+        assert!(below.same(&stop) || below.same(&cancel), "{below}");
+        assert!(child.cause().unwrap().same(&cancel));
+    });
+}
+
+#[test]
+fn loom_who_waits_for_a_stop_is_never_lost() {
+    model("who_waits_for_a_stop_is_never_lost", || {
+        let token = CancelToken::new();
+        let (child, other) = (token.child(), token.clone());
+        let stopper = thread::spawn(move || other.stop("stop"));
+        loom::future::block_on(child.stopping());
+        stopper.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_callback_is_called_or_taken_back() {
+    model("a_callback_is_called_or_taken_back", || {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let token = CancelToken::new();
+        let (counter, other) = (Arc::clone(&calls), token.clone());
+        let canceller = thread::spawn(move || other.cancel("now"));
+        let registered = token.on_cancel(move |_| _ = counter.fetch_add(1, Ordering::Relaxed));
+        let taken_back = registered.unregister();
+        canceller.join().unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), usize::from(!taken_back));
     });
 }

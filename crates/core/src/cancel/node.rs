@@ -1,20 +1,63 @@
 //! The state machine of one token: see the table in the parent module.
 
+use super::{Cause, callback::Callback};
 use crate::{
-    cancel::Cause,
     panic::wake_quietly,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
         lock,
     },
 };
 use slab::Slab;
-use std::task::{Context, Poll, Waker};
+use std::{
+    ops::{Index, IndexMut},
+    task::{Context, Poll, Waker},
+};
+
+/// How far a token has gone from being live. It never goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Stopping,
+    Cancelled,
+}
+
+/// One of each level.
+#[derive(Default)]
+struct PerLevel<T>([T; 2]);
+
+impl<T> Index<Level> for PerLevel<T> {
+    type Output = T;
+
+    fn index(&self, level: Level) -> &T {
+        &self.0[level as usize]
+    }
+}
+
+impl<T> IndexMut<Level> for PerLevel<T> {
+    fn index_mut(&mut self, level: Level) -> &mut T {
+        &mut self.0[level as usize]
+    }
+}
+
+/// Who is told when a level is reached.
+enum Waiter {
+    Task(Waker),
+    Callback(Arc<Callback>),
+}
+
+impl Waiter {
+    fn tell(self, cause: &Cause) {
+        match self {
+            Self::Task(waker) => wake_quietly(waker),
+            Self::Callback(callback) => callback.call(cause),
+        }
+    }
+}
 
 pub(crate) struct Node {
-    /// Set once, under the lock, after the cause: a check is one load.
-    cancelled: AtomicBool,
+    /// How many levels are reached. Raised under the lock, after the cause: a check is one load.
+    reached: AtomicU8,
     inner: Mutex<Inner>,
     parent: Option<Parent>,
 }
@@ -26,10 +69,13 @@ struct Parent {
 
 #[derive(Default)]
 struct Inner {
-    cause: Option<Cause>,
+    /// Present for each level that is reached.
+    causes: PerLevel<Option<Cause>>,
+    /// Whether the cancellation came down from an ancestor.
     inherited: bool,
     children: Slab<Weak<Node>>,
-    waiters: Slab<Waker>,
+    /// Who waits for a level that is not reached.
+    waiters: PerLevel<Slab<Waiter>>,
 }
 
 impl Node {
@@ -38,116 +84,156 @@ impl Node {
     }
 
     fn new(inner: Inner, parent: Option<Parent>) -> Arc<Self> {
-        let cancelled = inner.cause.is_some();
-        Arc::new(Self { cancelled: AtomicBool::new(cancelled), inner: Mutex::new(inner), parent })
+        let reached = inner.causes.0.iter().flatten().count();
+        #[expect(clippy::cast_possible_truncation, reason = "two at most")]
+        let reached = AtomicU8::new(reached as u8);
+        Arc::new(Self { reached, inner: Mutex::new(inner), parent })
     }
 
-    /// A child of a cancelled node is born cancelled, and has no tie to it.
+    /// A child is born at the level of its parent. If that is cancelled, the child has no tie
+    /// to it.
     pub(crate) fn child(self: &Arc<Self>) -> Arc<Self> {
         let mut inner = lock(&self.inner);
-        if let Some(cause) = inner.cause.clone() {
+        let causes = PerLevel(inner.causes.0.clone());
+        if causes[Level::Cancelled].is_some() {
             drop(inner);
-            return Self::new(
-                Inner { cause: Some(cause), inherited: true, ..Inner::default() },
-                None,
-            );
+            return Self::new(Inner { causes, inherited: true, ..Inner::default() }, None);
         }
         // The slot is reserved before the child exists, because the child must know its key.
         let slot = inner.children.vacant_entry();
         let parent = Parent { node: Arc::clone(self), key: slot.key() };
-        let child = Self::new(Inner::default(), Some(parent));
+        let child = Self::new(Inner { causes, ..Inner::default() }, Some(parent));
         slot.insert(Arc::downgrade(&child));
         child
     }
 
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Acquire)
+    pub(crate) fn has_reached(&self, level: Level) -> bool {
+        self.reached.load(Ordering::Acquire) > level as u8
     }
 
-    pub(crate) fn cause(&self) -> Option<Cause> {
-        if !self.is_cancelled() {
+    pub(crate) fn cause(&self, level: Level) -> Option<Cause> {
+        if !self.has_reached(level) {
             return None;
         }
-        lock(&self.inner).cause.clone()
+        lock(&self.inner).causes[level].clone()
     }
 
-    /// The cause, if it came down from an ancestor.
+    /// The cause of the cancellation, if it came down from an ancestor.
     pub(crate) fn inherited_cause(&self) -> Option<Cause> {
         let inner = lock(&self.inner);
-        inner.cause.clone().filter(|_| inner.inherited)
+        inner.causes[Level::Cancelled].clone().filter(|_| inner.inherited)
     }
 
-    /// Cancels this node and its descendants; false if it was cancelled before.
-    pub(crate) fn cancel(&self, cause: &Cause) -> bool {
-        let Some(mut pending) = self.fire(cause, false) else { return false };
+    /// Takes this node and its descendants to `level`; false if it was there before. All of
+    /// them have reached it before the first waiter is told: those are foreign code.
+    pub(crate) fn raise(&self, level: Level, cause: &Cause) -> bool {
+        let mut waiters = Vec::new();
+        let Some(mut pending) = self.fire(level, cause, false, &mut waiters) else { return false };
         while let Some(node) = pending.pop().map(|child| child.upgrade()) {
-            if let Some(children) = node.and_then(|node| node.fire(cause, true)) {
+            if let Some(children) =
+                node.and_then(|node| node.fire(level, cause, true, &mut waiters))
+            {
                 pending.extend(children);
             }
+        }
+        for waiter in waiters {
+            waiter.tell(cause);
         }
         true
     }
 
-    /// The one transition: live to cancelled. Returns the children to be cancelled next.
-    fn fire(&self, cause: &Cause, inherited: bool) -> Option<Vec<Weak<Self>>> {
+    /// One transition of the table. Returns the children, which are next, and adds who waits.
+    fn fire(
+        &self,
+        level: Level,
+        cause: &Cause,
+        inherited: bool,
+        waiters: &mut Vec<Waiter>,
+    ) -> Option<Vec<Weak<Self>>> {
         let mut inner = lock(&self.inner);
-        if inner.cause.is_some() {
+        if inner.causes[level].is_some() {
             return None;
         }
-        inner.cause = Some(cause.clone());
-        inner.inherited = inherited;
-        self.cancelled.store(true, Ordering::Release);
-        let children = std::mem::take(&mut inner.children);
-        let waiters = std::mem::take(&mut inner.waiters);
+        // What is cancelled is stopping, too; a cause that it has for that stays.
+        inner.causes[Level::Stopping].get_or_insert_with(|| cause.clone());
+        let stopping = std::mem::take(&mut inner.waiters[Level::Stopping]);
+        let mut cancelled = Slab::new();
+        let children = match level {
+            Level::Stopping => inner.children.iter().map(|(_, child)| child.clone()).collect(),
+            Level::Cancelled => {
+                inner.causes[level] = Some(cause.clone());
+                inner.inherited = inherited;
+                cancelled = std::mem::take(&mut inner.waiters[level]);
+                std::mem::take(&mut inner.children).into_iter().map(|(_, child)| child).collect()
+            }
+        };
+        self.reached.store(level as u8 + 1, Ordering::Release);
         drop(inner);
-        for (_, waiter) in waiters {
-            wake_quietly(waiter);
-        }
-        Some(children.into_iter().map(|(_, child)| child).collect())
+        waiters.extend(stopping.into_iter().chain(cancelled).map(|(_, waiter)| waiter));
+        Some(children)
     }
 
-    /// Ready with the cause, or registers the waker under `key`, which stays valid until
-    /// [`forget_waiter`](Self::forget_waiter).
-    pub(crate) fn poll_cancelled(&self, key: &mut Option<usize>, cx: &Context<'_>) -> Poll<Cause> {
-        if let Some(cause) = self.cause() {
+    /// Registers a function for the cancellation; the cause, if that has come.
+    pub(crate) fn add_callback(&self, callback: &Arc<Callback>) -> Result<usize, Cause> {
+        let mut inner = lock(&self.inner);
+        if let Some(cause) = &inner.causes[Level::Cancelled] {
+            return Err(cause.clone());
+        }
+        let waiter = Waiter::Callback(Arc::clone(callback));
+        Ok(inner.waiters[Level::Cancelled].insert(waiter))
+    }
+
+    /// Ready with the cause once `level` is reached; else leaves the waker under `key`, which
+    /// stays valid until [`forget_waiter`](Self::forget_waiter).
+    pub(crate) fn poll_reached(
+        &self,
+        level: Level,
+        key: &mut Option<usize>,
+        cx: &Context<'_>,
+    ) -> Poll<Cause> {
+        if let Some(cause) = self.cause(level) {
             *key = None;
             return Poll::Ready(cause);
         }
         // A future that is polled for other reasons has left the same waker before.
         if let Some(key) = *key {
             let inner = lock(&self.inner);
-            if inner.waiters.get(key).is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return Poll::Pending;
+            if let Some(Waiter::Task(waker)) = inner.waiters[level].get(key) {
+                if waker.will_wake(cx.waker()) {
+                    return Poll::Pending;
+                }
             }
         }
         // A waker's clone and drop are foreign code: neither runs under the lock.
-        let mut waker = Some(cx.waker().clone());
+        let mut waiter = Some(Waiter::Task(cx.waker().clone()));
         let mut inner = lock(&self.inner);
-        if let Some(cause) = inner.cause.clone() {
+        if let Some(cause) = inner.causes[level].clone() {
             drop(inner);
             *key = None;
             return Poll::Ready(cause);
         }
+        let waiters = &mut inner.waiters[level];
         match *key {
-            Some(key) => waker = waker.map(|new| std::mem::replace(&mut inner.waiters[key], new)),
-            None => *key = waker.take().map(|waker| inner.waiters.insert(waker)),
+            Some(key) => waiter = waiter.map(|new| std::mem::replace(&mut waiters[key], new)),
+            None => *key = waiter.take().map(|waiter| waiters.insert(waiter)),
         }
         drop(inner);
-        drop(waker);
+        drop(waiter);
         Poll::Pending
     }
 
-    pub(crate) fn forget_waiter(&self, key: usize) {
+    pub(crate) fn forget_waiter(&self, level: Level, key: usize) {
         let mut inner = lock(&self.inner);
-        // Cancelling took the whole table, so a key is good only while the node is live.
-        let waker = if inner.cause.is_none() { inner.waiters.try_remove(key) } else { None };
+        // Reaching the level took the whole table, so a key is good only before that.
+        let is_good = inner.causes[level].is_none();
+        let waiter = if is_good { inner.waiters[level].try_remove(key) } else { None };
         drop(inner);
-        drop(waker);
+        drop(waiter);
     }
 
     fn forget_child(&self, key: usize) {
         let mut inner = lock(&self.inner);
-        if inner.cause.is_none() {
+        if inner.causes[Level::Cancelled].is_none() {
             inner.children.try_remove(key);
         }
     }
@@ -155,7 +241,7 @@ impl Node {
     #[cfg(all(test, tidegate_loom))]
     pub(crate) fn registered(&self) -> (usize, usize) {
         let inner = lock(&self.inner);
-        (inner.children.len(), inner.waiters.len())
+        (inner.children.len(), inner.waiters.0.iter().map(Slab::len).sum())
     }
 }
 

@@ -1,6 +1,9 @@
 //! The handle users hold.
 
-use super::{Cancelled, CancelledOwned, Cause, node::Node};
+use super::{
+    Cancelled, CancelledOwned, Cause, OnCancel, Stopping,
+    node::{Level, Node},
+};
 use crate::sync::Arc;
 use std::{fmt, future::Future, pin::pin, task::Poll};
 
@@ -48,19 +51,55 @@ impl CancelToken {
     /// below a token that somebody else is cancelling at that moment: that call gets to them.
     #[track_caller]
     pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
-        !self.is_cancelled() && self.0.cancel(&cause.into())
+        !self.is_cancelled() && self.0.raise(Level::Cancelled, &cause.into())
     }
 
     /// Whether this token is cancelled: one atomic load.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled()
+        self.0.has_reached(Level::Cancelled)
     }
 
     /// Why it is cancelled, if it is.
     #[must_use]
     pub fn cause(&self) -> Option<Cause> {
-        self.0.cause()
+        self.0.cause(Level::Cancelled)
+    }
+
+    /// Asks for an orderly end: take nothing new, finish what has begun. The *soft* signal
+    /// before [`cancel`](Self::cancel), which tells this token and its descendants to drop
+    /// what they do. Returns whether this call did it.
+    ///
+    /// Nothing is enforced: whoever looks at [`is_stopping`](Self::is_stopping) or awaits
+    /// [`stopping`](Self::stopping) sees it, and cancelling sets it, too.
+    ///
+    /// ```
+    /// use tidegate_core::CancelToken;
+    ///
+    /// let server = CancelToken::new();
+    /// let connection = server.child();
+    /// assert!(server.stop("a new version takes over"));
+    /// assert!(connection.is_stopping() && !connection.is_cancelled());
+    /// assert!(server.cancel("that took too long"));
+    /// assert!(connection.stop_cause().unwrap().to_string().contains("new version"));
+    /// ```
+    #[track_caller]
+    pub fn stop(&self, cause: impl Into<Cause>) -> bool {
+        !self.is_stopping() && self.0.raise(Level::Stopping, &cause.into())
+    }
+
+    /// Whether this token is stopped or cancelled: one atomic load.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.has_reached(Level::Stopping)
+    }
+
+    /// Why it is to stop, if it is: the cause of its [`stop`](Self::stop), or of the
+    /// cancellation if that came first. When the two race, a descendant may have heard of
+    /// them in the other order.
+    #[must_use]
+    pub fn stop_cause(&self) -> Option<Cause> {
+        self.0.cause(Level::Stopping)
     }
 
     pub(crate) fn inherited_cause(&self) -> Option<Cause> {
@@ -92,6 +131,38 @@ impl CancelToken {
     /// Cancel safe: dropping the future removes its waker and nothing else.
     pub fn cancelled_owned(&self) -> CancelledOwned {
         CancelledOwned::new(Arc::clone(&self.0))
+    }
+
+    /// Waits until the token is stopped or cancelled, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future removes its waker and nothing else.
+    pub fn stopping(&self) -> Stopping<'_> {
+        Stopping::new(&self.0)
+    }
+
+    /// Calls `function` once with the cause when the token is cancelled; at once, if it is.
+    /// Go's `context.AfterFunc`.
+    ///
+    /// It runs on the thread that cancels, when every descendant is cancelled and before
+    /// `cancel` returns: it must be short and must not block. No lock is held, so it may use
+    /// this token and any other. A panic of it is an event, and nothing else.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use tidegate_core::CancelToken;
+    ///
+    /// let token = CancelToken::new();
+    /// let (tell, told) = mpsc::sync_channel(1);
+    /// token.on_cancel(move |cause| tell.send(cause.to_string()).unwrap()).keep();
+    /// let taken_back = token.on_cancel(|_| unreachable!());
+    /// assert!(taken_back.unregister());
+    /// token.cancel("enough");
+    /// assert!(told.recv().unwrap().contains("enough"));
+    /// ```
+    pub fn on_cancel(&self, function: impl FnOnce(&Cause) + Send + 'static) -> OnCancel {
+        OnCancel::register(&self.0, Box::new(function))
     }
 
     /// Runs `future` until it is ready or the token is cancelled, whichever comes first;
@@ -143,6 +214,9 @@ impl Default for CancelToken {
 
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelToken").field("cause", &self.cause()).finish()
+        f.debug_struct("CancelToken")
+            .field("stop_cause", &self.stop_cause())
+            .field("cause", &self.cause())
+            .finish()
     }
 }

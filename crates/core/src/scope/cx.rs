@@ -7,7 +7,7 @@ use super::{
     vault::Vault,
 };
 use crate::{
-    CancelToken, Cancelled, Cause, Name,
+    CancelToken, Cancelled, Cause, Name, Stopping,
     sync::{Arc, Mutex, lock},
 };
 use std::{
@@ -88,6 +88,56 @@ impl<E> Cx<E> {
     #[track_caller]
     pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
         self.token().cancel(cause)
+    }
+
+    /// Asks the scope for an orderly end: see [`CancelToken::stop`]. Nothing is enforced; its
+    /// children and its body see it, and the nested scopes'. Returns whether this call was the
+    /// first.
+    #[track_caller]
+    pub fn stop(&self, cause: impl Into<Cause>) -> bool {
+        self.token().stop(cause)
+    }
+
+    /// Whether the scope is to stop, or cancelled: one atomic load.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.token().is_stopping()
+    }
+
+    /// Waits until the scope is to stop, or cancelled, and says why.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use tidegate_core::{Cx, scope};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let served = scope("server", async |cx: Cx<Infallible>| {
+    ///     let server = cx.clone();
+    ///     let serving = cx.spawn("accept", async move {
+    ///         let mut served = 0;
+    ///         while !server.is_stopping() {
+    ///             tokio::task::yield_now().await; // A request.
+    ///             served += 1;
+    ///             if served == 3 {
+    ///                 server.stop("three are enough");
+    ///             }
+    ///         }
+    ///         Ok(served)
+    ///     });
+    ///     cx.stopping().await;
+    ///     Ok(serving.await.unwrap())
+    /// })
+    /// .await;
+    /// assert_eq!(served.unwrap(), 3, "a stop is no failure");
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropping the future loses nothing.
+    pub fn stopping(&self) -> Stopping<'_> {
+        self.token().stopping()
     }
 
     /// Waits until the scope is cancelled, and says why.

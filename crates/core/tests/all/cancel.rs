@@ -121,35 +121,52 @@ async fn a_run_that_is_dropped_drops_its_future() {
     assert!(!token.is_cancelled());
 }
 
-/// A naive tree: each node remembers its parent and its cause.
+/// A naive tree: each node remembers its parent, and the causes of its stop and cancellation.
 #[derive(Default)]
-struct Oracle(Vec<(Option<usize>, Option<usize>)>);
+struct Oracle(Vec<(Option<usize>, [Option<usize>; 2])>);
 
 impl Oracle {
-    fn cancel(&mut self, node: usize, cause: usize) -> bool {
-        if self.0[node].1.is_some() {
+    fn child(&mut self, of: usize) {
+        let inherited = self.0[of].1;
+        self.0.push((Some(of), inherited));
+    }
+
+    fn stop(&mut self, node: usize, cause: usize) -> bool {
+        if self.0[node].1[0].is_some() {
             return false;
         }
-        self.0[node].1 = Some(cause);
-        for child in 0..self.0.len() {
-            if self.0[child].0 == Some(node) {
-                self.cancel(child, cause);
-            }
-        }
+        self.0[node].1[0] = Some(cause);
+        self.children(node).into_iter().for_each(|child| _ = self.stop(child, cause));
         true
+    }
+
+    fn cancel(&mut self, node: usize, cause: usize) -> bool {
+        if self.0[node].1[1].is_some() {
+            return false;
+        }
+        self.0[node].1[1] = Some(cause);
+        self.0[node].1[0].get_or_insert(cause);
+        self.children(node).into_iter().for_each(|child| _ = self.cancel(child, cause));
+        true
+    }
+
+    fn children(&self, of: usize) -> Vec<usize> {
+        (0..self.0.len()).filter(|&node| self.0[node].0 == Some(of)).collect()
     }
 }
 
 #[derive(Clone, Debug)]
 enum Op {
     Child(usize),
+    Stop(usize),
     Cancel(usize),
     Drop(usize),
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
-        4 => any::<usize>().prop_map(Op::Child),
+        6 => any::<usize>().prop_map(Op::Child),
+        2 => any::<usize>().prop_map(Op::Stop),
         2 => any::<usize>().prop_map(Op::Cancel),
         1 => any::<usize>().prop_map(Op::Drop),
     ];
@@ -165,37 +182,144 @@ proptest! {
 
     #[test]
     fn trees_behave_like_the_oracle(ops in ops()) {
-        let mut oracle = Oracle(vec![(None, None)]);
+        let mut oracle = Oracle(vec![(None, [None; 2])]);
         let mut tokens = vec![Some(CancelToken::new())];
         for (step, op) in ops.into_iter().enumerate() {
+            let (Op::Child(node) | Op::Stop(node) | Op::Cancel(node) | Op::Drop(node)) = op;
+            let node = node % tokens.len();
+            // A dropped handle keeps its subtree tied together, but has no new children.
+            let Some(token) = &tokens[node] else { continue };
             match op {
-                Op::Child(of) => {
-                    let of = of % tokens.len();
-                    // A dropped handle keeps its subtree tied together, but has no new children.
-                    let Some(parent) = &tokens[of] else { continue };
-                    tokens.push(Some(parent.child()));
-                    let inherited = oracle.0[of].1;
-                    oracle.0.push((Some(of), inherited));
+                Op::Child(_) => {
+                    let child = token.child();
+                    tokens.push(Some(child));
+                    oracle.child(node);
                 }
-                Op::Cancel(node) => {
-                    let node = node % tokens.len();
-                    let Some(token) = &tokens[node] else { continue };
-                    let won = token.cancel(Cause::error(step));
-                    prop_assert_eq!(won, oracle.cancel(node, step));
+                Op::Stop(_) => {
+                    prop_assert_eq!(token.stop(Cause::error(step)), oracle.stop(node, step));
                 }
-                Op::Drop(node) => {
-                    let node = node % tokens.len();
-                    tokens[node] = None;
+                Op::Cancel(_) => {
+                    prop_assert_eq!(token.cancel(Cause::error(step)), oracle.cancel(node, step));
                 }
+                Op::Drop(_) => tokens[node] = None,
             }
             for (token, (_, expected)) in tokens.iter().zip(&oracle.0) {
                 let Some(token) = token else { continue };
-                let cause = token.cause().map(|cause| *cause.downcast_ref::<usize>().unwrap());
-                prop_assert_eq!(cause, *expected);
-                prop_assert_eq!(token.is_cancelled(), expected.is_some());
+                let causes = [token.stop_cause(), token.cause()]
+                    .map(|cause| cause.map(|cause| *cause.downcast_ref::<usize>().unwrap()));
+                prop_assert_eq!(causes, *expected);
+                prop_assert_eq!(token.is_stopping(), expected[0].is_some());
+                prop_assert_eq!(token.is_cancelled(), expected[1].is_some());
             }
         }
     }
+}
+
+#[test]
+fn a_stop_wakes_those_who_wait_for_it_and_nobody_else() {
+    let token = CancelToken::new();
+    let leaf = token.child().child();
+    let (soft, soft_waker) = counted();
+    let (hard, hard_waker) = counted();
+    let (mut stopping, mut cancelled) = (pin!(leaf.stopping()), pin!(leaf.cancelled()));
+    assert!(stopping.as_mut().poll(&mut Context::from_waker(&soft_waker)).is_pending());
+    assert!(cancelled.as_mut().poll(&mut Context::from_waker(&hard_waker)).is_pending());
+    let woken = || [&soft, &hard].map(|wakes| wakes.0.load(Ordering::Relaxed));
+
+    assert!(token.stop("drain"));
+    assert_eq!(woken(), [1, 0]);
+    assert!(!token.stop("again"));
+    assert!(leaf.child().is_stopping(), "a child of a stopping token is born stopping");
+    let Poll::Ready(cause) = stopping.poll(&mut Context::from_waker(&soft_waker)) else {
+        panic!("a stop that was told can be seen")
+    };
+    assert!(cause.same(&token.stop_cause().unwrap()));
+    assert!(cancelled.as_mut().poll(&mut Context::from_waker(&hard_waker)).is_pending());
+
+    assert!(token.cancel("now"));
+    assert_eq!(woken(), [1, 1]);
+    assert!(leaf.cause().unwrap().to_string().starts_with("cancelled: now"));
+}
+
+#[test]
+fn a_cancellation_wakes_those_who_wait_for_a_stop() {
+    let token = CancelToken::new();
+    let (wakes, waker) = counted();
+    let mut stopping = pin!(token.stopping());
+    assert!(stopping.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(token.cancel("now"));
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    assert!(stopping.poll(&mut Context::from_waker(&waker)).is_ready());
+    assert!(token.stop_cause().unwrap().same(&token.cause().unwrap()));
+    assert!(!token.stop("too late"));
+}
+
+#[test]
+fn a_callback_is_called_once_and_finds_the_whole_tree_cancelled() {
+    let token = CancelToken::new();
+    let (child, other) = (token.child(), CancelToken::new());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (seen, inner, next) = (Arc::clone(&calls), token.clone(), other.clone());
+    let registered = token.on_cancel(move |cause| {
+        assert!(child.is_cancelled());
+        assert!(cause.same(&inner.cause().unwrap()));
+        // No lock is held: it may use this token and any other.
+        next.cancel(cause.clone());
+        inner.on_cancel(move |_| _ = seen.fetch_add(1, Ordering::Relaxed)).keep();
+    });
+    token.stop("not yet");
+    assert!(!other.is_cancelled());
+    assert!(token.cancel("now"));
+    assert!(other.is_cancelled());
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    assert!(!registered.unregister(), "it was called");
+}
+
+#[test]
+fn a_callback_that_is_taken_back_is_dropped_and_never_called() {
+    let token = CancelToken::new();
+    let alive = Arc::new(());
+    let register = || {
+        let alive = Arc::clone(&alive);
+        token.on_cancel(move |_| panic!("{alive:?} is called"))
+    };
+    assert!(register().unregister());
+    drop(register());
+    assert_eq!(Arc::strong_count(&alive), 1);
+    token.cancel("now");
+}
+
+#[test]
+fn a_kept_callback_is_called_though_the_last_handle_of_its_token_is_gone() {
+    let token = CancelToken::new();
+    let (tell, told) = std::sync::mpsc::sync_channel(1);
+    let child = token.child();
+    child.on_cancel(move |_| tell.send(()).unwrap()).keep();
+    // A grandchild keeps the child in the tree.
+    let _grandchild = child.child();
+    drop(child);
+    token.cancel("now");
+    told.try_recv().unwrap();
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn a_panicking_callback_is_an_event_and_stops_nobody() {
+    let events = crate::events::Events::listen();
+    let token = CancelToken::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    for _ in 0..3 {
+        let calls = Arc::clone(&calls);
+        let callback = token.on_cancel(move |_| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            panic!("from a callback");
+        });
+        callback.keep();
+    }
+    assert!(token.cancel("now"));
+    token.on_cancel(|_| panic!("from a callback")).keep();
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
+    assert_eq!(events.count(&["callback", "from a callback", "now"]), 4);
 }
 
 #[test]
