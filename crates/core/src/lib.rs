@@ -3,6 +3,7 @@
 
 mod app;
 mod backoff;
+mod budget;
 mod cancel;
 mod name;
 mod observe;
@@ -16,6 +17,7 @@ pub mod sync;
 pub use self::{
     app::{App, ExitReport},
     backoff::{Backoff, Jitter},
+    budget::{Budget, ParseBudgetError},
     cancel::{CancelToken, Cancelled, CancelledOwned, Cause, CauseKind, OnCancel, Stopping},
     name::Name,
     panic::TaskPanic,

@@ -4,6 +4,8 @@
 
 #[path = "all/app.rs"]
 mod app;
+#[path = "all/budget.rs"]
+mod budget;
 #[path = "all/cancel.rs"]
 mod cancel;
 #[path = "all/destructors.rs"]
