@@ -8,6 +8,8 @@ mod app;
 mod budget;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[path = "all/deadlines.rs"]
+mod deadlines;
 #[path = "all/destructors.rs"]
 mod destructors;
 #[cfg(feature = "tracing")]

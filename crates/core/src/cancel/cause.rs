@@ -47,6 +47,8 @@ pub enum CauseKind {
     ScopeDropped,
     /// The scope had ended already.
     ScopeClosed,
+    /// The time of a scope was over.
+    DeadlineExceeded,
     /// The process was told to stop by a signal.
     Signal,
 }
@@ -166,6 +168,7 @@ impl Display for Cause {
             CauseKind::ChildPanicked => "panicked",
             CauseKind::ScopeDropped => "was dropped",
             CauseKind::ScopeClosed => "had ended",
+            CauseKind::DeadlineExceeded => "ran out of time",
             CauseKind::Signal => "signal",
         })?;
         let told = inner.message.is_some() || inner.error.is_some();

@@ -7,7 +7,7 @@ use super::{
     vault::Vault,
 };
 use crate::{
-    CancelToken, Cancelled, Cause, Name, Stopping,
+    Budget, CancelToken, Cancelled, Cause, Name, Stopping,
     sync::{Arc, Mutex, lock},
 };
 use std::{
@@ -16,6 +16,7 @@ use std::{
     marker::PhantomData,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
 };
+use tokio::time::Instant;
 
 /// A handle to a scope: spawn into it, ask whether it is cancelled, cancel it.
 ///
@@ -147,6 +148,24 @@ impl<E> Cx<E> {
     /// Cancel safe: dropping the future loses nothing.
     pub fn cancelled(&self) -> Cancelled<'_> {
         self.token().cancelled()
+    }
+
+    /// When the time of the scope is over: its own deadline or an earlier one around it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline()
+    }
+
+    /// How much time is left, for instance to tell it to another service.
+    #[must_use]
+    pub fn remaining(&self) -> Budget {
+        Budget::until(self.deadline())
+    }
+
+    /// Moves the scope's own deadline, or takes it away. One that is over already cancels the
+    /// scope when its future is polled next; one that has done so is beyond recall.
+    pub fn set_deadline(&self, at: Option<Instant>) {
+        self.0.set_deadline(at);
     }
 
     /// Runs `future` until it is ready or the scope is cancelled, cancellation first.

@@ -128,12 +128,12 @@ impl Ledger {
     /// nothing else explains why the scope ended, it is the reason.
     pub(super) fn into_result<T, E: Send + Sync + 'static>(
         self,
-        inherited: Option<Cause>,
+        outer: Option<Cause>,
         value: Option<T>,
     ) -> Result<T, ScopeError<E>> {
         let Self { first, also, more, aborted, adopted, adopted_more, refused, reader: _ } = self;
         let mut also = also.into_iter();
-        let reason = match (first, inherited) {
+        let reason = match (first, outer) {
             (Some(first), _) => Some(first.typed()),
             (None, Some(cause)) => Some(Reason::Cancelled(cause)),
             (None, None) => also.next().map(Fault::typed),

@@ -6,7 +6,8 @@ use crate::{
     cancel::loom_tests::model,
     sync::{Arc, thread},
 };
-use std::{future::poll_fn, panic::Location};
+use std::{future::poll_fn, panic::Location, task::Poll};
+use tokio::time::Instant;
 
 fn scope() -> Arc<ScopeNode> {
     ScopeNode::root("scope".into(), Location::caller(), CancelToken::new())
@@ -183,5 +184,23 @@ fn loom_an_abort_reaches_a_nested_scope_that_is_being_opened() {
         parent.body_ended();
         join(&parent);
         opening.join().unwrap();
+    });
+}
+
+/// The driver leaves its waker before it looks at the deadline, as `drive` does.
+#[test]
+fn loom_a_deadline_that_moves_is_seen_by_the_driver() {
+    model("a_deadline_that_moves_is_seen_by_the_driver", || {
+        let parent = scope();
+        let nested = ScopeNode::nested("nested".into(), Location::caller(), &parent).unwrap();
+        let mover = thread::spawn(move || {
+            parent.set_deadline(Some(Instant::now()));
+            parent
+        });
+        loom::future::block_on(poll_fn(|cx| {
+            assert!(nested.park_driver(cx));
+            if nested.deadline().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        }));
+        drop(mover.join().unwrap());
     });
 }

@@ -14,10 +14,12 @@
 //!
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
 //! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
-//! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace and join.
+//! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace
+//! and join, [`deadline`] bounds their time.
 
 mod child;
 mod cx;
+mod deadline;
 mod error;
 mod join;
 mod ledger;

@@ -2,6 +2,7 @@
 
 use super::{
     ScopeError, Straggler, WorkKind,
+    deadline::Deadline,
     error::TaskInfo,
     join::JoinCounter,
     ledger::{Entry, Estate, Fault, Ledger, Reader},
@@ -35,6 +36,7 @@ pub(crate) struct ScopeNode {
     body: AtomicBool,
     driver: AtomicBool,
     aborting: AtomicBool,
+    deadline: Deadline,
     ledger: Mutex<Ledger>,
     parent: Option<ParentLink>,
 }
@@ -88,6 +90,7 @@ impl ScopeNode {
             body: AtomicBool::new(true),
             driver: AtomicBool::new(true),
             aborting: AtomicBool::new(false),
+            deadline: Deadline::default(),
             ledger: Mutex::new(Ledger::default()),
             parent,
         }
@@ -99,6 +102,34 @@ impl ScopeNode {
 
     pub(super) fn location(&self) -> &'static Location<'static> {
         self.at
+    }
+
+    pub(super) fn own_deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    pub(super) fn parent(&self) -> Option<&Arc<Self>> {
+        self.parent.as_ref().map(|link| &link.node)
+    }
+
+    /// The scopes that are open directly below this one.
+    pub(super) fn nested_scopes(&self) -> Vec<Arc<Self>> {
+        let mut nested = Vec::new();
+        self.registry
+            .for_each(|record| nested.extend(record.scope.as_ref().and_then(Weak::upgrade)));
+        nested
+    }
+
+    /// Takes the waker of the scope's own future, which leaves it again when it is polled.
+    pub(super) fn take_driver(&self) -> Option<Waker> {
+        self.join.take_joiner()
+    }
+
+    /// Why the scope ended before its time, unless it was cancelled from inside: what came
+    /// down from outside, or its deadline.
+    pub(super) fn outer_cause(&self) -> Option<Cause> {
+        let expired = |cause: &Cause| cause.kind() == CauseKind::DeadlineExceeded;
+        self.token.inherited_cause().or_else(|| self.token.cause().filter(expired))
     }
 
     #[cfg(test)]
@@ -375,7 +406,7 @@ impl ScopeNode {
 
     /// What the ledger of a scope that is given up says so far.
     pub(crate) fn give_up<T, E: Send + Sync + 'static>(&self) -> Result<T, ScopeError<E>> {
-        self.take_ledger().into_result(self.token.inherited_cause(), None)
+        self.take_ledger().into_result(self.outer_cause(), None)
     }
 }
 

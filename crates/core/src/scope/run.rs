@@ -1,9 +1,12 @@
 //! Running a scope: the body, the grace period and the join.
 
-use super::{Cx, JoinReport, Reason, ScopeError, ledger::Ledger, node::ScopeNode};
+use super::{
+    Cx, JoinReport, Reason, ScopeError, deadline::cancelled_or_expired, ledger::Ledger,
+    node::ScopeNode,
+};
 use crate::{
-    CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError, panic::drop_quietly,
-    sync::Arc,
+    Budget, CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError,
+    panic::drop_quietly, sync::Arc,
 };
 use std::{
     any::Any,
@@ -16,6 +19,7 @@ use std::{
     thread,
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// How long a cancelled scope waits for its children before it aborts them: 5 s, as
 /// Erlang/OTP's supervisors do.
@@ -91,6 +95,7 @@ pub struct Scope<P = Unplaced> {
     name: Name,
     at: &'static Location<'static>,
     grace: Duration,
+    time: Time,
     place: Place,
     placed: PhantomData<P>,
 }
@@ -102,6 +107,13 @@ pub enum Unplaced {}
 /// Marks a [`Scope`] that has a token or a parent.
 #[derive(Clone, Copy, Debug)]
 pub enum Placed {}
+
+/// How much time the scope has.
+#[derive(Clone, Copy, Debug)]
+enum Time {
+    From(Budget),
+    Until(Instant),
+}
 
 /// Where in the tree the new scope stands.
 enum Place {
@@ -125,8 +137,8 @@ impl Scope {
     #[track_caller]
     pub fn builder(name: impl Into<Name>) -> Self {
         let at = Location::caller();
-        let (grace, place) = (DEFAULT_GRACE, Place::Root);
-        Self { name: name.into(), at, grace, place, placed: PhantomData }
+        let (grace, time) = (DEFAULT_GRACE, Time::From(Budget::UNLIMITED));
+        Self { name: name.into(), at, grace, time, place: Place::Root, placed: PhantomData }
     }
 
     /// Cancels the scope when `token` is cancelled.
@@ -146,8 +158,8 @@ impl Scope {
     }
 
     fn place(self, place: Place) -> Scope<Placed> {
-        let Self { name, at, grace, .. } = self;
-        Scope { name, at, grace, place, placed: PhantomData }
+        let Self { name, at, grace, time, .. } = self;
+        Scope { name, at, grace, time, place, placed: PhantomData }
     }
 }
 
@@ -156,6 +168,37 @@ impl<P> Scope<P> {
     /// are dropped at their next await. [`Duration::MAX`] waits for ever.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// How much time the scope has from its first poll on, also as a [`Budget`] that came with
+    /// a request. Then it is cancelled with [`CauseKind::DeadlineExceeded`], and has its grace
+    /// period. It never has more than a scope around it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::{convert::Infallible, time::Duration};
+    /// use tidegate_core::{CauseKind, Cx, Reason, Scope};
+    ///
+    /// let request = Scope::builder("request").timeout(Duration::from_millis(5));
+    /// let error = request
+    ///     .run(async |cx: Cx<Infallible>| Ok(drop(cx.cancelled().await)))
+    ///     .await
+    ///     .unwrap_err();
+    /// let Reason::Cancelled(cause) = error.reason() else { panic!("{error}") };
+    /// assert_eq!(cause.kind(), CauseKind::DeadlineExceeded);
+    /// assert_eq!(cause.origin(), Some("/request"), "whose deadline it was");
+    /// # }
+    /// ```
+    pub fn timeout(mut self, time: impl Into<Budget>) -> Self {
+        self.time = Time::From(time.into());
+        self
+    }
+
+    /// When the scope is to be cancelled: see [`timeout`](Self::timeout), which this replaces.
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.time = Time::Until(at);
         self
     }
 
@@ -169,7 +212,7 @@ impl<P> Scope<P> {
     /// # Errors
     ///
     /// The first error or panic of a child, or the body's error; [`Reason::Cancelled`] if
-    /// the scope was cancelled by its parent or its token; [`Reason::Aborted`] if children
+    /// the scope was cancelled by its parent, its token or its deadline; [`Reason::Aborted`] if children
     /// ignored the body's own cancellation. An error that came after the first is in the
     /// report.
     ///
@@ -201,12 +244,19 @@ impl<P> Scope<P> {
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
     fn open(self) -> Result<OpenScope, Cause> {
-        let Self { name, at, grace, place, .. } = self;
+        let Self { name, at, grace, time, place, .. } = self;
         let node = match place {
             Place::Root => ScopeNode::root(name, at, CancelToken::new()),
             Place::Under(token) => ScopeNode::root(name, at, token.child()),
             Place::In(parent) => ScopeNode::nested(name, at, &parent)?,
         };
+        let deadline = match time {
+            Time::From(budget) => budget.deadline(),
+            Time::Until(at) => Some(at),
+        };
+        if deadline.is_some() {
+            node.set_deadline(deadline);
+        }
         Ok(OpenScope { node, grace, closed: false })
     }
 }
@@ -256,7 +306,7 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     let node = Arc::clone(open.node());
-    let mut overdue = pin!(overdue(node.token(), open.grace()));
+    let mut overdue = pin!(overdue(&node, open.grace()));
     let (ended, dropped) = {
         let cx = Cx::new(Arc::clone(&node));
         let (body, panic) = match catch_unwind(AssertUnwindSafe(|| body(cx))) {
@@ -286,7 +336,7 @@ where
         closed
     })
     .await;
-    let inherited = node.token().inherited_cause();
+    let outer = node.outer_cause();
     drop(open);
     if let Some((panic, payload)) = panic {
         if ledger.begins_with(&panic) {
@@ -294,7 +344,7 @@ where
         }
         drop_quietly(payload);
     }
-    ledger.into_result(inherited, value)
+    ledger.into_result(outer, value)
 }
 
 type Payload = Box<dyn Any + Send>;
@@ -352,8 +402,9 @@ fn settle<T, E: Display + Debug + Send + Sync + 'static>(
     (value, panic)
 }
 
-/// Ends when the scope has been cancelled for as long as the grace period.
-async fn overdue(token: &CancelToken, grace: Duration) {
-    token.cancelled().await;
+/// Ends when the scope has been cancelled, by its deadline or otherwise, for as long as the
+/// grace period.
+async fn overdue(node: &ScopeNode, grace: Duration) {
+    cancelled_or_expired(node).await;
     tokio::time::sleep(grace).await;
 }

@@ -11,7 +11,9 @@ use crate::{CancelToken, sync::Arc};
 use std::{
     panic::Location,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 const DEPTH: usize = if cfg!(miri) { 50 } else { 10_000 };
 
@@ -107,4 +109,22 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let left = parent.close().orphan(Reader::Parent).entries;
     let [Entry::Adopted(panic)] = &left[..] else { panic!("{left:?}") };
     assert_eq!(panic.panic().unwrap().message(), "deliberate");
+}
+
+#[test]
+fn a_deadline_that_is_not_the_earliest_is_never_due() {
+    let (at, now) = (Location::caller(), Instant::now());
+    let [soon, later] = [1, 2].map(|secs| Some(now + Duration::from_secs(secs)));
+    let root = ScopeNode::root("root".into(), at, CancelToken::new());
+    let middle = ScopeNode::nested("middle".into(), at, &root).unwrap();
+    let leaf = ScopeNode::nested("leaf".into(), at, &middle).unwrap();
+    root.set_deadline(soon);
+    leaf.set_deadline(later);
+    assert_eq!([&root, &middle, &leaf].map(|scope| scope.deadline()), [soon; 3]);
+    assert_eq!([&root, &middle, &leaf].map(|scope| scope.due()), [soon, None, None]);
+    leaf.set_deadline(soon);
+    assert_eq!(leaf.due(), None, "that of the root cancels it at that moment");
+    leaf.set_deadline(later);
+    root.set_deadline(None);
+    assert_eq!([&root, &middle, &leaf].map(|scope| scope.due()), [None, None, later]);
 }

@@ -1,0 +1,106 @@
+//! When a scope runs out of time.
+//!
+//! A scope has a deadline of its own or none, and never more time than a scope around it has.
+//! Its own may be moved while it runs. Only a deadline that comes before those of all scopes
+//! around it needs a timer: the others are cancelled from above by then.
+
+use super::node::ScopeNode;
+use crate::{
+    Cause, CauseKind,
+    panic::wake_quietly,
+    sync::{Arc, Mutex, lock},
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A scope's own deadline.
+#[derive(Default)]
+pub(super) struct Deadline(Mutex<Option<Instant>>);
+
+impl Deadline {
+    fn get(&self) -> Option<Instant> {
+        *lock(&self.0)
+    }
+
+    fn set(&self, at: Option<Instant>) {
+        *lock(&self.0) = at;
+    }
+}
+
+impl ScopeNode {
+    /// When the time of this scope is over: the earliest deadline from here up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let mut earliest = self.own_deadline().get();
+        let mut parent = self.parent();
+        while let Some(node) = parent {
+            let other = node.own_deadline().get();
+            earliest = earliest.into_iter().chain(other).min();
+            parent = node.parent();
+        }
+        earliest
+    }
+
+    /// Moves the deadline. The drivers of this scope and of those below look again: a scope
+    /// below may need a timer now, or none.
+    pub(super) fn set_deadline(&self, at: Option<Instant>) {
+        self.own_deadline().set(at);
+        let mut nested: Vec<Arc<Self>> = self.wake_driver();
+        while let Some(scope) = nested.pop() {
+            nested.extend(scope.wake_driver());
+        }
+    }
+
+    fn wake_driver(&self) -> Vec<Arc<Self>> {
+        if let Some(driver) = self.take_driver() {
+            wake_quietly(driver);
+        }
+        self.nested_scopes()
+    }
+
+    /// The scope's own deadline, if it comes before those of the scopes around it.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let own = self.own_deadline().get()?;
+        let around = self.parent().and_then(|parent| parent.deadline());
+        (around.is_none_or(|around| own < around)).then_some(own)
+    }
+
+    fn cancel_expired(&self) {
+        let kind = CauseKind::DeadlineExceeded;
+        self.token().cancel(Cause::of_scope(kind, self.path(), self.location()));
+    }
+}
+
+/// Ends when the scope is cancelled, which it is at its deadline. Whoever polls this has left
+/// its waker as the scope's driver before, so that a deadline that moves is seen.
+pub(super) async fn cancelled_or_expired(node: &ScopeNode) {
+    let mut cancelled = pin!(node.token().cancelled());
+    let mut timer = Timer(None);
+    poll_fn(|cx| {
+        if cancelled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        timer.poll(node.due(), cx).map(|()| node.cancel_expired())
+    })
+    .await;
+}
+
+/// A timer that is armed only while there is something to wait for.
+struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    fn poll(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if sleep.deadline() != due {
+            sleep.as_mut().reset(due);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
