@@ -3,9 +3,12 @@
 //! | stage | begins | what happens |
 //! |---|---|---|
 //! | running | at the start | the body and its children run |
-//! | cancelling | first SIGINT or SIGTERM, or the first failure | the scope's token is cancelled; everybody may end in their own way |
+//! | draining | first SIGINT or SIGTERM, if there is time to drain | the token is stopped: take nothing new, finish what has begun |
+//! | cancelling | the time to drain is over, or there is none; or the first failure | the token is cancelled; everybody may end in their own way |
 //! | aborting | the grace period is over | what is left is dropped at its next await |
-//! | given up | 1 s later, or at a second signal | the report names what still runs, and `run` returns |
+//! | given up | 1 s later | the report names what still runs, and `run` returns |
+//!
+//! A second signal skips a stage: from draining to cancelling, from there to given up.
 
 use crate::{
     CancelToken, Cause, Cx, Name, Scope, ScopeError, Straggler, observe,
@@ -13,8 +16,9 @@ use crate::{
     sync::Arc,
 };
 use std::{
+    convert::Infallible,
     fmt::{Debug, Display},
-    future::{Future, poll_fn},
+    future::{Future, pending, poll_fn},
     pin::pin,
     task::Poll,
     time::Duration,
@@ -25,8 +29,9 @@ const ABORT_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs the root scope of a program and ends it in a bounded time when a signal comes.
 ///
-/// With the feature `signal`, on Unix, SIGINT (Ctrl-C) and SIGTERM cancel the root scope; a
-/// second one gives up at once. Signal handlers stay installed after [`run`](Self::run) returns, as
+/// With the feature `signal`, on Unix, SIGINT (Ctrl-C) and SIGTERM [stop](CancelToken::stop) the
+/// root scope if it has time to [drain](Self::drain), and cancel it after that; each further one
+/// skips a stage. Signal handlers stay installed after [`run`](Self::run) returns, as
 /// tokio cannot remove them: a program should end then.
 ///
 /// ```
@@ -62,6 +67,7 @@ const ABORT_WAIT: Duration = Duration::from_secs(1);
 pub struct App {
     scope: Scope,
     token: CancelToken,
+    drain: Duration,
 }
 
 /// How a program ended, and what it left behind.
@@ -107,7 +113,7 @@ impl<T, E> ExitReport<T, E> {
     }
 
     /// What still ran when [`App::run`] gave up: blocking work, tasks that never yield, or
-    /// at a second signal whatever had not ended; bodies included.
+    /// at a further signal whatever had not ended; bodies included.
     #[must_use]
     pub fn stuck(&self) -> &[Straggler] {
         &self.stuck
@@ -122,13 +128,13 @@ impl<T, E> ExitReport<T, E> {
         }
     }
 
-    /// The exit code by the shell's convention: 128 + the signal's number, or 0 for `Ok`,
-    /// or 1.
+    /// The exit code: 0 for `Ok`, which a program that has drained in time returns, too;
+    /// after a signal by the shell's convention 128 + its number; or 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match (self.signal, &self.result) {
-            (Some(signal), _) => 128 + u8::try_from(signal & 0x7f).unwrap_or(0),
-            (None, Ok(_)) => 0,
+            (_, Ok(_)) => 0,
+            (Some(signal), Err(_)) => 128 + u8::try_from(signal & 0x7f).unwrap_or(0),
             (None, Err(_)) => 1,
         }
     }
@@ -138,7 +144,7 @@ impl App {
     /// An app of that name, with a grace period of [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
     #[track_caller]
     pub fn new(name: impl Into<Name>) -> Self {
-        Self { scope: Scope::builder(name), token: CancelToken::new() }
+        Self { scope: Scope::builder(name), token: CancelToken::new(), drain: Duration::ZERO }
     }
 
     /// How long the program may take to end by itself once it is cancelled.
@@ -147,14 +153,41 @@ impl App {
         self
     }
 
-    /// The token a signal cancels; cancel it to end the program in the same way.
+    /// How long the program may go on with what it has begun once it is to stop, before it is
+    /// cancelled. The default is no time at all.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::{convert::Infallible, time::Duration};
+    /// use tidegate_core::{App, Cx};
+    ///
+    /// let app = App::new("server").drain(Duration::from_secs(20)).grace(Duration::from_secs(5));
+    /// let token = app.token().clone();
+    /// let report = app
+    ///     .run(async |cx: Cx<Infallible>| {
+    ///         token.stop("as SIGTERM does");
+    ///         cx.stopping().await;
+    ///         // Refuse new connections here; what is open has 20 s.
+    ///         Ok("drained")
+    ///     })
+    ///     .await;
+    /// assert_eq!(report.exit_code(), 0);
+    /// # }
+    /// ```
+    pub fn drain(mut self, time: Duration) -> Self {
+        self.drain = time;
+        self
+    }
+
+    /// The token a signal stops or cancels; do so to end the program in the same way.
     #[must_use]
     pub fn token(&self) -> &CancelToken {
         &self.token
     }
 
     /// Runs `body` as the root scope. Returns when the scope has ended, or has been given up:
-    /// one second after the grace period, or at a second signal.
+    /// one second after the grace period, or at a signal in that.
     ///
     /// # Panics
     ///
@@ -170,11 +203,12 @@ impl App {
         F: FnOnce(Cx<E>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let Self { scope, token } = self;
+        let Self { scope, token, drain } = self;
         let open = scope.root(&token);
         let (node, grace) = (Arc::clone(open.node()), open.grace());
         let mut running = pin!(drive(open, body));
         let mut signals = signals::Signals::install();
+        let mut drained = pin!(cancel_drained(&token, drain));
         let mut given_up = pin!(give_up(&node, grace));
         let mut signal = None;
         let result = poll_fn(|cx| {
@@ -182,14 +216,19 @@ impl App {
                 return Poll::Ready(Some(result));
             }
             while let Poll::Ready(received) = signals.poll(cx) {
-                if signal.is_some() {
-                    return Poll::Ready(None);
-                }
-                signal = Some(received.number);
                 let cause = Cause::signal(received.name);
-                observe::stopping(node.name().as_str(), &cause);
-                token.cancel(cause);
+                let is_first = signal.is_none();
+                signal.get_or_insert(received.number);
+                if is_first {
+                    observe::stopping(node.name().as_str(), &cause);
+                    token.stop(cause);
+                } else if node.token().is_cancelled() {
+                    return Poll::Ready(None);
+                } else {
+                    token.cancel(cause);
+                }
             }
+            let _: Poll<Infallible> = drained.as_mut().poll(cx);
             given_up.as_mut().poll(cx).map(|()| None)
         })
         .await;
@@ -200,6 +239,16 @@ impl App {
         };
         ExitReport { result, gave_up: false, signal, stuck: Vec::new() }
     }
+}
+
+/// Cancels a program that is to stop when it has had its time to drain; never ends itself.
+async fn cancel_drained(token: &CancelToken, drain: Duration) -> Infallible {
+    let cause = token.stopping().await;
+    if !drain.is_zero() {
+        tokio::time::sleep(drain).await;
+    }
+    token.cancel(cause);
+    pending().await
 }
 
 /// Ends when a cancelled program has had its grace period and then the time to abort.

@@ -126,6 +126,63 @@ async fn giving_up_forgets_the_panic_of_the_body() {
     assert_eq!((panic.task().path(), panic.message()), ("/app", "deliberate"));
 }
 
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// An app with 20 s to drain and 5 s of grace that is stopped at once.
+async fn stopped<F>(body: impl FnOnce(Cx<Infallible>) -> F) -> ExitReport<&'static str, Infallible>
+where
+    F: Future<Output = Result<&'static str, Infallible>>,
+{
+    let app = App::new("app").drain(secs(20)).grace(secs(5));
+    assert!(app.token().stop("a new version takes over"));
+    app.run(body).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_begun_is_finished_in_the_time_to_drain() {
+    let begun = Instant::now();
+    let report = stopped(async |cx| {
+        cx.stopping().await;
+        tokio::time::sleep(secs(19)).await;
+        assert!(!cx.is_cancelled());
+        Ok("drained")
+    })
+    .await;
+    assert_eq!((begun.elapsed(), report.exit_code()), (secs(19), 0));
+    assert_eq!(report.into_result().unwrap(), "drained");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_longer_to_drain_is_cancelled_for_the_same_cause() {
+    let begun = Instant::now();
+    let report = stopped(async |cx| {
+        assert!(cx.cancelled().await.to_string().contains("a new version"));
+        assert_eq!(begun.elapsed(), secs(20));
+        pending().await
+    })
+    .await;
+    assert_eq!((begun.elapsed(), report.exit_code()), (secs(25), 1));
+    assert_eq!(report.aborted()[0].task().path(), "/app");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_without_time_to_drain_is_cancelled_when_it_is_stopped() {
+    let begun = Instant::now();
+    let app = App::new("app");
+    let token = app.token().clone();
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            token.stop("enough");
+            cx.cancelled().await;
+            Ok(())
+        })
+        .await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(matches!(report.result().unwrap_err().reason(), Reason::Cancelled(_)));
+}
+
 #[cfg(all(feature = "signal", not(miri)))]
 mod signals {
     use super::*;
@@ -140,19 +197,17 @@ mod signals {
     fn child_process() {
         let Ok(mode) = std::env::var("TIDEGATE_APP_CHILD") else { return };
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let report = runtime.block_on(
-            App::new("child").grace(Duration::from_secs(if mode == "deaf" { 600 } else { 5 })).run(
-                async |cx: Cx<Infallible>| {
-                    println!("ready");
-                    let cause = cx.cancelled().await;
-                    println!("{cause}");
-                    if mode == "deaf" {
-                        pending::<()>().await;
-                    }
-                    Ok(())
-                },
-            ),
-        );
+        let app = App::new("child").grace(secs(if mode == "polite" { 5 } else { 600 }));
+        let app = if mode.starts_with("drain") { app.drain(secs(600)) } else { app };
+        let report = runtime.block_on(app.run(async |cx: Cx<Infallible>| {
+            println!("ready");
+            println!("stop: {}", cx.stopping().await);
+            if mode == "drains" {
+                return Ok(());
+            }
+            println!("cancel: {}", cx.cancelled().await);
+            if mode == "polite" { Ok(()) } else { pending().await }
+        }));
         let stuck: Vec<_> = report.stuck().iter().map(|s| s.task().path()).collect();
         println!("gave up: {}; stuck: {stuck:?}", report.gave_up());
         runtime.shutdown_background();
@@ -189,7 +244,7 @@ mod signals {
             let (mut process, mut out) = child("polite");
             read_until(&mut out, "ready");
             kill(&process, signal);
-            read_until(&mut out, &format!("cancelled: signal SIG{signal}"));
+            read_until(&mut out, &format!("cancel: cancelled: signal SIG{signal}"));
             assert_eq!(process.wait().unwrap().code(), Some(code));
         }
     }
@@ -199,7 +254,31 @@ mod signals {
         let (mut process, mut out) = child("deaf");
         read_until(&mut out, "ready");
         kill(&process, "TERM");
-        read_until(&mut out, "cancelled: signal SIGTERM");
+        read_until(&mut out, "cancel: cancelled: signal SIGTERM");
+        kill(&process, "INT");
+        read_until(&mut out, "gave up: true; stuck: [\"/child\"]");
+        out.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(process.wait().unwrap().code(), Some(143), "the first signal decides");
+    }
+
+    #[test]
+    fn a_program_that_drains_at_a_signal_has_done_what_it_was_asked() {
+        let (mut process, mut out) = child("drains");
+        read_until(&mut out, "ready");
+        kill(&process, "TERM");
+        read_until(&mut out, "stop: cancelled: signal SIGTERM");
+        out.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(process.wait().unwrap().code(), Some(0));
+    }
+
+    #[test]
+    fn each_further_signal_skips_a_stage() {
+        let (mut process, mut out) = child("drain for ever");
+        read_until(&mut out, "ready");
+        kill(&process, "TERM");
+        read_until(&mut out, "stop: cancelled: signal SIGTERM");
+        kill(&process, "INT");
+        read_until(&mut out, "cancel: cancelled: signal SIGINT");
         kill(&process, "INT");
         read_until(&mut out, "gave up: true; stuck: [\"/child\"]");
         out.read_to_end(&mut Vec::new()).unwrap();
