@@ -5,7 +5,7 @@ use super::{
     node::{Level, Node},
 };
 use crate::sync::Arc;
-use std::{fmt, future::Future, pin::pin, task::Poll};
+use std::{fmt, future::Future, pin::pin, task::Poll, time::Duration};
 
 /// A handle to a node in the tree of cancellation.
 ///
@@ -196,6 +196,55 @@ impl CancelToken {
                 return Poll::Ready(Err(cause));
             }
             future.as_mut().poll(cx).map(Ok)
+        })
+        .await
+    }
+
+    /// Runs `future` on though the token is cancelled, for up to `grace` after that: for work
+    /// that must not be cut off in the middle, such as a commit.
+    ///
+    /// It protects from this token alone: the grace period of the scope goes on meanwhile, and
+    /// ends everything in it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use tidegate_core::CancelToken;
+    ///
+    /// let token = CancelToken::new();
+    /// token.cancel("now");
+    /// let commit = async { "committed" };
+    /// assert_eq!(token.shield(Duration::from_secs(1), commit).await.unwrap(), "committed");
+    /// let stuck = token.shield(Duration::from_millis(1), std::future::pending::<()>()).await;
+    /// assert!(stuck.is_err());
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The cause, if the future took longer than the grace.
+    ///
+    /// # Panics
+    ///
+    /// If the token is cancelled and the runtime has no time driver.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `future`, which is dropped at the end of the grace or with this
+    /// future.
+    pub async fn shield<F: Future>(&self, grace: Duration, future: F) -> Result<F::Output, Cause> {
+        let mut expired = pin!(async {
+            let cause = self.cancelled().await;
+            tokio::time::sleep(grace).await;
+            cause
+        });
+        let mut future = pin!(future);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            expired.as_mut().poll(cx).map(Err)
         })
         .await
     }

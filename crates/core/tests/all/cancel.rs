@@ -109,6 +109,27 @@ async fn run_prefers_cancellation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shield_lasts_for_its_grace_from_the_cancellation_on() {
+    let start = tokio::time::Instant::now();
+    let token = CancelToken::new();
+    let sleep = |secs| tokio::time::sleep(Duration::from_secs(secs));
+    let cancel = async {
+        sleep(5).await;
+        token.cancel("now");
+    };
+    // 5 s before the cancellation, and 2 s after it.
+    let (done, cut, ()) = tokio::join!(
+        token.shield(Duration::from_secs(2), sleep(7)),
+        token.shield(Duration::from_secs(2), sleep(8)),
+        cancel,
+    );
+    assert!(done.is_ok());
+    assert!(cut.unwrap_err().same(&token.cause().unwrap()));
+    assert_eq!(start.elapsed(), Duration::from_secs(7));
+    assert_eq!(token.shield(Duration::ZERO, async { 1 }).await.unwrap(), 1, "ready at once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_dropped_drops_its_future() {
     let token = CancelToken::new();
     let (held, dropped) = tokio::sync::oneshot::channel::<()>();
