@@ -153,6 +153,12 @@ impl App {
         self
     }
 
+    /// Hands a value down to the whole program: see [`Scope::value`].
+    pub fn value<V: Send + Sync + 'static>(mut self, value: V) -> Self {
+        self.scope = self.scope.value(value);
+        self
+    }
+
     /// How long the program may go on with what it has begun once it is to stop, before it is
     /// cancelled. The default is no time at all.
     ///

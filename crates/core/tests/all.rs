@@ -25,3 +25,5 @@ mod retry;
 mod scope;
 #[path = "all/stress.rs"]
 mod stress;
+#[path = "all/values.rs"]
+mod values;

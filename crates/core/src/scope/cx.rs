@@ -47,6 +47,37 @@ impl<E> Cx<E> {
         self.0.token()
     }
 
+    /// The value of type `V` that this scope, or the nearest one around it that has one, was
+    /// given by [`Scope::value`]. The type is the key: make one for what you hand down.
+    ///
+    /// A value is for what concerns a whole tree of work, such as the identity of a request or
+    /// of the user; what a function needs to do its job is better an argument. It lives as long
+    /// as a `Cx` of the scope.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::convert::Infallible;
+    /// use tidegate_core::{Cx, Scope};
+    ///
+    /// struct RequestId(u64);
+    ///
+    /// let request = Scope::builder("request").value(RequestId(7));
+    /// let seen = request.run(async |cx: Cx<Infallible>| {
+    ///     // Any scope below finds it, however deep.
+    ///     let nested = cx.scope("nested", async |cx: Cx<Infallible>| {
+    ///         Ok(cx.value::<RequestId>().map(|id| id.0))
+    ///     });
+    ///     Ok(nested.await.unwrap())
+    /// });
+    /// assert_eq!(seen.await.unwrap(), Some(7));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn value<V: Send + Sync + 'static>(&self) -> Option<&V> {
+        self.0.values().get()
+    }
+
     /// How many children live now, nested scopes included.
     #[must_use]
     pub fn live(&self) -> usize {

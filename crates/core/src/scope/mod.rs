@@ -15,7 +15,7 @@
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
 //! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
 //! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace
-//! and join, [`deadline`] bounds their time.
+//! and join, [`deadline`] bounds their time, [`values`] is what they inherit.
 
 mod child;
 mod cx;
@@ -28,6 +28,7 @@ mod registry;
 mod report;
 mod run;
 mod task;
+mod values;
 mod vault;
 
 pub use self::{

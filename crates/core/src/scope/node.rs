@@ -7,6 +7,7 @@ use super::{
     join::JoinCounter,
     ledger::{Entry, Estate, Fault, Ledger, Reader},
     registry::{Key, Record, Registry},
+    values::Values,
     vault::AnyVault,
 };
 use crate::{
@@ -37,6 +38,7 @@ pub(crate) struct ScopeNode {
     driver: AtomicBool,
     aborting: AtomicBool,
     deadline: Deadline,
+    values: Values,
     ledger: Mutex<Ledger>,
     parent: Option<ParentLink>,
 }
@@ -53,19 +55,22 @@ impl ScopeNode {
         name: Name,
         at: &'static Location<'static>,
         token: CancelToken,
+        values: Values,
     ) -> Arc<Self> {
-        Arc::new(Self::new(name, at, token, None))
+        Arc::new(Self::new(name, at, token, values, None))
     }
 
     /// A scope whose life its parent waits for; the cause, if the parent admits nothing more.
     pub(super) fn nested(
         name: Name,
         at: &'static Location<'static>,
+        values: Values,
         parent: &Arc<Self>,
     ) -> Result<Arc<Self>, Cause> {
         let key = parent.admit(name.clone(), at, WorkKind::Scope, None)?;
         let link = ParentLink { node: Arc::clone(parent), key };
-        let node = Arc::new(Self::new(name, at, parent.token.child(), Some(link)));
+        let values = values.within(&parent.values);
+        let node = Arc::new(Self::new(name, at, parent.token.child(), values, Some(link)));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         // An abort sets its flag before it looks for nested scopes: one of the two sees the
         // other.
@@ -79,6 +84,7 @@ impl ScopeNode {
         name: Name,
         at: &'static Location<'static>,
         token: CancelToken,
+        values: Values,
         parent: Option<ParentLink>,
     ) -> Self {
         Self {
@@ -91,6 +97,7 @@ impl ScopeNode {
             driver: AtomicBool::new(true),
             aborting: AtomicBool::new(false),
             deadline: Deadline::default(),
+            values,
             ledger: Mutex::new(Ledger::default()),
             parent,
         }
@@ -102,6 +109,10 @@ impl ScopeNode {
 
     pub(super) fn location(&self) -> &'static Location<'static> {
         self.at
+    }
+
+    pub(super) fn values(&self) -> &Values {
+        &self.values
     }
 
     pub(super) fn own_deadline(&self) -> &Deadline {

@@ -2,7 +2,7 @@
 
 use super::{
     Cx, JoinReport, Reason, ScopeError, deadline::cancelled_or_expired, ledger::Ledger,
-    node::ScopeNode,
+    node::ScopeNode, values::Values,
 };
 use crate::{
     Budget, CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError,
@@ -96,6 +96,7 @@ pub struct Scope<P = Unplaced> {
     at: &'static Location<'static>,
     grace: Duration,
     time: Time,
+    values: Values,
     place: Place,
     placed: PhantomData<P>,
 }
@@ -136,9 +137,15 @@ impl Scope {
     /// A scope of that name, with a grace period of [`DEFAULT_GRACE`].
     #[track_caller]
     pub fn builder(name: impl Into<Name>) -> Self {
-        let at = Location::caller();
-        let (grace, time) = (DEFAULT_GRACE, Time::From(Budget::UNLIMITED));
-        Self { name: name.into(), at, grace, time, place: Place::Root, placed: PhantomData }
+        Self {
+            name: name.into(),
+            at: Location::caller(),
+            grace: DEFAULT_GRACE,
+            time: Time::From(Budget::UNLIMITED),
+            values: Values::default(),
+            place: Place::Root,
+            placed: PhantomData,
+        }
     }
 
     /// Cancels the scope when `token` is cancelled.
@@ -153,13 +160,13 @@ impl Scope {
 
     /// Opens the root scope of a program.
     pub(crate) fn root(self, token: &CancelToken) -> OpenScope {
-        let node = ScopeNode::root(self.name, self.at, token.child());
+        let node = ScopeNode::root(self.name, self.at, token.child(), self.values);
         OpenScope { node, grace: self.grace, closed: false }
     }
 
     fn place(self, place: Place) -> Scope<Placed> {
-        let Self { name, at, grace, time, .. } = self;
-        Scope { name, at, grace, time, place, placed: PhantomData }
+        let Self { name, at, grace, time, values, .. } = self;
+        Scope { name, at, grace, time, values, place, placed: PhantomData }
     }
 }
 
@@ -199,6 +206,13 @@ impl<P> Scope<P> {
     /// When the scope is to be cancelled: see [`timeout`](Self::timeout), which this replaces.
     pub fn deadline(mut self, at: Instant) -> Self {
         self.time = Time::Until(at);
+        self
+    }
+
+    /// Hands a value down to everything in the scope, in nested scopes, too: see
+    /// [`Cx::value`]. It replaces one of the same type from around.
+    pub fn value<V: Send + Sync + 'static>(mut self, value: V) -> Self {
+        self.values.insert(value);
         self
     }
 
@@ -244,11 +258,11 @@ impl<P> Scope<P> {
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
     fn open(self) -> Result<OpenScope, Cause> {
-        let Self { name, at, grace, time, place, .. } = self;
+        let Self { name, at, grace, time, values, place, .. } = self;
         let node = match place {
-            Place::Root => ScopeNode::root(name, at, CancelToken::new()),
-            Place::Under(token) => ScopeNode::root(name, at, token.child()),
-            Place::In(parent) => ScopeNode::nested(name, at, &parent)?,
+            Place::Root => ScopeNode::root(name, at, CancelToken::new(), values),
+            Place::Under(token) => ScopeNode::root(name, at, token.child(), values),
+            Place::In(parent) => ScopeNode::nested(name, at, values, &parent)?,
         };
         let deadline = match time {
             Time::From(budget) => budget.deadline(),
