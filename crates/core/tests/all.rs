@@ -8,6 +8,8 @@ mod app;
 mod budget;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[path = "all/collect.rs"]
+mod collect;
 #[path = "all/deadlines.rs"]
 mod deadlines;
 #[path = "all/destructors.rs"]

@@ -166,6 +166,23 @@ impl<E: Display> Display for Reason<E> {
     }
 }
 
+/// What a child that returns an error or panics does to the rest of its scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnError {
+    /// It cancels the scope, which returns the first error; 16 that come after it are in the
+    /// report, and the number of more.
+    #[default]
+    FailFast,
+    /// Nothing: the others run to their end. The scope returns the error that came first,
+    /// with the others in its report, and the number of those for which there was no room. An
+    /// error or panic of the body cancels the scope all the same.
+    Collect {
+        /// How many errors to keep, at least 1.
+        max: usize,
+    },
+}
+
 /// A scope ended without its value: the first reason, and what else went wrong.
 #[derive(Debug)]
 pub struct ScopeError<E> {
@@ -194,6 +211,11 @@ impl<E> ScopeError<E> {
     #[must_use]
     pub fn into_parts(self) -> (Reason<E>, JoinReport<E>) {
         (self.reason, *self.report)
+    }
+
+    /// What came first, then the errors and panics after it that were kept.
+    pub fn reasons(&self) -> impl Iterator<Item = &Reason<E>> {
+        std::iter::once(&self.reason).chain(&self.report.also)
     }
 
     /// What else went wrong until the last child had ended.

@@ -1,10 +1,10 @@
 //! What went wrong in one scope, whatever the type of its errors: a state without clock,
 //! waker or lock. The node keeps it under its lock.
 
-use super::{Adopted, Failure, JoinReport, Reason, ScopeError, Straggler, TaskInfo};
+use super::{Adopted, Failure, JoinReport, OnError, Reason, ScopeError, Straggler, TaskInfo};
 use crate::{Cause, TaskPanic, cancel::SharedError, sync::Arc};
 
-/// How many errors after the first a scope keeps; the rest are counted.
+/// How many errors after the first a scope that fails fast keeps; the rest are counted.
 const ALSO_MAX: usize = 16;
 
 /// How much a scope keeps of what dropped nested scopes left; the rest is counted. A server
@@ -48,8 +48,10 @@ pub(super) struct Estate {
     pub(super) more: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ledger {
+    /// How many faults fit into `also`.
+    max: usize,
     first: Option<Fault>,
     also: Vec<Fault>,
     more: usize,
@@ -61,6 +63,27 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
+    pub(super) fn new(on_error: OnError) -> Self {
+        Self::with_room_for(match on_error {
+            OnError::FailFast => ALSO_MAX,
+            OnError::Collect { max } => max.max(1),
+        })
+    }
+
+    fn with_room_for(max: usize) -> Self {
+        Self {
+            max,
+            first: None,
+            also: Vec::new(),
+            more: 0,
+            aborted: Vec::new(),
+            adopted: Vec::new(),
+            adopted_more: 0,
+            refused: 0,
+            reader: Reader::Own,
+        }
+    }
+
     /// Enters `entry`, and gives it back if the ledger is full. An error, if nobody reads this
     /// ledger any more: the entry, as it is to be entered in the scope above.
     pub(super) fn enter(&mut self, entry: Entry) -> Result<Option<Entry>, Entry> {
@@ -69,7 +92,7 @@ impl Ledger {
         }
         match entry {
             Entry::First(fault) => self.first = Some(fault),
-            Entry::Also(fault) if self.also.len() < ALSO_MAX => self.also.push(fault),
+            Entry::Also(fault) if self.also.len() < self.max => self.also.push(fault),
             Entry::Also(_) => {
                 self.more += 1;
                 return Ok(Some(entry));
@@ -114,8 +137,8 @@ impl Ledger {
 
     /// Everything so far.
     pub(super) fn take(&mut self) -> Self {
-        let reader = self.reader;
-        std::mem::replace(self, Self { reader, ..Self::default() })
+        let Self { max, reader, .. } = *self;
+        std::mem::replace(self, Self { reader, ..Self::with_room_for(max) })
     }
 
     /// Whether nothing went wrong before `panic`.
@@ -131,7 +154,7 @@ impl Ledger {
         outer: Option<Cause>,
         value: Option<T>,
     ) -> Result<T, ScopeError<E>> {
-        let Self { first, also, more, aborted, adopted, adopted_more, refused, reader: _ } = self;
+        let Self { first, also, more, aborted, adopted, adopted_more, refused, .. } = self;
         let mut also = also.into_iter();
         let reason = match (first, outer) {
             (Some(first), _) => Some(first.typed()),

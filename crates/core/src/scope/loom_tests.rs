@@ -1,6 +1,11 @@
 //! Models of the join counter and of the tree of scopes: run with `--cfg tidegate_loom`.
 
-use super::{WorkKind, ledger::Reader, node::ScopeNode, registry::Key, values::Values};
+use super::{
+    WorkKind,
+    ledger::Reader,
+    node::{Plan, ScopeNode},
+    registry::Key,
+};
 use crate::{
     CancelToken,
     cancel::loom_tests::model,
@@ -10,7 +15,7 @@ use std::{future::poll_fn, panic::Location, task::Poll};
 use tokio::time::Instant;
 
 fn scope() -> Arc<ScopeNode> {
-    ScopeNode::root("scope".into(), Location::caller(), CancelToken::new(), Values::default())
+    ScopeNode::root(Plan::new("scope"), CancelToken::new())
 }
 
 fn child(scope: &ScopeNode) -> Key {
@@ -126,9 +131,7 @@ fn loom_an_abort_reaches_a_child_that_is_about_to_park() {
 fn loom_a_dropped_scope_is_waited_for_by_its_parent() {
     model("a_dropped_scope_is_waited_for_by_its_parent", || {
         let parent = scope();
-        let nested =
-            ScopeNode::nested("nested".into(), Location::caller(), Values::default(), &parent)
-                .unwrap();
+        let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
         let key = child(&nested);
         let ending = {
             let nested = Arc::clone(&nested);
@@ -147,9 +150,7 @@ fn loom_a_dropped_scope_is_waited_for_by_its_parent() {
 fn loom_a_scope_dropped_while_it_joins_loses_no_straggler() {
     model("a_scope_dropped_while_it_joins_loses_no_straggler", || {
         let parent = scope();
-        let nested =
-            ScopeNode::nested("nested".into(), Location::caller(), Values::default(), &parent)
-                .unwrap();
+        let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
         let key = child(&nested);
         nested.body_ended();
         let ending = {
@@ -171,12 +172,7 @@ fn loom_an_abort_reaches_a_nested_scope_that_is_being_opened() {
         let opening = {
             let parent = Arc::clone(&parent);
             thread::spawn(move || {
-                let nested = ScopeNode::nested(
-                    "nested".into(),
-                    Location::caller(),
-                    Values::default(),
-                    &parent,
-                );
+                let nested = ScopeNode::nested(Plan::new("nested"), &parent);
                 // What the driver of a nested scope does, with a body that is never ready.
                 if let Ok(nested) = nested {
                     loom::future::block_on(poll_fn(|cx| {
@@ -201,9 +197,7 @@ fn loom_an_abort_reaches_a_nested_scope_that_is_being_opened() {
 fn loom_a_deadline_that_moves_is_seen_by_the_driver() {
     model("a_deadline_that_moves_is_seen_by_the_driver", || {
         let parent = scope();
-        let nested =
-            ScopeNode::nested("nested".into(), Location::caller(), Values::default(), &parent)
-                .unwrap();
+        let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
         let mover = thread::spawn(move || {
             parent.set_deadline(Some(Instant::now()));
             parent

@@ -33,7 +33,7 @@ mod vault;
 
 pub use self::{
     cx::Cx,
-    error::{Failure, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
+    error::{Failure, OnError, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
     report::{Adopted, JoinReport},
     run::{DEFAULT_GRACE, Placed, Scope, Unplaced, scope},
     task::Task,

@@ -1,7 +1,7 @@
 //! One scope in the tree, whatever the type of its errors.
 
 use super::{
-    ScopeError, Straggler, WorkKind,
+    OnError, ScopeError, Straggler, WorkKind,
     deadline::Deadline,
     error::TaskInfo,
     join::JoinCounter,
@@ -39,6 +39,7 @@ pub(crate) struct ScopeNode {
     aborting: AtomicBool,
     deadline: Deadline,
     values: Values,
+    on_error: OnError,
     ledger: Mutex<Ledger>,
     parent: Option<ParentLink>,
 }
@@ -50,27 +51,38 @@ struct ParentLink {
     key: Key,
 }
 
+/// What a scope is opened with.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) name: Name,
+    pub(super) at: &'static Location<'static>,
+    pub(super) on_error: OnError,
+    pub(super) values: Values,
+}
+
+impl Plan {
+    #[track_caller]
+    pub(super) fn new(name: impl Into<Name>) -> Self {
+        Self {
+            name: name.into(),
+            at: Location::caller(),
+            on_error: OnError::default(),
+            values: Values::default(),
+        }
+    }
+}
+
 impl ScopeNode {
-    pub(super) fn root(
-        name: Name,
-        at: &'static Location<'static>,
-        token: CancelToken,
-        values: Values,
-    ) -> Arc<Self> {
-        Arc::new(Self::new(name, at, token, values, None))
+    pub(super) fn root(plan: Plan, token: CancelToken) -> Arc<Self> {
+        Arc::new(Self::new(plan, token, None))
     }
 
     /// A scope whose life its parent waits for; the cause, if the parent admits nothing more.
-    pub(super) fn nested(
-        name: Name,
-        at: &'static Location<'static>,
-        values: Values,
-        parent: &Arc<Self>,
-    ) -> Result<Arc<Self>, Cause> {
-        let key = parent.admit(name.clone(), at, WorkKind::Scope, None)?;
+    pub(super) fn nested(mut plan: Plan, parent: &Arc<Self>) -> Result<Arc<Self>, Cause> {
+        let key = parent.admit(plan.name.clone(), plan.at, WorkKind::Scope, None)?;
         let link = ParentLink { node: Arc::clone(parent), key };
-        let values = values.within(&parent.values);
-        let node = Arc::new(Self::new(name, at, parent.token.child(), values, Some(link)));
+        plan.values = plan.values.within(&parent.values);
+        let node = Arc::new(Self::new(plan, parent.token.child(), Some(link)));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         // An abort sets its flag before it looks for nested scopes: one of the two sees the
         // other.
@@ -80,13 +92,8 @@ impl ScopeNode {
         Ok(node)
     }
 
-    fn new(
-        name: Name,
-        at: &'static Location<'static>,
-        token: CancelToken,
-        values: Values,
-        parent: Option<ParentLink>,
-    ) -> Self {
+    fn new(plan: Plan, token: CancelToken, parent: Option<ParentLink>) -> Self {
+        let Plan { name, at, on_error, values } = plan;
         Self {
             name,
             at,
@@ -98,7 +105,8 @@ impl ScopeNode {
             aborting: AtomicBool::new(false),
             deadline: Deadline::default(),
             values,
-            ledger: Mutex::new(Ledger::default()),
+            on_error,
+            ledger: Mutex::new(Ledger::new(on_error)),
             parent,
         }
     }
@@ -317,7 +325,7 @@ impl ScopeNode {
     pub(super) fn failed(&self, task: &TaskInfo, error: &Arc<dyn SharedError>) {
         let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
         let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
-        self.fault(cause, Fault::Failed(task.clone(), Arc::clone(error)));
+        self.fault(task.kind(), cause, Fault::Failed(task.clone(), Arc::clone(error)));
         // A reference to a reference: upcasting of trait objects came with Rust 1.86.
         observe::failed(task, &&**error);
     }
@@ -325,9 +333,10 @@ impl ScopeNode {
     /// Enters a panic and cancels the scope.
     pub(super) fn panicked(&self, task: TaskInfo, payload: &(dyn Any + Send)) -> TaskPanic {
         let (kind, path, at) = (CauseKind::ChildPanicked, task.path().to_owned(), task.location());
+        let by = task.kind();
         let panic = TaskPanic::new(task, payload);
         let cause = Cause::of_child(kind, path, at, Some(panic.message().to_owned()), None);
-        self.fault(cause, Fault::Panicked(panic.clone()));
+        self.fault(by, cause, Fault::Panicked(panic.clone()));
         observe::panicked(&panic);
         panic
     }
@@ -339,10 +348,13 @@ impl ScopeNode {
         observe::aborted(&straggler);
     }
 
-    /// The token decides who was first: only the failure that cancelled it is the root.
-    fn fault(&self, cause: Cause, fault: Fault) {
-        let first = self.token.cancel(cause);
-        self.note(if first { Entry::First(fault) } else { Entry::Also(fault) });
+    /// The token decides who was first: only the failure that cancelled it is the root. Where
+    /// failures are collected the ledger does, and that of a child cancels nothing.
+    fn fault(&self, by: WorkKind, cause: Cause, fault: Fault) {
+        let collects = matches!(self.on_error, OnError::Collect { .. });
+        let is_body = by == WorkKind::Scope;
+        let first = (is_body || !collects) && self.token.cancel(cause);
+        self.note(if first && !collects { Entry::First(fault) } else { Entry::Also(fault) });
     }
 
     /// Enters `entry` here, or in the next scope up whose ledger will be read.

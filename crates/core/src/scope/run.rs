@@ -1,8 +1,10 @@
 //! Running a scope: the body, the grace period and the join.
 
 use super::{
-    Cx, JoinReport, Reason, ScopeError, deadline::cancelled_or_expired, ledger::Ledger,
-    node::ScopeNode, values::Values,
+    Cx, JoinReport, OnError, Reason, ScopeError,
+    deadline::cancelled_or_expired,
+    ledger::Ledger,
+    node::{Plan, ScopeNode},
 };
 use crate::{
     Budget, CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError,
@@ -13,7 +15,7 @@ use std::{
     fmt::{Debug, Display},
     future::{Future, poll_fn},
     marker::PhantomData,
-    panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     task::{Context, Poll},
     thread,
@@ -92,11 +94,9 @@ where
 #[derive(Debug)]
 #[must_use = "a scope does nothing until it is run"]
 pub struct Scope<P = Unplaced> {
-    name: Name,
-    at: &'static Location<'static>,
+    plan: Plan,
     grace: Duration,
     time: Time,
-    values: Values,
     place: Place,
     placed: PhantomData<P>,
 }
@@ -138,11 +138,9 @@ impl Scope {
     #[track_caller]
     pub fn builder(name: impl Into<Name>) -> Self {
         Self {
-            name: name.into(),
-            at: Location::caller(),
+            plan: Plan::new(name),
             grace: DEFAULT_GRACE,
             time: Time::From(Budget::UNLIMITED),
-            values: Values::default(),
             place: Place::Root,
             placed: PhantomData,
         }
@@ -160,13 +158,13 @@ impl Scope {
 
     /// Opens the root scope of a program.
     pub(crate) fn root(self, token: &CancelToken) -> OpenScope {
-        let node = ScopeNode::root(self.name, self.at, token.child(), self.values);
+        let node = ScopeNode::root(self.plan, token.child());
         OpenScope { node, grace: self.grace, closed: false }
     }
 
     fn place(self, place: Place) -> Scope<Placed> {
-        let Self { name, at, grace, time, values, .. } = self;
-        Scope { name, at, grace, time, values, place, placed: PhantomData }
+        let Self { plan, grace, time, .. } = self;
+        Scope { plan, grace, time, place, placed: PhantomData }
     }
 }
 
@@ -209,17 +207,45 @@ impl<P> Scope<P> {
         self
     }
 
+    /// What a child that fails does to the others: see [`OnError`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use tidegate_core::{Cx, OnError, Scope};
+    ///
+    /// let all = Scope::builder("all").on_error(OnError::Collect { max: 100 });
+    /// let error = all
+    ///     .run(async |cx: Cx<String>| {
+    ///         for n in 0..3 {
+    ///             cx.spawn(format!("{n}"), async move { Err::<(), _>(format!("{n} is bad")) });
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await
+    ///     .unwrap_err();
+    /// assert_eq!(error.reasons().count(), 3);
+    /// for reason in error.reasons() {
+    ///     println!("{reason}"); // task /all/1 (spawned at ..) failed: 1 is bad
+    /// }
+    /// # }
+    /// ```
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.plan.on_error = on_error;
+        self
+    }
+
     /// Hands a value down to everything in the scope, in nested scopes, too: see
     /// [`Cx::value`]. It replaces one of the same type from around.
     pub fn value<V: Send + Sync + 'static>(mut self, value: V) -> Self {
-        self.values.insert(value);
+        self.plan.values.insert(value);
         self
     }
 
     /// Runs `body`, then waits until every child has ended.
     ///
-    /// The first child, or body, to return an error or to panic cancels the scope. Children
-    /// see that by their [`Cx`]; what has not ended after the grace period is dropped at its
+    /// The first child, or body, to return an error or to panic cancels the scope, unless it
+    /// [collects](Self::on_error) the errors of children. Children see that by their [`Cx`]; what has not ended after the grace period is dropped at its
     /// next await and named in the [report](ScopeError::report). Blocking work is waited for
     /// in any case.
     ///
@@ -258,11 +284,11 @@ impl<P> Scope<P> {
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
     fn open(self) -> Result<OpenScope, Cause> {
-        let Self { name, at, grace, time, values, place, .. } = self;
+        let Self { plan, grace, time, place, .. } = self;
         let node = match place {
-            Place::Root => ScopeNode::root(name, at, CancelToken::new(), values),
-            Place::Under(token) => ScopeNode::root(name, at, token.child(), values),
-            Place::In(parent) => ScopeNode::nested(name, at, values, &parent)?,
+            Place::Root => ScopeNode::root(plan, CancelToken::new()),
+            Place::Under(token) => ScopeNode::root(plan, token.child()),
+            Place::In(parent) => ScopeNode::nested(plan, &parent)?,
         };
         let deadline = match time {
             Time::From(budget) => budget.deadline(),

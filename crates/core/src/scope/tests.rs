@@ -5,8 +5,7 @@
 use super::{
     WorkKind,
     ledger::{Entry, Reader},
-    node::ScopeNode,
-    values::Values,
+    node::{Plan, ScopeNode},
 };
 use crate::{CancelToken, sync::Arc};
 use std::{
@@ -24,11 +23,9 @@ fn poll_closed(scope: &ScopeNode) -> Poll<()> {
 
 /// A chain of nested scopes, the root first.
 fn chain() -> Vec<Arc<ScopeNode>> {
-    let at = Location::caller();
-    let mut chain = vec![ScopeNode::root("root".into(), at, CancelToken::new(), Values::default())];
+    let mut chain = vec![ScopeNode::root(Plan::new("root"), CancelToken::new())];
     for depth in 0..DEPTH {
-        chain
-            .push(ScopeNode::nested("level".into(), at, Values::default(), &chain[depth]).unwrap());
+        chain.push(ScopeNode::nested(Plan::new("level"), &chain[depth]).unwrap());
     }
     chain
 }
@@ -63,16 +60,15 @@ fn an_abort_reaches_the_work_of_nested_scopes() {
     let chain = chain();
     chain[0].abort();
     assert!(chain.iter().all(|scope| scope.is_aborting()));
-    let late =
-        ScopeNode::nested("late".into(), Location::caller(), Values::default(), &chain[DEPTH]);
+    let late = ScopeNode::nested(Plan::new("late"), &chain[DEPTH]);
     assert!(late.is_err());
 }
 
 #[test]
 fn stragglers_of_nested_scopes_are_found_from_the_root() {
     let at = Location::caller();
-    let root = ScopeNode::root("app".into(), at, CancelToken::new(), Values::default());
-    let nested = ScopeNode::nested("jobs".into(), at, Values::default(), &root).unwrap();
+    let root = ScopeNode::root(Plan::new("app"), CancelToken::new());
+    let nested = ScopeNode::nested(Plan::new("jobs"), &root).unwrap();
     let key = nested.admit("stuck".into(), at, WorkKind::Blocking, None).unwrap();
     let paths = |scope: &Arc<ScopeNode>| {
         let mut paths: Vec<_> =
@@ -99,8 +95,8 @@ fn stragglers_of_nested_scopes_are_found_from_the_root() {
 #[test]
 fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let at = Location::caller();
-    let parent = ScopeNode::root("parent".into(), at, CancelToken::new(), Values::default());
-    let nested = ScopeNode::nested("nested".into(), at, Values::default(), &parent).unwrap();
+    let parent = ScopeNode::root(Plan::new("parent"), CancelToken::new());
+    let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
     let key = nested.admit("child".into(), at, WorkKind::Task, None).unwrap();
     nested.body_ended();
     nested.panicked(nested.describe(key), &"deliberate");
@@ -116,11 +112,11 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
 
 #[test]
 fn a_deadline_that_is_not_the_earliest_is_never_due() {
-    let (at, now) = (Location::caller(), Instant::now());
+    let now = Instant::now();
     let [soon, later] = [1, 2].map(|secs| Some(now + Duration::from_secs(secs)));
-    let root = ScopeNode::root("root".into(), at, CancelToken::new(), Values::default());
-    let middle = ScopeNode::nested("middle".into(), at, Values::default(), &root).unwrap();
-    let leaf = ScopeNode::nested("leaf".into(), at, Values::default(), &middle).unwrap();
+    let root = ScopeNode::root(Plan::new("root"), CancelToken::new());
+    let middle = ScopeNode::nested(Plan::new("middle"), &root).unwrap();
+    let leaf = ScopeNode::nested(Plan::new("leaf"), &middle).unwrap();
     root.set_deadline(soon);
     leaf.set_deadline(later);
     assert_eq!([&root, &middle, &leaf].map(|scope| scope.deadline()), [soon; 3]);

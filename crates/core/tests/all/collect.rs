@@ -1,0 +1,125 @@
+//! Scopes that collect the errors of their children.
+
+use std::{future::pending, time::Duration};
+use tidegate_core::{CancelToken, CauseKind, Cx, OnError, Reason, Scope, ScopeError};
+use tokio::time::{Instant, sleep};
+
+const ALL: OnError = OnError::Collect { max: 100 };
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// The paths of what went wrong, in order.
+fn paths<'a>(error: &'a ScopeError<&'static str>) -> Vec<&'a str> {
+    let paths = error.reasons().filter_map(|reason| match reason {
+        Reason::Failed(failure) => Some(failure.task().path()),
+        Reason::Panicked(panic) => Some(panic.task().path()),
+        _ => None,
+    });
+    paths.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_errors_and_panics_are_collected_and_the_others_end_by_themselves() {
+    let start = Instant::now();
+    let error = Scope::builder("all")
+        .on_error(ALL)
+        .run(async |cx: Cx<&'static str>| {
+            for (name, after) in [("b", 2), ("a", 1), ("d", 4)] {
+                cx.spawn(name, async move {
+                    sleep(secs(after)).await;
+                    Err::<(), _>("bad")
+                });
+            }
+            cx.spawn("c", async move {
+                sleep(secs(3)).await;
+                let too_late = Instant::now();
+                assert!(too_late < start, "worse");
+                Ok(())
+            });
+            let last = cx.spawn("good", async {
+                sleep(secs(5)).await;
+                Ok("value")
+            });
+            assert_eq!(last.await.unwrap(), "value");
+            assert!(!cx.is_cancelled());
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(start.elapsed(), secs(5));
+    assert_eq!(paths(&error), ["/all/a", "/all/b", "/all/c", "/all/d"]);
+    assert_eq!(error.error(), Some(&"bad"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_body_cancels_and_comes_after_those_before_it() {
+    let error = Scope::builder("all")
+        .on_error(ALL)
+        .run(async |cx: Cx<&'static str>| {
+            let child = cx.clone();
+            cx.spawn("polite", async move {
+                child.cancelled().await;
+                Ok(())
+            });
+            assert!(cx.spawn("first", async { Err::<(), _>("bad") }).await.is_err());
+            Err::<(), _>("the body's")
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(paths(&error), ["/all/first", "/all"]);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_body_goes_on_unless_an_error_came_before_it() {
+    let error = Scope::builder("all").on_error(ALL).run(async |cx: Cx<&'static str>| {
+        cx.spawn("first", async { Err::<(), _>("bad") }).await.unwrap();
+        Ok(())
+    });
+    assert_eq!(paths(&error.await.unwrap_err()), ["/all/first", "/all"]);
+
+    let panics = Scope::builder("all").on_error(ALL).run(async |cx: Cx<&'static str>| {
+        cx.spawn("later", async { Err::<(), _>("bad") });
+        assert_eq!(cx.live(), 0, "deliberate");
+        Ok(())
+    });
+    assert!(crate::losses::caught(panics).await.unwrap_err().contains("deliberate"));
+}
+
+#[tokio::test]
+async fn what_there_is_no_room_for_is_counted() {
+    for (max, kept) in [(0, 1), (1, 1), (3, 3), (4, 4), (9, 5)] {
+        let error = Scope::builder("all")
+            .on_error(OnError::Collect { max })
+            .run(async |cx: Cx<&'static str>| {
+                (0..5).for_each(|_| drop(cx.spawn("bad", async { Err::<(), _>("bad") })));
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        assert_eq!((error.reasons().count(), error.report().more()), (kept, 5 - kept));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancellation_from_outside_is_the_reason_and_the_errors_are_in_the_report() {
+    for by_token in [true, false] {
+        let token = CancelToken::new();
+        let all = Scope::builder("all").on_error(ALL).timeout(secs(2)).token(&token);
+        let error = all
+            .run(async |cx: Cx<&'static str>| {
+                assert!(cx.spawn("first", async { Err::<(), _>("bad") }).await.is_err());
+                if by_token {
+                    token.cancel("enough");
+                }
+                drop(cx.run(pending::<()>()).await);
+                Ok(())
+            })
+            .await
+            .unwrap_err();
+        let kind = if by_token { CauseKind::Explicit } else { CauseKind::DeadlineExceeded };
+        assert_eq!(error.cause().unwrap().kind(), kind);
+        assert_eq!(paths(&error), ["/all/first"]);
+    }
+}
