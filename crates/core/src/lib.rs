@@ -23,7 +23,7 @@ pub use self::{
     panic::TaskPanic,
     retry::{AttemptError, Retry, RetryBudget, RetryError, RetryStop},
     scope::{
-        Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, OnError, Placed, Reason, Scope,
-        ScopeError, Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind, scope,
+        Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, NotReady, OnError, Placed, Ready, Reason,
+        Scope, ScopeError, Start, Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind, scope,
     },
 };

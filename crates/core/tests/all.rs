@@ -25,6 +25,8 @@ mod losses;
 mod retry;
 #[path = "all/scope.rs"]
 mod scope;
+#[path = "all/start.rs"]
+mod start;
 #[path = "all/stress.rs"]
 mod stress;
 #[path = "all/values.rs"]

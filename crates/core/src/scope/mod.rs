@@ -27,6 +27,7 @@ mod node;
 mod registry;
 mod report;
 mod run;
+mod start;
 mod task;
 mod values;
 mod vault;
@@ -36,6 +37,7 @@ pub use self::{
     error::{Failure, OnError, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
     report::{Adopted, JoinReport},
     run::{DEFAULT_GRACE, Placed, Scope, Unplaced, scope},
+    start::{NotReady, Ready, Start},
     task::Task,
 };
 pub(crate) use self::{node::ScopeNode, run::drive};

@@ -79,7 +79,8 @@ where
     F: Future<Output = Result<(), &'static str>>,
 {
     let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
-    let app = App::new("app").grace(Duration::ZERO);
+    // Time for a body to see that a child has failed: the scope is cancelled a moment earlier.
+    let app = App::new("app").grace(Duration::from_secs(1));
     let token = app.token().clone();
     let report = app
         .run(async |cx: Cx<&'static str>| {
