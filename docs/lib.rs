@@ -12,6 +12,12 @@ pub mod index {}
 #[doc = include_str!("src/structured-concurrency.md")]
 pub mod structured_concurrency {}
 
+#[doc = include_str!("src/cancellation.md")]
+pub mod cancellation {}
+
+#[doc = include_str!("src/from-go.md")]
+pub mod from_go {}
+
 #[doc = include_str!("src/pipelines.md")]
 pub mod pipelines {}
 

@@ -36,6 +36,10 @@ pub struct NotReady<T, E>(Task<T, E>);
 
 impl<T, E> NotReady<T, E> {
     /// The child. If it has ended, awaiting it says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
     #[must_use]
     pub fn into_task(self) -> Task<T, E> {
         self.0
@@ -165,7 +169,11 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime with a time driver.
+    /// Outside a tokio runtime; the child does without a time driver.
+    ///
+    /// # Cancel safety
+    ///
+    /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
     #[track_caller]
     pub fn every<F, Fut>(&self, name: impl Into<Name>, period: Duration, mut work: F) -> Task<(), E>
     where
