@@ -8,7 +8,8 @@
 //! | aborting | the grace period is over | what is left is dropped at its next await |
 //! | given up | 1 s later | the report names what still runs, and `run` returns |
 //!
-//! A second signal skips a stage: from draining to cancelling, from there to given up.
+//! A signal while draining skips to cancelling, and a further one from there to given up; the
+//! first one leaves a program that is ending already its time.
 
 use crate::{
     CancelToken, Cause, Cx, Name, Scope, ScopeError, Straggler, observe,
@@ -20,9 +21,10 @@ use std::{
     fmt::{Debug, Display},
     future::{Future, pending, poll_fn},
     pin::pin,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
+use tokio::task::coop::unconstrained;
 
 /// How long work that was aborted may take to notice.
 const ABORT_WAIT: Duration = Duration::from_secs(1);
@@ -214,20 +216,25 @@ impl App {
         let (node, grace) = (Arc::clone(open.node()), open.grace());
         let mut running = pin!(drive(open, body));
         let mut signals = signals::Signals::install();
-        let mut drained = pin!(cancel_drained(&token, drain));
-        let mut given_up = pin!(give_up(&node, grace));
+        // A body may use up the budget of the task at each poll: signals are heard and time
+        // passes all the same.
+        let mut drained = pin!(unconstrained(cancel_drained(&token, drain)));
+        let mut given_up = pin!(unconstrained(give_up(&node, grace)));
         let mut signal = None;
         let result = poll_fn(|cx| {
             if let Poll::Ready(result) = running.as_mut().poll(cx) {
                 return Poll::Ready(Some(result));
             }
-            while let Poll::Ready(received) = signals.poll(cx) {
+            while let Poll::Ready(received) = poll_unconstrained(cx, |cx| signals.poll(cx)) {
                 let cause = Cause::signal(received.name);
                 let is_first = signal.is_none();
                 signal.get_or_insert(received.number);
                 if is_first {
                     observe::stopping(node.name().as_str(), &cause);
-                    token.stop(cause);
+                    // A program that is draining already skips to the next stage.
+                    if !token.stop(cause.clone()) {
+                        token.cancel(cause);
+                    }
                 } else if node.token().is_cancelled() {
                     return Poll::Ready(None);
                 } else {
@@ -245,6 +252,13 @@ impl App {
         };
         ExitReport { result, gave_up: false, signal, stuck: Vec::new() }
     }
+}
+
+fn poll_unconstrained<T>(
+    cx: &mut Context<'_>,
+    poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Poll<T> {
+    pin!(unconstrained(poll_fn(poll))).poll(cx)
 }
 
 /// Cancels a program that is to stop when it has had its time to drain; never ends itself.

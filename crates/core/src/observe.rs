@@ -32,7 +32,9 @@ pub(crate) fn panicked(panic: &TaskPanic) {
 
 pub(crate) fn callback_panicked(cause: &Cause, message: &str) {
     #[cfg(feature = "tracing")]
-    quietly(|| tracing::error!(target: TARGET, %cause, message, "a callback of a token panicked"));
+    if !quietly(|| tracing::error!(target: TARGET, %cause, message, "a callback panicked")) {
+        quietly(|| tracing::error!(target: TARGET, message, "a callback panicked"));
+    }
     #[cfg(not(feature = "tracing"))]
     let _ = (cause, message);
 }

@@ -64,7 +64,9 @@ impl OnCancel {
         self.take_back().is_some()
     }
 
-    /// Leaves the function registered for as long as the token lives.
+    /// Leaves the function registered for as long as the token lives. A function that holds
+    /// this token, or one below it, keeps it alive until it is cancelled: take the cause from
+    /// the argument, and hold tokens of other trees only.
     pub fn keep(mut self) {
         self.0 = None;
     }

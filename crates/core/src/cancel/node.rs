@@ -128,13 +128,13 @@ impl Node {
     /// them have reached it before the first waiter is told: those are foreign code.
     pub(crate) fn raise(&self, level: Level, cause: &Cause) -> bool {
         let mut waiters = Vec::new();
+        // Held till the end: the last handle may go meanwhile, and with it what is foreign.
+        let mut reached = Vec::new();
         let Some(mut pending) = self.fire(level, cause, false, &mut waiters) else { return false };
-        while let Some(node) = pending.pop().map(|child| child.upgrade()) {
-            if let Some(children) =
-                node.and_then(|node| node.fire(level, cause, true, &mut waiters))
-            {
-                pending.extend(children);
-            }
+        while let Some(child) = pending.pop() {
+            let Some(node) = child.upgrade() else { continue };
+            pending.extend(node.fire(level, cause, true, &mut waiters).into_iter().flatten());
+            reached.push(node);
         }
         for waiter in waiters {
             waiter.tell(cause);

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::sync::Arc;
 use std::{fmt, future::Future, pin::pin, task::Poll, time::Duration};
+use tokio::task::coop::unconstrained;
 
 /// A handle to a node in the tree of cancellation.
 ///
@@ -234,11 +235,12 @@ impl CancelToken {
     /// As cancel safe as `future`, which is dropped at the end of the grace or with this
     /// future.
     pub async fn shield<F: Future>(&self, grace: Duration, future: F) -> Result<F::Output, Cause> {
-        let mut expired = pin!(async {
+        // The future may use up the budget of the task at each poll: time passes all the same.
+        let mut expired = pin!(unconstrained(async {
             let cause = self.cancelled().await;
             tokio::time::sleep(grace).await;
             cause
-        });
+        }));
         let mut future = pin!(future);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {

@@ -51,8 +51,8 @@ impl<E> Cx<E> {
     /// given by [`Scope::value`]. The type is the key: make one for what you hand down.
     ///
     /// A value is for what concerns a whole tree of work, such as the identity of a request or
-    /// of the user; what a function needs to do its job is better an argument. It lives as long
-    /// as a `Cx` of the scope.
+    /// of the user; what a function needs to do its job is better an argument. It lives until
+    /// nobody can ask for it: no `Cx` of the scope is left, and its last child is gone.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -194,7 +194,7 @@ impl<E> Cx<E> {
     }
 
     /// Moves the scope's own deadline, or takes it away. One that is over already cancels the
-    /// scope when its future is polled next; one that has done so is beyond recall.
+    /// scope when its body waits next, or its end does; one that has done so is beyond recall.
     pub fn set_deadline(&self, at: Option<Instant>) {
         self.0.set_deadline(at);
     }
@@ -239,8 +239,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// In a scope that has ended or is being aborted, the future is dropped unrun, the task
     /// reports [`TaskError::Cancelled`], and an event says so.
     ///
-    /// The future of a child is dropped when the child ends. The memory it lay in goes back at
-    /// the latest when the scope has spawned as many or fewer are alive.
+    /// The future of a child is dropped when the child ends. The memory it lay in may go back
+    /// a few spawns later, and is kept for no more children than are alive.
     ///
     /// # Panics
     ///

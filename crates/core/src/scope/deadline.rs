@@ -2,32 +2,47 @@
 //!
 //! A scope has a deadline of its own or none, and never more time than a scope around it has.
 //! Its own may be moved while it runs. Only a deadline that comes before those of all scopes
-//! around it needs a timer: the others are cancelled from above by then.
+//! around it needs a timer: the others are cancelled from above by then, by whoever polls the
+//! scope above.
 
 use super::node::ScopeNode;
 use crate::{
     Cause, CauseKind,
     panic::wake_quietly,
-    sync::{Arc, Mutex, lock},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        lock,
+    },
 };
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A scope's own deadline.
 #[derive(Default)]
-pub(super) struct Deadline(Mutex<Option<Instant>>);
+pub(super) struct Deadline {
+    at: Mutex<Option<Instant>>,
+    /// Whether it was what cancelled the scope.
+    has_cancelled: AtomicBool,
+}
 
 impl Deadline {
+    pub(super) fn has_cancelled(&self) -> bool {
+        self.has_cancelled.load(Ordering::Acquire)
+    }
+
     fn get(&self) -> Option<Instant> {
-        *lock(&self.0)
+        *lock(&self.at)
     }
 
     fn set(&self, at: Option<Instant>) {
-        *lock(&self.0) = at;
+        // Timers round up: what is at the end of the clock is no deadline for them.
+        *lock(&self.at) = at.filter(|at| at.checked_add(Duration::from_secs(1)).is_some());
     }
 }
 
@@ -68,9 +83,11 @@ impl ScopeNode {
         (around.is_none_or(|around| own < around)).then_some(own)
     }
 
-    fn cancel_expired(&self) {
+    pub(super) fn cancel_expired(&self) {
         let kind = CauseKind::DeadlineExceeded;
-        self.token().cancel(Cause::of_scope(kind, self.path(), self.location()));
+        if self.token().cancel(Cause::of_scope(kind, self.path(), self.location())) {
+            self.own_deadline().has_cancelled.store(true, Ordering::Release);
+        }
     }
 }
 

@@ -176,7 +176,8 @@ pub enum OnError {
     FailFast,
     /// Nothing: the others run to their end. The scope returns the error that came first,
     /// with the others in its report, and the number of those for which there was no room. An
-    /// error or panic of the body cancels the scope all the same.
+    /// error or panic of the body cancels the scope all the same, and is kept in any case. If
+    /// the scope is cancelled from outside, that is the reason, and all errors are in the report.
     Collect {
         /// How many errors to keep, at least 1.
         max: usize,
@@ -248,7 +249,7 @@ impl<E: Display> Display for ScopeError<E> {
         Display::fmt(&self.reason, f)?;
         let also = self.report.also.len() + self.report.more;
         if also > 0 {
-            write!(f, "; {also} more failed after it")?;
+            write!(f, "; {also} more failed")?;
         }
         if !self.report.aborted.is_empty() {
             write!(f, "; aborted:")?;

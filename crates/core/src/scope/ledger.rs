@@ -1,7 +1,9 @@
 //! What went wrong in one scope, whatever the type of its errors: a state without clock,
 //! waker or lock. The node keeps it under its lock.
 
-use super::{Adopted, Failure, JoinReport, OnError, Reason, ScopeError, Straggler, TaskInfo};
+use super::{
+    Adopted, Failure, JoinReport, OnError, Reason, ScopeError, Straggler, TaskInfo, WorkKind,
+};
 use crate::{Cause, TaskPanic, cancel::SharedError, sync::Arc};
 
 /// How many errors after the first a scope that fails fast keeps; the rest are counted.
@@ -92,7 +94,9 @@ impl Ledger {
         }
         match entry {
             Entry::First(fault) => self.first = Some(fault),
-            Entry::Also(fault) if self.also.len() < self.max => self.also.push(fault),
+            Entry::Also(fault) if self.also.len() < self.max || fault.is_of_body() => {
+                self.also.push(fault);
+            }
             Entry::Also(_) => {
                 self.more += 1;
                 return Ok(Some(entry));
@@ -174,6 +178,16 @@ impl Ledger {
 }
 
 impl Fault {
+    /// Of these there are two at most, the body's and that of its destructor: they are kept
+    /// whether or not there is room.
+    fn is_of_body(&self) -> bool {
+        let task = match self {
+            Self::Failed(task, _) => task,
+            Self::Panicked(panic) => panic.task(),
+        };
+        task.kind() == WorkKind::Scope
+    }
+
     fn typed<E: Send + Sync + 'static>(self) -> Reason<E> {
         match self {
             Self::Failed(task, error) => match error.into_any().downcast() {

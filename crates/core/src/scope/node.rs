@@ -147,8 +147,8 @@ impl ScopeNode {
     /// Why the scope ended before its time, unless it was cancelled from inside: what came
     /// down from outside, or its deadline.
     pub(super) fn outer_cause(&self) -> Option<Cause> {
-        let expired = |cause: &Cause| cause.kind() == CauseKind::DeadlineExceeded;
-        self.token.inherited_cause().or_else(|| self.token.cause().filter(expired))
+        let expired = || self.token.cause().filter(|_| self.deadline.has_cancelled());
+        self.token.inherited_cause().or_else(expired)
     }
 
     #[cfg(test)]
@@ -351,10 +351,15 @@ impl ScopeNode {
     /// The token decides who was first: only the failure that cancelled it is the root. Where
     /// failures are collected the ledger does, and that of a child cancels nothing.
     fn fault(&self, by: WorkKind, cause: Cause, fault: Fault) {
-        let collects = matches!(self.on_error, OnError::Collect { .. });
-        let is_body = by == WorkKind::Scope;
-        let first = (is_body || !collects) && self.token.cancel(cause);
-        self.note(if first && !collects { Entry::First(fault) } else { Entry::Also(fault) });
+        if self.on_error == OnError::FailFast {
+            let first = self.token.cancel(cause);
+            return self.note(if first { Entry::First(fault) } else { Entry::Also(fault) });
+        }
+        // Before the cancellation, whose consequences would come before it in the ledger.
+        self.note(Entry::Also(fault));
+        if by == WorkKind::Scope {
+            self.token.cancel(cause);
+        }
     }
 
     /// Enters `entry` here, or in the next scope up whose ledger will be read.

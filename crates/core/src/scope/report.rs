@@ -21,7 +21,8 @@ impl<E> JoinReport<E> {
         Self { also, more: 0, aborted, adopted, adopted_more: 0, refused: 0 }
     }
 
-    /// Errors and panics after the first, oldest first; at most 16 are kept.
+    /// Errors and panics after the first, oldest first: 16 of them, or as many as
+    /// [`OnError::Collect`](super::OnError::Collect) says, and those of the body.
     #[must_use]
     pub fn also(&self) -> &[Reason<E>] {
         &self.also

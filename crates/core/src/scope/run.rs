@@ -21,7 +21,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{task::coop::unconstrained, time::Instant};
 
 /// How long a cancelled scope waits for its children before it aborts them: 5 s, as
 /// Erlang/OTP's supervisors do.
@@ -178,7 +178,10 @@ impl<P> Scope<P> {
 
     /// How much time the scope has from its first poll on, also as a [`Budget`] that came with
     /// a request. Then it is cancelled with [`CauseKind::DeadlineExceeded`], and has its grace
-    /// period. It never has more than a scope around it.
+    /// period; without any time it begins cancelled.
+    ///
+    /// It never has more than a scope around it, and arms no timer if it has no less: it relies
+    /// on the future of that scope being polled, as every future does that waits for time.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -262,7 +265,8 @@ impl<P> Scope<P> {
     /// before it: that is returned then, and the panic is in its report. Often it is the
     /// failure that made the body panic.
     ///
-    /// At the first cancellation, if the runtime has no time driver (`enable_time`).
+    /// If the runtime has no time driver (`enable_time`): at the first cancellation, or in a
+    /// scope with a deadline when it first waits.
     ///
     /// # Cancel safety
     ///
@@ -294,8 +298,11 @@ impl<P> Scope<P> {
             Time::From(budget) => budget.deadline(),
             Time::Until(at) => Some(at),
         };
-        if deadline.is_some() {
+        if let Some(at) = deadline {
             node.set_deadline(deadline);
+            if at <= Instant::now() {
+                node.cancel_expired();
+            }
         }
         Ok(OpenScope { node, grace, closed: false })
     }
@@ -346,7 +353,8 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     let node = Arc::clone(open.node());
-    let mut overdue = pin!(overdue(&node, open.grace()));
+    // The body may use up the budget of the task at each poll: time passes all the same.
+    let mut overdue = pin!(unconstrained(overdue(&node, open.grace())));
     let (ended, dropped) = {
         let cx = Cx::new(Arc::clone(&node));
         let (body, panic) = match catch_unwind(AssertUnwindSafe(|| body(cx))) {

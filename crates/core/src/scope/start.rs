@@ -1,17 +1,18 @@
 //! Children that say when they are up, and children that come back at intervals.
 
 use super::{Cx, Task};
-use crate::Name;
+use crate::{Name, Stopping};
 use std::{
     fmt::{self, Debug, Display},
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
     sync::oneshot,
-    time::{MissedTickBehavior, interval},
+    task::coop::consume_budget,
+    time::{Instant, Sleep, sleep_until},
 };
 
 /// A child's side of [`Cx::start`].
@@ -71,13 +72,22 @@ impl<R, T, E> Future for Start<R, T, E> {
     type Output = Result<(R, Task<T, E>), NotReady<T, E>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        Pin::new(&mut this.told).poll(cx).map(|told| {
-            let task = this.task.take().expect("it was ready before");
-            match told {
-                Ok(value) => Ok((value, task)),
-                Err(_) => Err(NotReady(task)),
+        let Self { told, task } = self.get_mut();
+        let mut result = None;
+        let told = match Pin::new(&mut *told).poll(cx) {
+            Poll::Ready(told) => told.ok(),
+            // The child may have ended and left its `Ready` to somebody else.
+            Poll::Pending => {
+                let task = task.as_mut().expect("it was ready before");
+                result = Some(ready!(Pin::new(task).poll(cx)));
+                told.try_recv().ok()
             }
+        };
+        let task = task.take().expect("it was ready before");
+        let task = result.map_or(task, Task::ended);
+        Poll::Ready(match told {
+            Some(value) => Ok((value, task)),
+            None => Err(NotReady(task)),
         })
     }
 }
@@ -125,8 +135,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the child in the scope, and [`Ready::up`] gives it its value
-    /// back.
+    /// Dropping the future leaves the child in the scope, and from then on [`Ready::up`] gives
+    /// it its value back. A value that the child has handed over by then is dropped.
     #[track_caller]
     pub fn start<R, T, F, Fut>(&self, name: impl Into<Name>, child: F) -> Start<R, T, E>
     where
@@ -140,7 +150,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
 
     /// Starts a child that calls `work` now and then once per `period`, one call after the
     /// other, until the scope is to stop or `work` fails. Of the ticks that pass during a call
-    /// one is kept, as Go's `time.Ticker` does; without a period it goes on at once.
+    /// one is kept, as Go's `time.Ticker` does; without a period the next call follows at once.
+    /// Timers are as fine as tokio's, which is a millisecond.
     ///
     /// A stop lets a call that has begun end; a cancellation is for `work` to see.
     ///
@@ -169,7 +180,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime; the child does without a time driver.
+    /// Outside a tokio runtime. Without a time driver the child panics, and the scope fails.
     ///
     /// # Cancel safety
     ///
@@ -182,20 +193,65 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     {
         let cx = self.clone();
         self.spawn(name, async move {
-            let mut ticks = interval(period.max(Duration::from_nanos(1)));
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            let mut stopping = pin!(cx.stopping());
-            let mut goes_on = async || {
-                poll_fn(|cx| match stopping.as_mut().poll(cx) {
-                    Poll::Ready(_) => Poll::Ready(false),
-                    Poll::Pending => ticks.poll_tick(cx).map(|_| true),
-                })
-                .await
-            };
-            while goes_on().await {
+            let mut tick = Instant::now();
+            let mut timer = pin!(sleep_until(tick));
+            while !cx.is_stopping() {
                 work().await?;
+                // Also without a period others have their turn.
+                consume_budget().await;
+                let now = Instant::now();
+                let Some(next) = next_tick(tick, now, period) else {
+                    cx.stopping().await;
+                    break;
+                };
+                tick = next;
+                if tick > now {
+                    timer.as_mut().reset(tick);
+                    wait(timer.as_mut(), cx.stopping()).await;
+                }
             }
             Ok(())
         })
+    }
+}
+
+/// Waits for the timer or the stop, whichever comes first.
+async fn wait(mut timer: Pin<&mut Sleep>, stopping: Stopping<'_>) {
+    let mut stopping = pin!(stopping);
+    poll_fn(|cx| match stopping.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => timer.as_mut().poll(cx),
+    })
+    .await;
+}
+
+/// The tick after `tick`, or the latest that is over, so that of several one is kept and those
+/// after it stay where they were; `None`, if it is further away than the clock reaches.
+fn next_tick(tick: Instant, now: Instant, period: Duration) -> Option<Instant> {
+    let next = tick.checked_add(period)?;
+    next.checked_add(Duration::from_secs(1))?;
+    let late = now.saturating_duration_since(next).as_nanos();
+    let since = late.checked_rem(period.as_nanos()).unwrap_or(0);
+    let since = Duration::from_nanos(u64::try_from(since).unwrap_or(u64::MAX));
+    Some(if late == 0 { next } else { now.checked_sub(since)? })
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_stay_on_their_grid_and_one_that_passed_is_kept() {
+        let start = Instant::now();
+        let at = |secs: u64| start + Duration::from_secs(secs);
+        let next = |tick, now| next_tick(at(tick), at(now), Duration::from_secs(10));
+        assert_eq!(next(0, 0), Some(at(10)));
+        assert_eq!(next(0, 9), Some(at(10)));
+        assert_eq!(next(0, 10), Some(at(10)));
+        assert_eq!(next(0, 25), Some(at(20)), "over: it is due at once, and the next at 30");
+        assert_eq!(next(20, 25), Some(at(30)));
+        assert_eq!(next(0, 40), Some(at(40)));
+        assert_eq!(next_tick(at(3), at(7), Duration::ZERO), Some(at(7)), "at once");
+        assert_eq!(next_tick(at(3), at(7), Duration::MAX), None);
     }
 }

@@ -19,8 +19,8 @@ pub struct Task<T, E>(State<T, E>);
 
 enum State<T, E> {
     Running(JoinHandle<Output<T, E>>, Option<Arc<Vault<T>>>),
-    /// The scope admitted nothing more.
-    Refused(Option<Cause>),
+    /// It ended, or the scope admitted nothing more; taken by whoever awaits it.
+    Ended(Option<Result<T, TaskError<E>>>),
 }
 
 impl<T, E> Task<T, E> {
@@ -29,7 +29,11 @@ impl<T, E> Task<T, E> {
     }
 
     pub(super) fn refused(cause: Cause) -> Self {
-        Self(State::Refused(Some(cause)))
+        Self::ended(Err(TaskError::Cancelled(cause)))
+    }
+
+    pub(super) fn ended(result: Result<T, TaskError<E>>) -> Self {
+        Self(State::Ended(Some(result)))
     }
 
     /// Whether the child has ended.
@@ -37,10 +41,13 @@ impl<T, E> Task<T, E> {
     pub fn is_finished(&self) -> bool {
         match &self.0 {
             State::Running(handle, _) => handle.is_finished(),
-            State::Refused(_) => true,
+            State::Ended(_) => true,
         }
     }
 }
+
+/// Nothing in it is pinned.
+impl<T, E> Unpin for Task<T, E> {}
 
 impl<T, E> Future for Task<T, E> {
     type Output = Result<T, TaskError<E>>;
@@ -53,9 +60,7 @@ impl<T, E> Future for Task<T, E> {
                 let kept = || vault.as_ref().and_then(|vault| vault.take());
                 value.or_else(kept).ok_or(TaskError::Aborted)
             }),
-            State::Refused(cause) => {
-                Poll::Ready(Err(cause.take().map_or(TaskError::Aborted, TaskError::Cancelled)))
-            }
+            State::Ended(result) => Poll::Ready(result.take().unwrap_or(Err(TaskError::Aborted))),
         }
     }
 }

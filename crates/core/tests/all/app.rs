@@ -200,6 +200,9 @@ mod signals {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let app = App::new("child").grace(secs(if mode == "polite" { 5 } else { 600 }));
         let app = if mode.starts_with("drain") { app.drain(secs(600)) } else { app };
+        if mode == "drain by itself" {
+            app.token().stop("by itself");
+        }
         let report = runtime.block_on(app.run(async |cx: Cx<Infallible>| {
             println!("ready");
             println!("stop: {}", cx.stopping().await);
@@ -270,6 +273,18 @@ mod signals {
         read_until(&mut out, "stop: cancelled: signal SIGTERM");
         out.read_to_end(&mut Vec::new()).unwrap();
         assert_eq!(process.wait().unwrap().code(), Some(0));
+    }
+
+    #[test]
+    fn a_signal_while_the_program_drains_by_itself_skips_to_the_next_stage() {
+        let (mut process, mut out) = child("drain by itself");
+        read_until(&mut out, "stop: cancelled: by itself");
+        kill(&process, "TERM");
+        read_until(&mut out, "cancel: cancelled: signal SIGTERM");
+        kill(&process, "TERM");
+        read_until(&mut out, "gave up: true");
+        out.read_to_end(&mut Vec::new()).unwrap();
+        assert_eq!(process.wait().unwrap().code(), Some(143));
     }
 
     #[test]

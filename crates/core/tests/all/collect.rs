@@ -123,3 +123,43 @@ async fn a_cancellation_from_outside_is_the_reason_and_the_errors_are_in_the_rep
         assert_eq!(paths(&error), ["/all/first"]);
     }
 }
+
+/// The callback holds the cancellation up until the child has failed of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_body_is_not_overtaken_by_its_consequences() {
+    let one = Scope::builder("one").on_error(OnError::Collect { max: 1 });
+    let error = one
+        .run(async |cx: Cx<&'static str>| {
+            let (own, child) = (cx.clone(), cx.clone());
+            let callback = cx.token().on_cancel(move |_| {
+                while own.live() > 0 {
+                    std::thread::yield_now();
+                }
+            });
+            callback.keep();
+            cx.spawn("child", async move {
+                while !child.is_cancelled() {
+                    tokio::task::yield_now().await;
+                }
+                Err::<(), _>("because of the body")
+            });
+            Err::<(), _>("root cause")
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.error(), Some(&"root cause"), "{error}");
+}
+
+#[tokio::test]
+async fn what_the_body_says_is_kept_though_there_is_no_room() {
+    let one = Scope::builder("one").on_error(OnError::Collect { max: 1 });
+    let error = one.run(async |cx: Cx<&'static str>| {
+        assert!(cx.spawn("first", async { Err::<(), _>("bad") }).await.is_err());
+        assert!(cx.spawn("second", async { Err::<(), _>("bad") }).await.is_err());
+        assert_eq!(cx.live(), 9, "deliberate");
+        Ok(())
+    });
+    let error = error.await.unwrap_err();
+    assert_eq!(paths(&error), ["/one/first", "/one"]);
+    assert_eq!(error.report().more(), 1);
+}

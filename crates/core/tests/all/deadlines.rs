@@ -1,8 +1,11 @@
 //! Time on a paused clock: it moves on when everybody waits.
 
 use std::{convert::Infallible, future::pending, time::Duration};
-use tidegate_core::{Cause, CauseKind, Cx, Reason, Scope, ScopeError, scope};
+use tidegate_core::{App, Cause, CauseKind, Cx, Reason, Scope, ScopeError, scope};
 use tokio::{sync::oneshot, time::Instant};
+
+/// Real time, for who is never idle.
+const MOMENT: Duration = Duration::from_millis(20);
 
 const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -207,4 +210,82 @@ async fn a_scope_without_a_deadline_has_no_limit() {
     let far = Scope::builder("far").timeout(Duration::MAX);
     let deadline = far.run(async |cx: Cx<Infallible>| Ok(cx.deadline())).await.unwrap();
     assert_eq!(deadline, None, "further away than the clock reaches");
+}
+
+/// Uses up the budget of its task at every poll, as a socket that is always ready does; in real
+/// time, since a paused clock waits for everybody to be idle.
+async fn busy<T>() -> T {
+    loop {
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_never_idle_runs_out_of_time() {
+    let job = Scope::builder("job").timeout(MOMENT).grace(MOMENT);
+    let error = job.run(async |_| busy::<Result<(), Infallible>>().await).await.unwrap_err();
+    assert_eq!(error.cause().unwrap().kind(), CauseKind::DeadlineExceeded);
+
+    let job = Scope::builder("job").timeout(MOMENT);
+    let error = job
+        .run(async |cx: Cx<Infallible>| Ok(cx.run(busy::<()>()).await.is_ok()))
+        .await
+        .unwrap_err();
+    expired(&error);
+}
+
+#[tokio::test]
+async fn a_shielded_future_that_is_never_idle_has_its_grace_and_no_more() {
+    let token = tidegate_core::CancelToken::new();
+    token.cancel("now");
+    assert!(token.shield(MOMENT, busy::<()>()).await.is_err());
+}
+
+#[tokio::test]
+async fn an_app_that_is_never_idle_is_cancelled_when_it_has_drained() {
+    let app = App::new("app").drain(MOMENT).grace(MOMENT);
+    app.token().stop("enough");
+    let report = app.run(async |_| busy::<Result<(), Infallible>>().await).await;
+    assert_eq!(report.aborted()[0].task().path(), "/app");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_without_any_time_begins_cancelled() {
+    let late = Scope::builder("late").timeout(Duration::ZERO);
+    let error = late.run(async |cx: Cx<Infallible>| {
+        assert!(cx.is_cancelled());
+        Ok(())
+    });
+    expired(&error.await.unwrap_err());
+}
+
+/// The cause of an inner deadline, passed on, is no deadline of the outer scope.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_passes_a_deadlines_cause_on_keeps_its_value() {
+    let value = scope("outer", async |cx: Cx<Infallible>| {
+        let inner = Scope::builder("inner").parent(&cx).timeout(secs(1));
+        let error = inner.run(until_cancelled).await.unwrap_err();
+        cx.cancel(expired(&error).clone());
+        Ok("value")
+    });
+    assert_eq!(value.await.unwrap(), "value");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_at_the_end_of_the_clock_is_none() {
+    let mut end = Instant::now();
+    let mut step = Duration::MAX;
+    while step > Duration::ZERO {
+        match end.checked_add(step) {
+            Some(later) => end = later,
+            None => step /= 2,
+        }
+    }
+    scope("job", async |cx: Cx<Infallible>| {
+        cx.set_deadline(Some(end));
+        tokio::time::sleep(secs(1)).await;
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

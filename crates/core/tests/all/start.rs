@@ -159,3 +159,76 @@ async fn a_ticker_that_fails_ends_and_cancels_its_scope() {
         .unwrap_err();
     assert_eq!(error.error(), Some(&"no pulse"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_ends_and_leaves_its_ready_to_somebody_is_not_waited_for() {
+    scope("job", async |cx: Cx<Error>| {
+        let kept = Arc::new(Mutex::new(None));
+        let keeps = Arc::clone(&kept);
+        let started = cx.start("server", move |ready: Ready<u16>| async move {
+            *keeps.lock().unwrap() = Some(ready);
+            Ok("value")
+        });
+        let not_ready = started.await.unwrap_err();
+        assert_eq!(not_ready.into_task().await.unwrap(), "value", "its result is not lost");
+        assert!(kept.lock().unwrap().take().unwrap().up(80).is_err());
+
+        let quick = cx.start("quick", |ready: Ready<u16>| async move {
+            ready.up(80).unwrap();
+            Ok("value")
+        });
+        tokio::task::yield_now().await;
+        let (port, task) = quick.await.unwrap();
+        assert_eq!((port, task.await.unwrap()), (80, "value"), "up, and ended since");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn ticks_of_a_short_period_do_not_burst() {
+    let start = Instant::now();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let beats = Arc::clone(&seen);
+    scope("job", async |cx: Cx<Error>| {
+        let ms = Duration::from_millis;
+        let mut takes = ms(5);
+        cx.every("beat", ms(1), move || {
+            beats.lock().unwrap().push(start.elapsed().as_millis());
+            let call = sleep(std::mem::take(&mut takes));
+            async move {
+                call.await;
+                Ok(())
+            }
+        });
+        sleep(ms(8)).await;
+        cx.stop("enough");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(seen.lock().unwrap()[..4], [0, 5, 6, 7]);
+}
+
+/// On a paused clock: a timer would move it.
+#[tokio::test(start_paused = true)]
+async fn without_a_period_the_next_call_follows_at_once() {
+    let start = Instant::now();
+    let mut calls = 0;
+    scope("job", async |cx: Cx<Error>| {
+        let own = cx.clone();
+        let task = cx.every("busy", Duration::ZERO, move || {
+            calls += 1;
+            if calls == 1000 {
+                own.stop("enough");
+            }
+            async { Ok(()) }
+        });
+        task.await.unwrap();
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
