@@ -50,11 +50,11 @@ impl ScopeNode {
     /// When the time of this scope is over: the earliest deadline from here up.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let mut earliest = self.own_deadline().get();
-        let mut parent = self.parent();
-        while let Some(node) = parent {
+        let mut around = self.canceller();
+        while let Some(node) = around {
             let other = node.own_deadline().get();
             earliest = earliest.into_iter().chain(other).min();
-            parent = node.parent();
+            around = node.canceller();
         }
         earliest
     }
@@ -79,7 +79,7 @@ impl ScopeNode {
     /// The scope's own deadline, if it comes before those of the scopes around it.
     pub(super) fn due(&self) -> Option<Instant> {
         let own = self.own_deadline().get()?;
-        let around = self.parent().and_then(|parent| parent.deadline());
+        let around = self.canceller().and_then(|around| around.deadline());
         (around.is_none_or(|around| own < around)).then_some(own)
     }
 

@@ -40,6 +40,7 @@ pub(crate) struct ScopeNode {
     deadline: Deadline,
     values: Values,
     on_error: OnError,
+    detached: bool,
     ledger: Mutex<Ledger>,
     parent: Option<ParentLink>,
 }
@@ -58,6 +59,8 @@ pub(super) struct Plan {
     pub(super) at: &'static Location<'static>,
     pub(super) on_error: OnError,
     pub(super) values: Values,
+    /// Whether a nested scope goes on when the one around it is stopped or cancelled.
+    pub(super) detached: bool,
 }
 
 impl Plan {
@@ -68,6 +71,7 @@ impl Plan {
             at: Location::caller(),
             on_error: OnError::default(),
             values: Values::default(),
+            detached: false,
         }
     }
 }
@@ -82,7 +86,8 @@ impl ScopeNode {
         let key = parent.admit(plan.name.clone(), plan.at, WorkKind::Scope, None)?;
         let link = ParentLink { node: Arc::clone(parent), key };
         plan.values = plan.values.within(&parent.values);
-        let node = Arc::new(Self::new(plan, parent.token.child(), Some(link)));
+        let token = if plan.detached { CancelToken::new() } else { parent.token.child() };
+        let node = Arc::new(Self::new(plan, token, Some(link)));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         // An abort sets its flag before it looks for nested scopes: one of the two sees the
         // other.
@@ -93,7 +98,7 @@ impl ScopeNode {
     }
 
     fn new(plan: Plan, token: CancelToken, parent: Option<ParentLink>) -> Self {
-        let Plan { name, at, on_error, values } = plan;
+        let Plan { name, at, on_error, values, detached } = plan;
         Self {
             name,
             at,
@@ -106,6 +111,7 @@ impl ScopeNode {
             deadline: Deadline::default(),
             values,
             on_error,
+            detached,
             ledger: Mutex::new(Ledger::new(on_error)),
             parent,
         }
@@ -127,8 +133,13 @@ impl ScopeNode {
         &self.deadline
     }
 
-    pub(super) fn parent(&self) -> Option<&Arc<Self>> {
+    fn parent(&self) -> Option<&Arc<Self>> {
         self.parent.as_ref().map(|link| &link.node)
+    }
+
+    /// The scope whose cancellation, and so whose deadline, is this one's, too.
+    pub(super) fn canceller(&self) -> Option<&Arc<Self>> {
+        if self.detached { None } else { self.parent() }
     }
 
     /// The scopes that are open directly below this one.

@@ -210,6 +210,33 @@ impl<P> Scope<P> {
         self
     }
 
+    /// Lets the scope go on when its [parent](Self::parent) is stopped or cancelled, or out of
+    /// time: for cleaning up. It has the parent's values, and the parent waits for it; what has
+    /// not ended when the parent's grace period is over is aborted. Go's `WithoutCancel`, with
+    /// an end.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::{convert::Infallible, time::Duration};
+    /// use tidegate_core::{Cx, Scope, scope};
+    ///
+    /// let job = scope("job", async |cx: Cx<Infallible>| {
+    ///     cx.cancel("enough");
+    ///     let cleanup = Scope::builder("cleanup").parent(&cx).without_cancel();
+    ///     let cleaned = cleanup.timeout(Duration::from_secs(2)).run(async |cx: Cx<Infallible>| {
+    ///         Ok(cx.run(async { "cleaned up" }).await.unwrap())
+    ///     });
+    ///     Ok(cleaned.await.unwrap())
+    /// });
+    /// assert_eq!(job.await.unwrap(), "cleaned up");
+    /// # }
+    /// ```
+    pub fn without_cancel(mut self) -> Self {
+        self.plan.detached = true;
+        self
+    }
+
     /// What a child that fails does to the others: see [`OnError`].
     ///
     /// ```

@@ -289,3 +289,32 @@ async fn a_deadline_at_the_end_of_the_clock_is_none() {
     .await
     .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_without_cancel_goes_on_for_the_grace_period_of_its_parent() {
+    let start = Instant::now();
+    let job = Scope::builder("job").timeout(secs(1)).grace(secs(5)).value("user");
+    let error = job
+        .run(async |cx: Cx<Infallible>| {
+            cx.cancelled().await;
+            let cleanup = |time| {
+                let cleanup = Scope::builder("cleanup").parent(&cx).without_cancel();
+                cleanup.timeout(secs(time)).grace(Duration::ZERO).run(async move |cx| {
+                    assert_eq!(cx.value(), Some(&"user"));
+                    assert!(!cx.is_stopping());
+                    assert_eq!(cx.remaining().left(), Some(secs(time)), "its own time alone");
+                    until_cancelled(cx).await
+                })
+            };
+            let error = cleanup(2).await.unwrap_err();
+            assert_eq!(expired(&error).origin(), Some("/job/cleanup"));
+            assert_eq!(start.elapsed(), secs(3), "it had a timer of its own");
+            drop(cleanup(20).await);
+            Ok(())
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(start.elapsed(), secs(6));
+    let aborted: Vec<_> = error.report().aborted().iter().map(|s| s.task().path()).collect();
+    assert_eq!(aborted, ["/job"], "the grace period of the parent is over");
+}
