@@ -16,8 +16,7 @@ use std::{
 };
 use tidegate_core::sync::Arc;
 
-/// After how many items the source asks for the time and whether to stop, which costs more than a
-/// cheap item.
+/// After how many items the source asks for the time, which costs more than a cheap item.
 const STRIDE: usize = 128;
 
 /// How filling a chunk ended.
@@ -82,10 +81,10 @@ impl<T, E: Display + Debug + Send + Sync + 'static> SourceWorker<T, E> {
         // Items that fail fill the chunk, too: a source of nothing else must end its turn.
         for _ in 0..max {
             let before = self.outbox.len();
-            let outbox = &mut self.outbox;
+            let (outbox, shared) = (&mut self.outbox, &self.shared);
             let some = (before + STRIDE).min(max);
             let polled = caught(|| {
-                while outbox.len() < some {
+                while outbox.len() < some && !shared.is_stopped() {
                     match next(cx) {
                         Poll::Ready(Some(Ok(item))) => outbox.put(0, item),
                         Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),

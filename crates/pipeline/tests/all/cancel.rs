@@ -2,7 +2,14 @@ use super::{
     ledger::{Item, Ledger, dropped_after},
     runtimes::{Error, on_every_runtime},
 };
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use tidegate_core::{CancelToken, Cx, Scope};
 use tidegate_pipeline::{Pipeline, Reason, Stage, StatsHandle};
 
@@ -183,5 +190,27 @@ fn cancelling_drops_futures_in_flight_and_finishes_the_blocking_item() {
             })
             .await;
         assert!(start.elapsed().unwrap() < Duration::from_secs(3), "not after the grace period");
+    });
+}
+
+/// Its items were cheap, so that it is asked for many at once; the next ones may not be.
+#[test]
+fn a_source_is_asked_for_nothing_more_after_the_cancellation() {
+    const CHEAP: usize = 100_000;
+    on_every_runtime(|_| async move {
+        let (token, asked) = (CancelToken::new(), Arc::new(AtomicUsize::new(0)));
+        let (stop, count) = (token.clone(), Arc::clone(&asked));
+        let items = std::iter::repeat_with(move || {
+            if count.fetch_add(1, Ordering::Relaxed) == CHEAP {
+                stop.cancel("enough");
+            }
+        });
+        let ended = Scope::builder("job").token(&token).run(async |cx: Cx<Error>| {
+            let run = Pipeline::<(), Error>::from_iter("items", items).run(&cx).await;
+            assert!(matches!(run.unwrap_err().reason(), Reason::Cancelled(_)));
+            Ok(())
+        });
+        assert!(ended.await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), CHEAP + 1);
     });
 }
