@@ -4,21 +4,6 @@ use crate::Summary;
 use std::fmt::{self, Debug, Display};
 use tidegate_core::{Cause, Name, Straggler};
 
-/// What a run does about an item that fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OnError {
-    /// The first item that fails cancels the run, which returns its error.
-    #[default]
-    FailFast,
-    /// The item is dropped and the run goes on; the [`Summary`] has the first `max` errors
-    /// and the number of all.
-    Collect {
-        /// How many errors to keep.
-        max: usize,
-    },
-}
-
 /// An item that failed: in which stage, which one, and how.
 #[derive(Debug)]
 pub struct ItemError<E> {

@@ -18,9 +18,10 @@ mod trace;
 mod worker;
 
 pub use self::{
-    error::{ItemError, ItemErrorKind, OnError, PipelineError, Reason},
+    error::{ItemError, ItemErrorKind, PipelineError, Reason},
     pipeline::Pipeline,
     stage::Stage,
     stats::{StageKind, StageStats, Stats, StatsHandle, Summary},
     stream::PipelineStream,
 };
+pub use tidegate_core::OnError;

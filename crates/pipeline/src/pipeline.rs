@@ -116,7 +116,10 @@ where
         self
     }
 
-    /// What to do about an item that fails; the default is to [fail fast](OnError::FailFast).
+    /// What an item that fails does to the run. By default it cancels the run, which returns
+    /// its error. Under [`OnError::Collect`] it is dropped and the run goes on; the
+    /// [`Summary`](crate::Summary) has the first `max` errors, which may be none, and the number
+    /// of all.
     pub fn on_error(mut self, on_error: OnError) -> Self {
         self.policy.on_error = on_error;
         self

@@ -166,7 +166,8 @@ impl<E: Display> Display for Reason<E> {
     }
 }
 
-/// What a child that returns an error or panics does to the rest of its scope.
+/// What one failure does to the rest: that of a child to its scope, or, in the crates that run
+/// items or connections, that of one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError {
@@ -179,7 +180,7 @@ pub enum OnError {
     /// error or panic of the body cancels the scope all the same, and is kept in any case. If
     /// the scope is cancelled from outside, that is the reason, and all errors are in the report.
     Collect {
-        /// How many errors to keep, at least 1.
+        /// How many errors to keep; a scope keeps one at least.
         max: usize,
     },
 }
