@@ -10,7 +10,7 @@ use crate::{
     Cause, CauseKind,
     panic::wake_quietly,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicBool, Ordering},
         lock,
     },
@@ -63,17 +63,18 @@ impl ScopeNode {
     /// below may need a timer now, or none.
     pub(super) fn set_deadline(&self, at: Option<Instant>) {
         self.own_deadline().set(at);
-        let mut nested: Vec<Arc<Self>> = self.wake_driver();
+        self.wake_driver();
+        let mut nested = self.nested_scopes();
         while let Some(scope) = nested.pop() {
-            nested.extend(scope.wake_driver());
+            scope.wake_driver();
+            nested.extend(scope.nested_scopes());
         }
     }
 
-    fn wake_driver(&self) -> Vec<Arc<Self>> {
+    fn wake_driver(&self) {
         if let Some(driver) = self.take_driver() {
             wake_quietly(driver);
         }
-        self.nested_scopes()
     }
 
     /// The scope's own deadline, if it comes before those of the scopes around it.

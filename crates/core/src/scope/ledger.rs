@@ -178,9 +178,9 @@ impl Ledger {
 }
 
 impl Fault {
-    /// Of these there are two at most, the body's and that of its destructor: they are kept
-    /// whether or not there is room.
-    fn is_of_body(&self) -> bool {
+    /// Of these there are two at most, the body's and that of its destructor: they cancel the
+    /// scope in any case, and are kept whether or not there is room.
+    pub(super) fn is_of_body(&self) -> bool {
         let task = match self {
             Self::Failed(task, _) => task,
             Self::Panicked(panic) => panic.task(),

@@ -336,7 +336,7 @@ impl ScopeNode {
     pub(super) fn failed(&self, task: &TaskInfo, error: &Arc<dyn SharedError>) {
         let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
         let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
-        self.fault(task.kind(), cause, Fault::Failed(task.clone(), Arc::clone(error)));
+        self.fault(cause, Fault::Failed(task.clone(), Arc::clone(error)));
         // A reference to a reference: upcasting of trait objects came with Rust 1.86.
         observe::failed(task, &&**error);
     }
@@ -344,10 +344,9 @@ impl ScopeNode {
     /// Enters a panic and cancels the scope.
     pub(super) fn panicked(&self, task: TaskInfo, payload: &(dyn Any + Send)) -> TaskPanic {
         let (kind, path, at) = (CauseKind::ChildPanicked, task.path().to_owned(), task.location());
-        let by = task.kind();
         let panic = TaskPanic::new(task, payload);
         let cause = Cause::of_child(kind, path, at, Some(panic.message().to_owned()), None);
-        self.fault(by, cause, Fault::Panicked(panic.clone()));
+        self.fault(cause, Fault::Panicked(panic.clone()));
         observe::panicked(&panic);
         panic
     }
@@ -361,14 +360,15 @@ impl ScopeNode {
 
     /// The token decides who was first: only the failure that cancelled it is the root. Where
     /// failures are collected the ledger does, and that of a child cancels nothing.
-    fn fault(&self, by: WorkKind, cause: Cause, fault: Fault) {
+    fn fault(&self, cause: Cause, fault: Fault) {
         if self.on_error == OnError::FailFast {
             let first = self.token.cancel(cause);
             return self.note(if first { Entry::First(fault) } else { Entry::Also(fault) });
         }
+        let cancels = fault.is_of_body();
         // Before the cancellation, whose consequences would come before it in the ledger.
         self.note(Entry::Also(fault));
-        if by == WorkKind::Scope {
+        if cancels {
             self.token.cancel(cause);
         }
     }
