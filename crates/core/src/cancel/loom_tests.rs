@@ -83,10 +83,12 @@ fn loom_what_leaves_a_live_token_leaves_nothing_behind() {
     model("what_leaves_a_live_token_leaves_nothing_behind", || {
         let token = CancelToken::new();
         let polled = |token: &CancelToken| {
-            let mut waiting = token.cancelled();
+            let (mut waiting, mut stopping) = (token.cancelled(), token.stopping());
             let waker = std::task::Waker::noop();
             let mut cx = std::task::Context::from_waker(waker);
             assert!(std::pin::Pin::new(&mut waiting).poll(&mut cx).is_pending());
+            assert!(std::pin::Pin::new(&mut stopping).poll(&mut cx).is_pending());
+            drop(token.on_cancel(|_| ()));
         };
         let child = token.child();
         assert_eq!(token.node().registered(), (1, 0));

@@ -132,14 +132,31 @@ async fn a_shield_lasts_for_its_grace_from_the_cancellation_on() {
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_dropped_drops_its_future() {
     let token = CancelToken::new();
-    let (held, dropped) = tokio::sync::oneshot::channel::<()>();
-    let run = token.run(async move {
-        let _held = held;
-        std::future::pending::<()>().await;
-    });
+    let (held, dropped) = tokio::sync::oneshot::channel();
+    let run = token.run(holds(held));
     assert!(tokio::time::timeout(Duration::from_secs(1), run).await.is_err());
     assert!(dropped.await.is_err());
     assert!(!token.is_cancelled());
+}
+
+/// Before the cancellation, and in the grace after it.
+#[tokio::test(start_paused = true)]
+async fn a_shield_that_is_dropped_drops_its_future() {
+    let token = CancelToken::new();
+    for is_cancelled in [false, true] {
+        assert_eq!(token.is_cancelled(), is_cancelled);
+        let (held, dropped) = tokio::sync::oneshot::channel();
+        let shield = token.shield(Duration::from_secs(9), holds(held));
+        assert!(tokio::time::timeout(Duration::from_secs(1), shield).await.is_err());
+        assert!(dropped.await.is_err());
+        token.cancel("now");
+    }
+}
+
+/// Never ends, and has `held` until it is dropped.
+async fn holds(held: tokio::sync::oneshot::Sender<()>) {
+    let _held = held;
+    std::future::pending::<()>().await;
 }
 
 /// A naive tree: each node remembers its parent, and the causes of its stop and cancellation.
