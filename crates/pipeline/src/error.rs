@@ -79,7 +79,8 @@ impl<E: Display + Debug> std::error::Error for ItemError<E> {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reason<E> {
-    /// This item failed first, under [`OnError::FailFast`] or in the consumer.
+    /// This item failed first, under [`OnError::FailFast`](crate::OnError::FailFast) or in the
+    /// consumer.
     Item(ItemError<E>),
     /// The scope was cancelled.
     Cancelled(Cause),
