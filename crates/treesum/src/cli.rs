@@ -86,7 +86,7 @@ impl Common {
 #[derive(Clone, Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct ScanArgs {
-    /// Directories and files to scan
+    /// Directories to scan
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 
@@ -121,7 +121,7 @@ pub(crate) struct ScanArgs {
     #[arg(long)]
     pub(crate) gitignore: bool,
 
-    /// Descend at most N levels below each PATH (0: only the paths themselves)
+    /// Descend at most N levels below each PATH (which is level 0)
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<usize>,
 

@@ -17,8 +17,10 @@ pub(crate) enum ItemFailure {
     Walk(WalkError),
     /// A file was found and could not be summed.
     File(PathBuf, HashError),
-    /// A path of the command line is neither a file nor a directory.
-    Special(PathBuf),
+    /// A path of the command line is no directory.
+    NotADirectory(PathBuf),
+    /// There is no file below a path of the command line.
+    Empty(PathBuf),
     /// The output cannot be written: the run is over.
     Output(io::Error),
     /// The manifest cannot be read any further: the run is over.
@@ -30,9 +32,8 @@ impl fmt::Display for ItemFailure {
         match self {
             Self::Walk(error) => walk_line(f, error),
             Self::File(path, error) => write!(f, "{}: {error}", line(path)),
-            Self::Special(path) => {
-                write!(f, "{}: neither a regular file nor a directory", line(path))
-            }
+            Self::NotADirectory(path) => write!(f, "{}: not a directory", line(path)),
+            Self::Empty(path) => write!(f, "{}: no file below it", line(path)),
             Self::Output(error) => write!(f, "output: {error}"),
             Self::Manifest(path, error) => write!(f, "{}: {error}", line(path)),
         }

@@ -25,6 +25,8 @@ pub(crate) struct Counters {
     bytes: AtomicU64,
     /// Files that were given up because the run was told to stop.
     stopped: AtomicU64,
+    /// Whether a path of the command line could not be scanned at all.
+    lost: AtomicBool,
     /// Whether everything there is has been found.
     complete: AtomicBool,
     busy: Busy,
@@ -61,6 +63,15 @@ impl Counters {
 
     pub(crate) fn stopped_one(&self) {
         self.stopped.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn lost_a_path(&self) {
+        self.lost.store(true, Relaxed);
+    }
+
+    /// Whether a path of the command line is missing from the output as a whole.
+    pub(crate) fn has_lost_a_path(&self) -> bool {
+        self.lost.load(Relaxed)
     }
 
     /// What the hashing threads are at.

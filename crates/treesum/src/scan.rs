@@ -1,6 +1,5 @@
 //! `treesum scan`: walk, hash on all cores, write lines.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,7 +8,7 @@ use futures_core::Stream;
 use tidegate_core::CancelToken;
 use tidegate_core::sync::Arc;
 use tidegate_fs_walk::{
-    Entry, EntryRef, FileType, Follow, OpenedFile, Order, Visit, Walk, WalkStream,
+    Entry, EntryRef, FileType, Follow, OpenedFile, Order, Visit, Walk, WalkErrorKind, WalkStream,
 };
 use tidegate_pipeline::{ItemError, ItemErrorKind, OnError, Pipeline};
 
@@ -61,14 +60,30 @@ pub(crate) async fn run(
             Ok(())
         })
         .await;
+    if result.is_ok() {
+        name_empty(&session, &args);
+    }
     let exit = session.close(result, stats.as_ref())?;
     let count = session.counters.now();
-    if exit == Exit::Failed && !args.quiet {
+    if exit == Exit::Failed && count.found > 0 && !args.quiet {
         let (hashed, found, failed) = (count.hashed, count.found, count.failed);
         let text = format_args!("{hashed} of {found} files hashed, {failed} could not be read");
         session.console.message(text);
     }
     Ok(exit)
+}
+
+/// A scan that found nothing at all is an error: most likely the tree is not where it should be.
+fn name_empty(session: &Session, args: &ScanArgs) {
+    let count = session.counters.now();
+    if count.found > 0 || count.failed > 0 {
+        return;
+    }
+    for path in &args.paths {
+        session.console.message(ItemFailure::Empty(path.clone()));
+        session.counters.failed_one();
+        session.counters.lost_a_path();
+    }
 }
 
 fn pipeline(session: &Session, args: &ScanArgs) -> Pipeline<Summed, ItemFailure> {
@@ -120,7 +135,7 @@ fn walk(args: &ScanArgs) -> Walk {
         .filter(wanted)
 }
 
-/// Regular files, and whatever else was named on the command line, to say that it is not one.
+/// Regular files, and whatever was named on the command line, to say that it is no directory.
 fn wanted(entry: &EntryRef<'_>) -> Visit {
     let keep = match entry.file_type() {
         FileType::File | FileType::Unknown => true,
@@ -142,11 +157,21 @@ impl Stream for Files {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(Pin::new(&mut self.walk).poll_next(cx));
         Poll::Ready(match next {
+            Some(Ok(entry)) if entry.depth() == 0 => {
+                self.counters.lost_a_path();
+                Some(Err(ItemFailure::NotADirectory(entry.path())))
+            }
             Some(Ok(entry)) => {
                 self.counters.found_one();
                 Some(Ok(entry))
             }
-            Some(Err(error)) => Some(Err(ItemFailure::Walk(error))),
+            Some(Err(error)) => {
+                let is_rule = matches!(error.kind(), WalkErrorKind::IgnoreFile(_));
+                if error.depth() == 0 && !is_rule {
+                    self.counters.lost_a_path();
+                }
+                Some(Err(ItemFailure::Walk(error)))
+            }
             None => {
                 self.counters.found_all();
                 None
@@ -178,7 +203,7 @@ impl Hashing {
         let opened = entry.open();
         let mut file = match opened {
             Ok(file) => file,
-            Err(error) => return not_opened(&entry, error),
+            Err(error) => return Err(ItemFailure::File(entry.path(), HashError::Read(error))),
         };
         if self.own.is(file.metadata(), entry.file_name(), entry.is_followed_link()) {
             self.counters.left_out();
@@ -196,14 +221,5 @@ impl Hashing {
             }
             Err(error) => Err(ItemFailure::File(entry.path(), error)),
         }
-    }
-}
-
-fn not_opened(entry: &Entry, error: io::Error) -> Result<Option<Summed>, ItemFailure> {
-    match entry.file_type() {
-        FileType::File | FileType::Unknown => {
-            Err(ItemFailure::File(entry.path(), HashError::Read(error)))
-        }
-        _ => Err(ItemFailure::Special(entry.path())),
     }
 }

@@ -11,7 +11,7 @@ use tidegate_pipeline::{ItemErrorKind, PipelineError, Reason, Stage, StatsHandle
 
 use crate::cli::{Common, Exit};
 use crate::console::Console;
-use crate::error::{Fatal, ItemFailure};
+use crate::error::{Fatal, ItemFailure, line};
 use crate::output::Output;
 use crate::progress::Counters;
 use crate::report;
@@ -83,6 +83,7 @@ impl Session {
                 self.output.abandon();
                 Ok(Some(Exit::Interrupted))
             }
+            Ok(_) if self.counters.has_lost_a_path() => self.keep_old().map(|()| None),
             Ok(_) => self.output.finish().map(|()| None),
             Err(error) => {
                 self.output.abandon();
@@ -102,6 +103,14 @@ impl Session {
             }
             Err(fatal) => Err(fatal),
         }
+    }
+
+    /// Without a whole path of the command line a manifest would take the place of a better one.
+    fn keep_old(&self) -> Result<(), Fatal> {
+        let Some(path) = &self.path else { return self.output.finish() };
+        self.output.abandon();
+        self.console.message(format_args!("{}: not written", line(path)));
+        Ok(())
     }
 
     fn reason(&self, reason: Reason<ItemFailure>) -> Result<Exit, Fatal> {

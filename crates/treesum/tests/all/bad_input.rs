@@ -50,20 +50,46 @@ fn usage_errors_exit_with_2() {
 #[test]
 fn a_missing_path_is_named_and_the_others_are_scanned() {
     let dir = tempdir();
-    write(dir.path(), "a", "x");
+    write(dir.path(), "a/1", "x");
     let ran = treesum(dir.path(), ["scan", "gone", "a"]).expect(1);
     let ran = ran.says(&["treesum: gone: No such file or directory"]);
-    assert_eq!(ran.lines(), [line(b"a", b"x")]);
-    treesum(dir.path(), ["scan", "a/below"]).expect(1).says(&["a/below: Not a directory"]);
+    assert_eq!(ran.lines(), [line(b"a/1", b"x")]);
+    treesum(dir.path(), ["scan", "a/1/below"]).expect(1).says(&["a/1/below: Not a directory"]);
 }
 
 #[test]
-fn what_is_neither_file_nor_directory_is_named_if_it_was_asked_for() {
+fn what_is_no_directory_is_named_if_it_was_asked_for() {
     let dir = tempdir();
+    write(dir.path(), "file", "x");
     symlink("nowhere", dir.path().join("dangling")).unwrap();
-    let ran = treesum(dir.path(), ["scan", "dangling", "/dev/null", "--quiet"]).expect(1);
-    let ran = ran.says(&["dangling: neither a regular file nor a directory"]);
-    ran.says(&["/dev/null: neither a regular file nor a directory"]);
+    for path in ["file", "dangling", "/dev/null"] {
+        let ran = treesum(dir.path(), ["scan", path]).expect(1);
+        assert_eq!(ran.stderr, format!("treesum: {path}: not a directory\n"));
+        assert!(ran.stdout.is_empty());
+    }
+}
+
+/// A tree that is not mounted, or a name that was mistyped, must not cost the manifest of old.
+#[test]
+fn a_path_that_cannot_be_scanned_leaves_the_old_manifest() {
+    let dir = tempdir();
+    write(dir.path(), "file", "x");
+    write(dir.path(), "full/file", "x");
+    fs::create_dir_all(dir.path().join("empty/below")).unwrap();
+    for (paths, told) in [
+        (&["gone"][..], "gone: No such file or directory (os error 2)"),
+        (&["empty"], "empty: no file below it"),
+        (&["file"], "file: not a directory"),
+        (&["full", "gone"], "gone: No such file or directory (os error 2)"),
+    ] {
+        write(dir.path(), "m", "the old one");
+        let args = [&["scan", "-o", "m", "--quiet"], paths].concat();
+        let ran = treesum(dir.path(), args).expect(1);
+        assert_eq!(ran.stderr, format!("treesum: {told}\ntreesum: m: not written\n"));
+        assert_eq!(fs::read(dir.path().join("m")).unwrap(), b"the old one", "{paths:?}");
+    }
+    // One of several may be empty: what there is was found.
+    treesum(dir.path(), ["scan", "full", "empty", "-o", "m"]).expect(0).silent();
 }
 
 #[test]

@@ -91,17 +91,20 @@ fn a_file_that_standard_output_goes_to_is_left_out() {
 #[test]
 fn unreadable_files_are_missing_from_a_manifest_that_is_written_all_the_same() {
     let dir = tempdir();
-    write(dir.path(), "a", "x");
-    let ran = treesum(dir.path(), ["scan", "a", "gone", "-o", "m"]).expect(1);
-    ran.says(&["gone: No such file"]);
-    let expected = [line(b"a", b"x"), b"\n".to_vec()].concat();
+    write(dir.path(), "t/a", "x");
+    let locked = write(dir.path(), "t/locked", "x");
+    fs::set_permissions(locked, fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let Some(mut command) = as_nobody(dir.path(), &["scan", "t", "-o", "m"]) else { return };
+    run(command.current_dir(dir.path())).expect(1).says(&["t/locked: Permission denied"]);
+    let expected = [line(b"t/a", b"x"), b"\n".to_vec()].concat();
     assert_eq!(fs::read(dir.path().join("m")).unwrap(), expected);
 }
 
 #[test]
 fn an_output_that_cannot_be_made_is_named_before_anything_is_scanned() {
     let dir = tempdir();
-    write(dir.path(), "a", "x");
+    write(dir.path(), "a/1", "x");
     treesum(dir.path(), ["scan", "a", "-o", "no/such/dir"]).expect(1).says(&["no/such/dir"]);
     treesum(dir.path(), ["scan", "a", "-o", "."]).expect(1).says(&["\".\""]);
     fs::create_dir(dir.path().join("d")).unwrap();
