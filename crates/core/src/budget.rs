@@ -61,6 +61,12 @@ impl Budget {
         Self(Some(left))
     }
 
+    /// The limit, if there is one.
+    #[must_use]
+    pub const fn duration(self) -> Option<Duration> {
+        self.0
+    }
+
     /// What is left until `deadline`: nothing if that is over, no limit without one.
     #[must_use]
     pub fn until(deadline: Option<Instant>) -> Self {

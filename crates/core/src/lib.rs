@@ -5,6 +5,7 @@ mod app;
 mod backoff;
 mod budget;
 mod cancel;
+pub mod inspect;
 mod name;
 mod observe;
 #[doc(hidden)]

@@ -21,3 +21,17 @@ pub use std::sync::{Arc, Weak};
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+/// std's in a model, too: for what takes part in no protocol, and for what is a static, which
+/// loom's cannot be.
+pub mod unmodelled {
+    pub use std::sync::{
+        Condvar, Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    };
+
+    /// Locks, as [`lock`](super::lock) does.
+    pub fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -19,6 +19,8 @@ mod destructors;
 mod events;
 #[path = "all/footguns.rs"]
 mod footguns;
+#[path = "all/inspect.rs"]
+mod inspect;
 #[path = "all/losses.rs"]
 mod losses;
 #[path = "all/retry.rs"]

@@ -1,7 +1,13 @@
 //! What runs a child, and gives its record back however it ends.
 
 use super::{TaskError, TaskInfo, node::ScopeNode, registry::Key, vault::Vault};
-use crate::{TaskPanic, cancel::SharedError, panic::drop_quietly, sync::Arc};
+use crate::{
+    TaskPanic,
+    cancel::SharedError,
+    inspect::{Doing, Polled, Tick, WorkId, during},
+    panic::drop_quietly,
+    sync::Arc,
+};
 use pin_project_lite::pin_project;
 use std::{
     any::Any,
@@ -30,11 +36,27 @@ pub(super) struct Lease {
     key: Key,
     /// Whether the record has the child's waker.
     parked: bool,
+    /// What the record is told of it when the clock has moved on.
+    polled: Polled,
 }
 
 impl Lease {
     pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
-        Self { node, key, parked: false }
+        Self { node, key, parked: false, polled: Polled::default() }
+    }
+
+    pub(super) fn id(&self) -> WorkId {
+        self.node.outside().child(self.key)
+    }
+
+    /// Runs user code as that of the child.
+    fn run<R>(&mut self, code: impl FnOnce() -> R) -> thread::Result<R> {
+        let began = Tick::now();
+        let result = during(self.id(), began, || catch_unwind(AssertUnwindSafe(code)));
+        if self.polled.count(began) {
+            self.node.count_polled(self.key, self.polled);
+        }
+        result
     }
 
     /// Leaves the waker for an abort, once: the runtime polls a task with the same waker all
@@ -51,6 +73,8 @@ struct Ending<'a> {
     lease: Lease,
     /// The waker of the child's task, if the child ends while it is polled.
     waker: Option<&'a Waker>,
+    /// What it did before it was dropped.
+    doing: Option<Doing>,
 }
 
 impl Ending<'_> {
@@ -83,10 +107,11 @@ impl Ending<'_> {
     }
 
     /// The work was dropped before it ended.
-    fn abort<E>(self, dropped: thread::Result<()>) -> TaskError<E> {
+    fn abort<E>(mut self, dropped: thread::Result<()>) -> TaskError<E> {
         match dropped {
             Ok(()) => {
-                self.lease.node.note_aborted(self.describe());
+                let doing = self.doing.take();
+                self.lease.node.note_aborted(self.lease.key, doing);
                 TaskError::Aborted
             }
             Err(payload) => TaskError::Panicked(self.panicked(payload)),
@@ -125,7 +150,7 @@ impl Ending<'_> {
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        let Lease { node, key, parked } = &self.lease;
+        let Lease { node, key, parked, .. } = &self.lease;
         node.release(*key, self.waker.filter(|_| !parked).cloned());
     }
 }
@@ -141,7 +166,7 @@ pin_project! {
 
     impl<F> PinnedDrop for Child<F> {
         fn drop(this: Pin<&mut Self>) {
-            if let Some((ending, dropped)) = this.finish(None) {
+            if let Some((ending, dropped)) = this.finish(None, false) {
                 let _: TaskError<()> = ending.abort(dropped);
             }
         }
@@ -158,10 +183,14 @@ impl<F> Child<F> {
     fn finish<'a>(
         self: Pin<&mut Self>,
         waker: Option<&'a Waker>,
+        has_ended: bool,
     ) -> Option<(Ending<'a>, thread::Result<()>)> {
         let mut this = self.project();
-        let ending = Ending { lease: this.lease.take()?, waker };
-        Some((ending, catch_unwind(AssertUnwindSafe(|| this.future.set(None)))))
+        let mut lease = this.lease.take()?;
+        // What it waits for is forgotten when it is dropped.
+        let doing = (!has_ended).then(|| Doing::when_aborted(lease.id()));
+        let dropped = lease.run(|| this.future.set(None));
+        Some((Ending { lease, waker, doing }, dropped))
     }
 }
 
@@ -178,7 +207,7 @@ where
         let mut ended = None;
         if let (Some(future), Some(lease)) = (this.future.as_pin_mut(), this.lease.as_mut()) {
             if !lease.node.is_aborting() {
-                match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+                match lease.run(|| future.poll(cx)) {
                     Ok(Poll::Ready(result)) => ended = Some(Ok(result)),
                     Err(payload) => ended = Some(Err(payload)),
                     Ok(Poll::Pending) if lease.park(cx.waker()) => return Poll::Pending,
@@ -186,7 +215,7 @@ where
                 }
             }
         }
-        let Some((ending, dropped)) = self.finish(Some(cx.waker())) else {
+        let Some((ending, dropped)) = self.finish(Some(cx.waker()), ended.is_some()) else {
             return Poll::Ready(Err(TaskError::Aborted));
         };
         Poll::Ready(match ended {
@@ -214,9 +243,12 @@ impl<W> Job<W> {
         T: Send + 'static,
         E: Display + Debug + Send + Sync + 'static,
     {
-        let aborting = self.lease.as_ref().is_none_or(|lease| lease.node.is_aborting());
-        let work = if aborting { None } else { self.work.take() };
-        let ended = work.map(|work| catch_unwind(AssertUnwindSafe(work)));
+        let ended = match (&mut self.lease, &mut self.work) {
+            (Some(lease), work) if !lease.node.is_aborting() => {
+                work.take().map(|work| lease.run(work))
+            }
+            _ => None,
+        };
         match (self.finish(), ended) {
             (Some((ending, dropped)), Some(ended)) => ending.end(ended, dropped),
             (Some((ending, dropped)), None) => Err(ending.abort(dropped)),
@@ -225,9 +257,9 @@ impl<W> Job<W> {
     }
 
     fn finish(&mut self) -> Option<(Ending<'static>, thread::Result<()>)> {
-        let work = self.work.take();
-        let ending = Ending { lease: self.lease.take()?, waker: None };
-        Some((ending, catch_unwind(AssertUnwindSafe(|| drop(work)))))
+        let (work, mut lease) = (self.work.take(), self.lease.take()?);
+        let dropped = lease.run(|| drop(work));
+        Some((Ending { lease, waker: None, doing: None }, dropped))
     }
 }
 

@@ -4,10 +4,12 @@ use super::{
     Scope, ScopeError, Straggler, Task, TaskError, WorkKind,
     child::{Child, Job, Lease},
     node::ScopeNode,
+    task::Spawned,
     vault::Vault,
 };
 use crate::{
     Budget, CancelToken, Cancelled, Cause, Name, Stopping,
+    inspect::Snapshot,
     sync::{Arc, Mutex, lock},
 };
 use std::{
@@ -89,6 +91,13 @@ impl<E> Cx<E> {
     #[must_use]
     pub fn stragglers(&self) -> Vec<Straggler> {
         self.0.stragglers()
+    }
+
+    /// A picture of the scope, and of all that is in it: what runs, since when, and what it
+    /// waits for. Its `Display` is a tree for people.
+    #[must_use]
+    pub fn tree(&self) -> Snapshot {
+        Snapshot::of(&self.0)
     }
 
     /// Whether the scope is cancelled: one atomic load.
@@ -260,8 +269,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
             Ok(lease) => lease,
             Err(cause) => return Task::refused(cause),
         };
+        let work = Spawned::new(&lease, at);
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
-        Task::running(tokio::spawn(Child::new(future, lease)), vault)
+        Task::running(tokio::spawn(Child::new(future, lease)), vault, work)
     }
 
     /// Runs blocking work on a thread of the runtime's blocking pool, as a child.
@@ -288,6 +298,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
             Ok(lease) => lease,
             Err(cause) => return Task::refused(cause),
         };
+        let spawned = Spawned::new(&lease, at);
         let job = Arc::new(Mutex::new(Some(Job::new(work, lease))));
         let queued = Arc::clone(&job);
         let run = move || {
@@ -295,9 +306,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
             job.map_or(Err(TaskError::Aborted), Job::run)
         };
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns blocking work")]
-        let spawned = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(run)));
-        match spawned {
-            Ok(handle) => Task::running(handle, vault),
+        let handle = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(run)));
+        match handle {
+            Ok(handle) => Task::running(handle, vault, spawned),
             Err(payload) => {
                 // A runtime that gets no thread keeps the work in its queue, where it would
                 // hold the scope open for ever.

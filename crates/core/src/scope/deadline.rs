@@ -36,7 +36,7 @@ impl Deadline {
         self.has_cancelled.load(Ordering::Acquire)
     }
 
-    fn get(&self) -> Option<Instant> {
+    pub(super) fn get(&self) -> Option<Instant> {
         *lock(&self.at)
     }
 

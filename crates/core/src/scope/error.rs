@@ -1,10 +1,15 @@
 //! How a scope or a task can end badly.
 
 use super::JoinReport;
-use crate::{Cause, Name, TaskPanic, sync::Arc};
+use crate::{
+    Cause, Name, TaskPanic,
+    inspect::{Doing, Rough, Tick, Wait, WorkState},
+    sync::Arc,
+};
 use std::{
     fmt::{self, Debug, Display},
     panic::Location,
+    time::Duration,
 };
 
 /// Which piece of work: its path, and where in the source it was spawned.
@@ -29,6 +34,15 @@ pub enum WorkKind {
 }
 
 impl TaskInfo {
+    pub(crate) fn new(
+        path: String,
+        name: Name,
+        at: &'static Location<'static>,
+        kind: WorkKind,
+    ) -> Self {
+        Self { path, name, at, kind }
+    }
+
     /// The names from the root down, such as `/server/conn-7`; see [`Cx::path`](super::Cx::path).
     #[must_use]
     pub fn path(&self) -> &str {
@@ -60,30 +74,75 @@ impl Display for TaskInfo {
     }
 }
 
-/// Work that did not end by itself.
+/// Work that did not end by itself, and what it did when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Straggler(TaskInfo);
+pub struct Straggler(Arc<StragglerInfo>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct StragglerInfo {
+    task: TaskInfo,
+    age: Option<Duration>,
+    doing: Option<Doing>,
+}
 
 impl Straggler {
-    pub(super) fn new(info: TaskInfo) -> Self {
-        Self(info)
+    pub(crate) fn new(task: TaskInfo, age: Option<Duration>, doing: Option<Doing>) -> Self {
+        Self(Arc::new(StragglerInfo { task, age, doing }))
+    }
+
+    /// Work that was dropped; it began at `began`.
+    pub(super) fn aborted(task: TaskInfo, began: Tick, doing: Option<Doing>) -> Self {
+        Self::new(task, Tick::now().since(began), doing)
     }
 
     /// Which work it is.
     #[must_use]
     pub fn task(&self) -> &TaskInfo {
-        &self.0
+        &self.0.task
+    }
+
+    /// How old it was, if there was a [`Watch`](crate::inspect::Watch) when it began.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        self.0.age
+    }
+
+    /// What it did; of work that was aborted, what it did before. None, if its runtime dropped it
+    /// before a thread had begun with it.
+    #[must_use]
+    pub fn state(&self) -> Option<WorkState> {
+        self.0.doing.as_ref().map(|doing| doing.state)
+    }
+
+    /// For how long it had been in a poll, or in its blocking code.
+    #[must_use]
+    pub fn running_for(&self) -> Option<Duration> {
+        self.0.doing.as_ref()?.running_for
+    }
+
+    /// What it had said that it [waits](crate::inspect::waiting) for.
+    #[must_use]
+    pub fn waits(&self) -> &[Wait] {
+        self.0.doing.as_ref().map_or(&[], |doing| &doing.waits)
     }
 }
 
 impl Display for Straggler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.0.kind {
+        let StragglerInfo { task, age, doing } = &*self.0;
+        let kind = match task.kind {
             WorkKind::Task => "task",
             WorkKind::Blocking => "blocking",
             WorkKind::Scope => "scope",
         };
-        write!(f, "{kind} {}", self.0)
+        write!(f, "{kind} {task}")?;
+        if let Some(doing) = doing {
+            write!(f, ", {doing}")?;
+        }
+        match age {
+            Some(age) => write!(f, ", {} old", Rough(*age)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -138,6 +197,10 @@ pub enum TaskError<E> {
     /// runtime was shut down.
     #[error("task aborted before it ended")]
     Aborted,
+    /// It is awaited by itself, or by the body of a scope that it runs: that would wait for
+    /// ever.
+    #[error("task awaits itself")]
+    Itself,
 }
 
 /// Why a scope ended without its value.

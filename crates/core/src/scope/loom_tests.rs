@@ -28,7 +28,7 @@ fn join(scope: &ScopeNode) {
 
 /// What a child's record does when the child was dropped before it ended.
 fn end_aborted(scope: &ScopeNode, key: Key) {
-    scope.note_aborted(scope.describe(key));
+    scope.note_aborted(key, None);
     scope.release(key, None);
 }
 
@@ -72,7 +72,7 @@ fn loom_a_child_that_spawns_at_the_end_is_waited_for() {
         };
         scope.body_ended();
         let second = spawner.join().unwrap();
-        assert!(!scope.is_closed());
+        assert!(scope.is_open());
         scope.release(second, None);
         join(&scope);
     });
@@ -88,7 +88,7 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
             thread::spawn(move || {
                 let key = scope.admit("late".into(), Location::caller(), WorkKind::Task, None);
                 if let Ok(key) = key {
-                    assert!(!scope.is_closed(), "an admitted child holds the scope open");
+                    assert!(scope.is_open(), "an admitted child holds the scope open");
                     scope.release(key, None);
                 }
             })
@@ -97,7 +97,7 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
         scope.body_ended();
         join(&scope);
         outsider.join().unwrap();
-        assert!(scope.is_closed());
+        assert!(!scope.is_open());
     });
 }
 
@@ -112,9 +112,9 @@ fn loom_an_abort_reaches_a_child_that_is_about_to_park() {
                 // What `Child::poll` does, with a future that is never ready.
                 loom::future::block_on(poll_fn(|cx| {
                     if scope.is_aborting() || !scope.park(key, cx.waker()) {
-                        return std::task::Poll::Ready(());
+                        return Poll::Ready(());
                     }
-                    std::task::Poll::Pending
+                    Poll::Pending
                 }));
                 end_aborted(&scope, key);
             })
@@ -140,7 +140,7 @@ fn loom_a_dropped_scope_is_waited_for_by_its_parent() {
         nested.orphan();
         parent.body_ended();
         join(&parent);
-        assert!(nested.is_closed(), "the parent closed before the scope it adopted");
+        assert!(!nested.is_open(), "the parent closed before the scope it adopted");
         assert_eq!(left_in(&parent), 1);
         ending.join().unwrap();
     });
@@ -177,9 +177,9 @@ fn loom_an_abort_reaches_a_nested_scope_that_is_being_opened() {
                 if let Ok(nested) = nested {
                     loom::future::block_on(poll_fn(|cx| {
                         if nested.is_aborting() || !nested.park_driver(cx) {
-                            return std::task::Poll::Ready(());
+                            return Poll::Ready(());
                         }
-                        std::task::Poll::Pending
+                        Poll::Pending
                     }));
                     nested.orphan();
                 }

@@ -15,7 +15,8 @@
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
 //! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
 //! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace
-//! and join, [`deadline`] bounds their time, [`values`] is what they inherit.
+//! and join, [`deadline`] bounds their time, [`values`] is what they inherit, and [`view`] is
+//! what a look from outside sees.
 
 mod child;
 mod cx;
@@ -31,6 +32,7 @@ mod start;
 mod task;
 mod values;
 mod vault;
+mod view;
 
 pub use self::{
     cx::Cx,
@@ -40,7 +42,11 @@ pub use self::{
     start::{NotReady, Ready, Start},
     task::Task,
 };
-pub(crate) use self::{node::ScopeNode, run::drive};
+pub(crate) use self::{
+    node::{ScopeNode, below},
+    run::drive,
+    view::{Seen, SeenScope, indices, look, roots},
+};
 
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;

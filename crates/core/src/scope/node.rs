@@ -9,10 +9,12 @@ use super::{
     registry::{Key, Record, Registry},
     values::Values,
     vault::AnyVault,
+    view::Outside,
 };
 use crate::{
     CancelToken, Cause, CauseKind, Name, TaskPanic,
     cancel::SharedError,
+    inspect::{Doing, Polled, Snapshot},
     observe,
     panic::{drop_quietly, wake_quietly},
     sync::{
@@ -42,6 +44,7 @@ pub(crate) struct ScopeNode {
     on_error: OnError,
     detached: bool,
     ledger: Mutex<Ledger>,
+    outside: Outside,
     parent: Option<ParentLink>,
 }
 
@@ -78,7 +81,7 @@ impl Plan {
 
 impl ScopeNode {
     pub(super) fn root(plan: Plan, token: CancelToken) -> Arc<Self> {
-        Arc::new(Self::new(plan, token, None))
+        Arc::new_cyclic(|node| Self::new(plan, token, None, Outside::of_root(node)))
     }
 
     /// A scope whose life its parent waits for; the cause, if the parent admits nothing more.
@@ -87,7 +90,7 @@ impl ScopeNode {
         let link = ParentLink { node: Arc::clone(parent), key };
         plan.values = plan.values.within(&parent.values);
         let token = if plan.detached { CancelToken::new() } else { parent.token.child() };
-        let node = Arc::new(Self::new(plan, token, Some(link)));
+        let node = Arc::new(Self::new(plan, token, Some(link), Outside::new()));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         // An abort sets its flag before it looks for nested scopes: one of the two sees the
         // other.
@@ -97,7 +100,7 @@ impl ScopeNode {
         Ok(node)
     }
 
-    fn new(plan: Plan, token: CancelToken, parent: Option<ParentLink>) -> Self {
+    fn new(plan: Plan, token: CancelToken, parent: Option<ParentLink>, outside: Outside) -> Self {
         let Plan { name, at, on_error, values, detached } = plan;
         Self {
             name,
@@ -113,6 +116,7 @@ impl ScopeNode {
             on_error,
             detached,
             ledger: Mutex::new(Ledger::new(on_error)),
+            outside,
             parent,
         }
     }
@@ -142,11 +146,32 @@ impl ScopeNode {
         if self.detached { None } else { self.parent() }
     }
 
+    pub(super) fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    pub(super) fn has_body(&self) -> bool {
+        self.body.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_driver(&self) -> bool {
+        self.driver.load(Ordering::Acquire)
+    }
+
+    pub(super) fn for_each_record(&self, f: impl FnMut(Key, &mut Record)) {
+        self.registry.for_each(f);
+    }
+
+    /// Whether anything is in it: its own future, its body or a child.
+    pub(super) fn is_open(&self) -> bool {
+        self.join.alive() > 0
+    }
+
     /// The scopes that are open directly below this one.
     pub(super) fn nested_scopes(&self) -> Vec<Arc<Self>> {
         let mut nested = Vec::new();
         self.registry
-            .for_each(|record| nested.extend(record.scope.as_ref().and_then(Weak::upgrade)));
+            .for_each(|_, record| nested.extend(record.scope.as_ref().and_then(Weak::upgrade)));
         nested
     }
 
@@ -160,11 +185,6 @@ impl ScopeNode {
     pub(super) fn outer_cause(&self) -> Option<Cause> {
         let expired = || self.token.cause().filter(|_| self.deadline.has_cancelled());
         self.token.inherited_cause().or_else(expired)
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_closed(&self) -> bool {
-        self.join.alive() == 0
     }
 
     pub(crate) fn token(&self) -> &CancelToken {
@@ -207,7 +227,7 @@ impl ScopeNode {
         if self.is_aborting() || !self.join.enter() {
             return Err(self.refuse(name, at, kind));
         }
-        Ok(self.registry.insert(Record { name, at, kind, waker: None, vault, scope: None }))
+        Ok(self.registry.insert(Record { vault, ..Record::new(name, at, kind) }))
     }
 
     /// Says that new work is refused, and why: its handle may be ignored.
@@ -317,7 +337,7 @@ impl ScopeNode {
         if self.aborting.swap(true, Ordering::AcqRel) {
             return nested;
         }
-        self.registry.for_each(|record| {
+        self.registry.for_each(|_, record| {
             wakers.extend(record.waker.take());
             nested.extend(record.scope.as_ref().and_then(Weak::upgrade));
         });
@@ -352,10 +372,24 @@ impl ScopeNode {
     }
 
     /// Enters work that was dropped before it ended.
-    pub(super) fn note_aborted(&self, info: TaskInfo) {
-        let straggler = Straggler::new(info);
+    pub(super) fn note_aborted(&self, key: Key, doing: Option<Doing>) {
+        let (info, began) = (self.describe(key), self.registry.update(key, |record| record.began));
+        self.note_straggler(&Straggler::aborted(info, began, doing));
+    }
+
+    /// The same for the body.
+    pub(super) fn note_body_aborted(&self, doing: Option<Doing>) {
+        self.note_straggler(&Straggler::aborted(self.info(), self.outside.began(), doing));
+    }
+
+    fn note_straggler(&self, straggler: &Straggler) {
         self.note(Entry::Aborted(straggler.clone()));
-        observe::aborted(&straggler);
+        observe::aborted(straggler);
+    }
+
+    /// Tells what is known of the polls of the work under `key`.
+    pub(super) fn count_polled(&self, key: Key, polled: Polled) {
+        self.registry.update(key, |record| record.polled = polled);
     }
 
     /// The token decides who was first: only the failure that cancelled it is the root. Where
@@ -395,6 +429,9 @@ impl ScopeNode {
         for entry in entries {
             self.note(entry);
         }
+        if more == 0 {
+            return;
+        }
         let mut parent = &self.parent;
         while let Some(link) = parent {
             if lock(&link.node.ledger).count_adopted(more) {
@@ -411,29 +448,7 @@ impl ScopeNode {
     /// Everything that lives in this scope now, bodies and the work in nested scopes
     /// included; never empty while the scope is open, so that what holds it has a name.
     pub(crate) fn stragglers(self: &Arc<Self>) -> Vec<Straggler> {
-        let mut found = Vec::new();
-        let mut scopes = vec![Arc::clone(self)];
-        while let Some(scope) = scopes.pop() {
-            let path = scope.path();
-            let mut is_empty = true;
-            scope.registry.for_each(|record| {
-                is_empty = false;
-                match record.scope.as_ref().and_then(Weak::upgrade) {
-                    Some(nested) => scopes.push(nested),
-                    None => found.push(Straggler::new(TaskInfo {
-                        path: below(path.clone(), &record.name),
-                        name: record.name.clone(),
-                        at: record.at,
-                        kind: record.kind,
-                    })),
-                }
-            });
-            let is_open = scope.driver.load(Ordering::Acquire);
-            if scope.body.load(Ordering::Acquire) || (is_empty && is_open) {
-                found.push(Straggler::new(scope.info()));
-            }
-        }
-        found
+        Snapshot::of(self).stragglers()
     }
 
     /// Aborts what outlasted the grace period, and says what it is.
@@ -450,7 +465,7 @@ impl ScopeNode {
 }
 
 /// Adds a name to a path. A `/` in a name, such as that of a file, would read as two names.
-fn below(mut path: String, name: &Name) -> String {
+pub(crate) fn below(mut path: String, name: &Name) -> String {
     path.push('/');
     for part in name.as_str().split_inclusive(['/', '%']) {
         let (text, escaped) = match part.strip_suffix('/') {

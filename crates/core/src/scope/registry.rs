@@ -3,6 +3,7 @@
 use super::{WorkKind, node::ScopeNode, vault::AnyVault};
 use crate::{
     Name,
+    inspect::{Polled, Tick},
     sync::{Mutex, Weak, lock},
 };
 use slab::Slab;
@@ -24,6 +25,17 @@ pub(super) struct Record {
     pub(super) vault: Option<AnyVault>,
     /// The scope, if the work is a nested one.
     pub(super) scope: Option<Weak<ScopeNode>>,
+    /// When it began, as a place in the row of its siblings and as a time.
+    pub(super) turn: u32,
+    pub(super) began: Tick,
+    pub(super) polled: Polled,
+}
+
+impl Record {
+    pub(super) fn new(name: Name, at: &'static Location<'static>, kind: WorkKind) -> Self {
+        let (began, polled) = (Tick::now(), Polled::default());
+        Self { name, at, kind, waker: None, vault: None, scope: None, turn: 0, began, polled }
+    }
 }
 
 /// The records of a scope, in shards, so that a worker that ends children seldom waits for
@@ -38,6 +50,9 @@ pub(super) struct Registry {
 }
 
 const SHARDS: usize = 4;
+
+/// How many slots [`Registry::for_each`] looks at before it gives the lock back.
+const AT_ONCE: usize = 256;
 
 /// One lock and its records, on a cache line of its own.
 #[derive(Default)]
@@ -65,6 +80,11 @@ impl Key {
         Self(index.expect("four billion children do not fit into memory"))
     }
 
+    /// As one number.
+    pub(super) fn to_bits(self) -> u32 {
+        self.0
+    }
+
     fn shard(self) -> usize {
         self.0 as usize % SHARDS
     }
@@ -76,8 +96,12 @@ impl Key {
 
 impl Registry {
     /// Keeps a record, in each shard in turn.
-    pub(super) fn insert(&self, record: Record) -> Key {
-        let shard = self.turn.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    pub(super) fn insert(&self, mut record: Record) -> Key {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        #[expect(clippy::cast_possible_truncation, reason = "only those alive are compared")]
+        let in_row = turn as u32;
+        record.turn = in_row;
+        let shard = turn % SHARDS;
         let mut records = lock(&self.shards[shard].0);
         let slot = records.alive.insert(record);
         let ended = records.ended.pop_front();
@@ -108,10 +132,24 @@ impl Registry {
         f(&mut lock(&self.shards[key.shard()].0).alive[key.slot()])
     }
 
-    /// Goes through all records, a shard at a time. `f` runs under the lock.
-    pub(super) fn for_each(&self, mut f: impl FnMut(&mut Record)) {
-        for Shard(records) in &self.shards {
-            lock(records).alive.iter_mut().for_each(|(_, record)| f(record));
+    /// Goes through all records. `f` runs under a lock, which is given back now and then: a
+    /// look at many records must not hold up those who spawn and end.
+    pub(super) fn for_each(&self, mut f: impl FnMut(Key, &mut Record)) {
+        for (shard, Shard(records)) in self.shards.iter().enumerate() {
+            let mut slots = 0..0;
+            loop {
+                let mut records = lock(records);
+                let slots_now = records.alive.capacity();
+                slots = slots.end..slots_now.min(slots.end + AT_ONCE);
+                for slot in slots.clone() {
+                    if let Some(record) = records.alive.get_mut(slot) {
+                        f(Key::new(shard, slot), record);
+                    }
+                }
+                if slots.end == slots_now {
+                    break;
+                }
+            }
         }
     }
 }
@@ -122,13 +160,12 @@ mod tests {
     use std::{sync::Arc, task::Wake};
 
     fn record(name: &'static str) -> Record {
-        let (at, kind) = (Location::caller(), WorkKind::Task);
-        Record { name: name.into(), at, kind, waker: None, vault: None, scope: None }
+        Record::new(name.into(), Location::caller(), WorkKind::Task)
     }
 
     fn names(registry: &Registry) -> Vec<String> {
         let mut names = Vec::new();
-        registry.for_each(|record| names.push(record.name.to_string()));
+        registry.for_each(|_, record| names.push(record.name.to_string()));
         names.sort();
         names
     }

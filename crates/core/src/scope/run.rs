@@ -7,7 +7,7 @@ use super::{
     node::{Plan, ScopeNode},
 };
 use crate::{
-    Budget, CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError,
+    Budget, CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError, inspect::Doing,
     panic::drop_quietly, sync::Arc,
 };
 use std::{
@@ -15,7 +15,7 @@ use std::{
     fmt::{Debug, Display},
     future::{Future, poll_fn},
     marker::PhantomData,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::resume_unwind,
     pin::{Pin, pin},
     task::{Context, Poll},
     thread,
@@ -365,7 +365,9 @@ impl Drop for OpenScope {
         let node = &self.node;
         // Whatever was tied to the scope by a token of its own ends with it, too.
         let kind = if self.closed { CauseKind::ScopeClosed } else { CauseKind::ScopeDropped };
-        node.token().cancel(Cause::of_scope(kind, node.path(), node.location()));
+        if !node.token().is_cancelled() {
+            node.token().cancel(Cause::of_scope(kind, node.path(), node.location()));
+        }
         if !self.closed {
             node.orphan();
         }
@@ -382,9 +384,10 @@ where
     let node = Arc::clone(open.node());
     // The body may use up the budget of the task at each poll: time passes all the same.
     let mut overdue = pin!(unconstrained(overdue(&node, open.grace())));
+    let mut doing = None;
     let (ended, dropped) = {
         let cx = Cx::new(Arc::clone(&node));
-        let (body, panic) = match catch_unwind(AssertUnwindSafe(|| body(cx))) {
+        let (body, panic) = match node.run_body(|| body(cx)) {
             Ok(body) => (Some(body), None),
             Err(payload) => (None, Some(payload)),
         };
@@ -394,13 +397,14 @@ where
             None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
         };
         if matches!(ended, Ended::Overdue) {
+            doing = Some(Doing::when_aborted(node.outside().body()));
             node.abort_overdue();
         }
         // The body is dropped before the join: children may wait for what it holds.
-        (ended, catch_unwind(AssertUnwindSafe(|| body.set(None))))
+        (ended, node.run_body(|| body.set(None)))
     };
     let mut is_overdue = matches!(ended, Ended::Overdue);
-    let (value, panic) = settle(&node, ended, dropped);
+    let (value, panic) = settle(&node, ended, dropped, doing);
     node.body_ended();
     let ledger = poll_fn(|cx| {
         let closed = open.poll_close(cx);
@@ -440,7 +444,7 @@ fn poll_body<T, E, Fut: Future<Output = Result<T, E>>>(
     let (Some(body), false) = (body.as_pin_mut(), node.is_aborting()) else {
         return Poll::Ready(Ended::Overdue);
     };
-    match catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
+    match node.run_body(|| body.poll(cx)) {
         Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result)),
         Err(payload) => Poll::Ready(Ended::Panicked(payload)),
         // An abort of the scope above reaches a body by its waker, as it reaches a child.
@@ -454,6 +458,7 @@ fn settle<T, E: Display + Debug + Send + Sync + 'static>(
     node: &ScopeNode,
     ended: Ended<T, E>,
     dropped: thread::Result<()>,
+    doing: Option<Doing>,
 ) -> (Option<T>, Option<(TaskPanic, Payload)>) {
     let mut value = None;
     let mut panic = None;
@@ -464,7 +469,7 @@ fn settle<T, E: Display + Debug + Send + Sync + 'static>(
             node.failed(&node.info(), &error);
         }
         Ended::Panicked(payload) => panic = Some((node.panicked(node.info(), &*payload), payload)),
-        Ended::Overdue => node.note_aborted(node.info()),
+        Ended::Overdue => node.note_body_aborted(doing),
     }
     if let Err(payload) = dropped {
         let second = node.panicked(node.info(), &*payload);

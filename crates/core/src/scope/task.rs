@@ -1,10 +1,19 @@
 //! The handle of a child.
 
-use super::{TaskError, child::Output, vault::Vault};
-use crate::{Cause, sync::Arc};
+use super::{
+    TaskError,
+    child::{Lease, Output},
+    vault::Vault,
+};
+use crate::{
+    Cause,
+    inspect::{Entered, Target, Tick, WorkId, is_in},
+    sync::Arc,
+};
 use std::{
     fmt,
     future::Future,
+    panic::Location,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -18,14 +27,39 @@ use tokio::task::JoinHandle;
 pub struct Task<T, E>(State<T, E>);
 
 enum State<T, E> {
-    Running(JoinHandle<Output<T, E>>, Option<Arc<Vault<T>>>),
+    Running(Running<T, E>),
     /// It ended, or the scope admitted nothing more; taken by whoever awaits it.
     Ended(Option<Result<T, TaskError<E>>>),
 }
 
+struct Running<T, E> {
+    handle: JoinHandle<Output<T, E>>,
+    vault: Option<Arc<Vault<T>>>,
+    work: Spawned,
+    /// That somebody waits for it, for the inspection.
+    awaited: Option<Entered>,
+}
+
+/// Which work, and where it was spawned.
+#[derive(Clone, Copy)]
+pub(super) struct Spawned {
+    id: WorkId,
+    at: &'static Location<'static>,
+}
+
+impl Spawned {
+    pub(super) fn new(lease: &Lease, at: &'static Location<'static>) -> Self {
+        Self { id: lease.id(), at }
+    }
+}
+
 impl<T, E> Task<T, E> {
-    pub(super) fn running(handle: JoinHandle<Output<T, E>>, vault: Option<Arc<Vault<T>>>) -> Self {
-        Self(State::Running(handle, vault))
+    pub(super) fn running(
+        handle: JoinHandle<Output<T, E>>,
+        vault: Option<Arc<Vault<T>>>,
+        work: Spawned,
+    ) -> Self {
+        Self(State::Running(Running { handle, vault, work, awaited: None }))
     }
 
     pub(super) fn refused(cause: Cause) -> Self {
@@ -40,7 +74,7 @@ impl<T, E> Task<T, E> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         match &self.0 {
-            State::Running(handle, _) => handle.is_finished(),
+            State::Running(running) => running.handle.is_finished(),
             State::Ended(_) => true,
         }
     }
@@ -54,14 +88,29 @@ impl<T, E> Future for Task<T, E> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.get_mut().0 {
-            State::Running(handle, vault) => Pin::new(handle).poll(cx).map(|joined| {
-                // No panic gets out of a child: without an output it was dropped.
-                let value = joined.unwrap_or(Err(TaskError::Aborted))?;
-                let kept = || vault.as_ref().and_then(|vault| vault.take());
-                value.or_else(kept).ok_or(TaskError::Aborted)
-            }),
+            State::Running(running) => running.poll(cx),
             State::Ended(result) => Poll::Ready(result.take().unwrap_or(Err(TaskError::Aborted))),
         }
+    }
+}
+
+impl<T, E> Running<T, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError<E>>> {
+        let Poll::Ready(joined) = Pin::new(&mut self.handle).poll(cx) else {
+            let Spawned { id, at } = self.work;
+            if is_in(id) {
+                return Poll::Ready(Err(TaskError::Itself));
+            }
+            if self.awaited.is_none() && Tick::now().is_known() {
+                self.awaited = Some(Entered::new("", at, Target::Work(id)));
+            }
+            return Poll::Pending;
+        };
+        self.awaited = None;
+        // No panic gets out of a child: without an output it was dropped.
+        let value = joined.unwrap_or(Err(TaskError::Aborted))?;
+        let kept = || self.vault.as_ref().and_then(|vault| vault.take());
+        Poll::Ready(value.or_else(kept).ok_or(TaskError::Aborted))
     }
 }
 

@@ -389,7 +389,8 @@ async fn a_stuck_scope_says_nothing() {
             }
             let left: Vec<_> = cx.stragglers().iter().map(ToString::to_string).collect();
             assert_eq!(left.len(), 21, "{left:?}");
-            assert!(left[0].starts_with("task /job/deaf (spawned at "), "{left:?}");
+            assert!(left[0].starts_with("scope /job (spawned at "), "{left:?}");
+            assert!(left[1].starts_with("task /job/deaf (spawned at "), "{left:?}");
             cx.cancel("enough");
             Ok(())
         })

@@ -1,0 +1,57 @@
+//! How often some work was polled, and how long that took.
+
+use super::clock::Tick;
+use crate::sync::unmodelled::{AtomicU32, Ordering};
+
+/// How often work was polled since somebody [watches](super::Watch), how many ticks that took,
+/// and when the last poll ended.
+///
+/// A poll that is over within a tick takes none, or one if the clock ticked meanwhile: about as
+/// often as is right, so that many short polls add up to what they took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Polled {
+    pub(crate) polls: u32,
+    pub(crate) busy: u32,
+    pub(crate) last: Tick,
+}
+
+impl Polled {
+    /// Counts a poll that began at `began` and is over now. True, if the clock has moved on
+    /// since the last time that this said so.
+    #[inline]
+    pub(crate) fn count(&mut self, began: Tick) -> bool {
+        if !began.is_known() {
+            return false;
+        }
+        let now = Tick::now();
+        self.polls = self.polls.saturating_add(1);
+        self.busy = self.busy.saturating_add(now.ticks_since(began));
+        let has_moved = now != self.last;
+        self.last = now;
+        has_moved
+    }
+}
+
+/// The same, written by one and read by others.
+#[derive(Debug, Default)]
+pub(crate) struct SharedPolled {
+    polls: AtomicU32,
+    busy: AtomicU32,
+    last: AtomicU32,
+}
+
+impl SharedPolled {
+    pub(crate) fn set(&self, polled: Polled) {
+        self.polls.store(polled.polls, Ordering::Relaxed);
+        self.busy.store(polled.busy, Ordering::Relaxed);
+        self.last.store(polled.last.to_bits(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Polled {
+        Polled {
+            polls: self.polls.load(Ordering::Relaxed),
+            busy: self.busy.load(Ordering::Relaxed),
+            last: Tick::from_bits(self.last.load(Ordering::Relaxed)),
+        }
+    }
+}

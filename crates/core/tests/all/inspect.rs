@@ -1,0 +1,622 @@
+//! What a look from outside tells: of scopes, children, waits, holders and circles.
+
+use crate::losses::poll_once;
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::pin,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+use tidegate_core::{
+    CancelToken, Cx, OnError, Scope, ScopeError, TaskError, WorkKind,
+    inspect::{Resource, Snapshot, Watch, Work, WorkState, waiting},
+    scope,
+};
+use tokio::{
+    sync::{Mutex, oneshot},
+    task::yield_now,
+};
+
+type Never = Infallible;
+
+fn find<'a>(snapshot: &'a Snapshot, name: &str) -> &'a Work {
+    let found: Vec<_> = snapshot.work().iter().filter(|w| w.name().as_str() == name).collect();
+    assert_eq!(found.len(), 1, "{name} in\n{snapshot}");
+    found[0]
+}
+
+/// Lets every task of a current-thread runtime come to rest.
+async fn settle() {
+    for _ in 0..8 {
+        yield_now().await;
+    }
+}
+
+/// A child that waits under a label until its scope is cancelled.
+fn wait(cx: &Cx<Never>, name: &'static str, label: &'static str) {
+    let child = cx.clone();
+    cx.spawn(name, async move {
+        waiting(label, child.cancelled()).await;
+        Ok(())
+    });
+}
+
+/// One of each kind: a scope that joins below the child that runs it, blocking work, a child that
+/// waits, one that says nothing and one that has not begun.
+async fn one_of_each() -> Snapshot {
+    let tree = scope("server", async |cx: Cx<Never>| {
+        let outer = cx.clone();
+        cx.spawn("conn", async move {
+            let joining = outer.scope("conn-7", async |cx| {
+                wait(&cx, "read", "bytes");
+                Ok(())
+            });
+            joining.await.ok();
+            Ok(())
+        });
+        let silent = cx.clone();
+        cx.spawn("silent", async move {
+            silent.cancelled().await;
+            Ok(())
+        });
+        settle().await;
+        let (end, ended) = mpsc::sync_channel::<()>(1);
+        let (begin, begun) = oneshot::channel();
+        cx.spawn_blocking("hash", move || {
+            begin.send(()).unwrap();
+            {
+                ended.recv().ok();
+                Ok(())
+            }
+        });
+        begun.await.unwrap();
+        cx.spawn("fresh", async { Ok(()) });
+        let tree = cx.tree();
+        drop(end);
+        cx.cancel("the test ends");
+        Ok(tree)
+    });
+    tree.await.unwrap()
+}
+
+#[tokio::test]
+async fn every_kind_of_work_has_a_place_and_a_state() {
+    let tree = one_of_each().await;
+    let rows: Vec<_> = tree
+        .work()
+        .iter()
+        .enumerate()
+        .map(|(n, work)| (tree.path(n), work.depth(), work.parent(), work.kind(), work.state()))
+        .collect();
+    let row =
+        |path: &str, depth, parent, kind, state| (path.to_owned(), depth, parent, kind, state);
+    let (task, blocking) = (WorkKind::Task, WorkKind::Blocking);
+    let expected = [
+        row("/server", 0, None, WorkKind::Scope, WorkState::Running),
+        row("/server/conn", 1, Some(0), task, WorkState::Idle),
+        row("/server/conn-7", 2, Some(1), WorkKind::Scope, WorkState::Joining),
+        row("/server/conn-7/read", 3, Some(2), task, WorkState::Waiting),
+        row("/server/silent", 1, Some(0), task, WorkState::Idle),
+        row("/server/hash", 1, Some(0), blocking, WorkState::Running),
+        row("/server/fresh", 1, Some(0), task, WorkState::Queued),
+    ];
+    assert_eq!(rows, expected, "{tree}");
+    assert_eq!(tree.work()[0].live(), Some(5));
+    assert_eq!(tree.work()[3].waits()[0].label(), "bytes");
+    assert_eq!(tree.work()[3].waits()[0].location().file(), file!());
+    assert_eq!(tree.work()[3].location().file(), file!());
+}
+
+#[tokio::test]
+async fn the_text_is_a_tree() {
+    let tree = one_of_each().await;
+    let text = tree.to_string();
+    // Places in the source move with every edit of this file.
+    let lines: Vec<_> = text.lines().map(|line| line.split(" (").next().unwrap()).collect();
+    let lines: Vec<_> = lines.iter().map(|line| line.split(" at ").next().unwrap()).collect();
+    let expected = [
+        "/server: scope running, 5 live",
+        "├─ conn: task idle",
+        "│  └─ conn-7: scope joining, 1 live",
+        "│     └─ read: task waiting for \"bytes\"",
+        "├─ silent: task idle",
+        "├─ hash: blocking running",
+        "└─ fresh: task queued",
+    ];
+    assert_eq!(lines, expected, "{text}");
+}
+
+/// Strings that need escapes, in names, labels and details.
+#[tokio::test]
+async fn json_and_dot_escape_what_they_quote() {
+    let name = "a \"b\"\\c\n\u{1}ü";
+    let job = scope(name.to_owned(), async |cx: Cx<Never>| {
+        let _resource =
+            Resource::with_details("pool", name, move || vec![("state", name.to_owned())]);
+        Ok((cx.tree().to_json(), cx.tree().to_dot()))
+    });
+    let (json, dot) = job.await.unwrap();
+    let quoted = r#""a \"b\"\\c\n\u0001ü""#;
+    assert!(
+        json.contains(&format!("{{\"work\":[{{\"name\":{quoted},\"kind\":\"scope\"")),
+        "{json}"
+    );
+    assert!(json.contains(&format!("\"details\":{{\"state\":{quoted}}},\"holders\":[]")), "{json}");
+    let depth = json.chars().fold(0, |depth, c| match c {
+        '{' | '[' => depth + 1,
+        '}' | ']' => depth - 1,
+        _ => depth,
+    });
+    assert_eq!(depth, 0, "{json}");
+    assert!(dot.contains(r#"[label="a \"b\"\\c\n ü\nrunning", style=rounded];"#), "{dot}");
+    assert!(dot.contains(r#"[label="pool a \"b\"\\c\n ü", shape=ellipse];"#), "{dot}");
+}
+
+/// The snapshot of the process has the roots, also one that was dropped while a child lives.
+#[tokio::test]
+async fn roots_are_found_until_their_last_child_has_ended() {
+    let is_there = |name| Snapshot::take().work().iter().any(|work| work.name().as_str() == name);
+    let (stop, stopped) = mpsc::sync_channel::<()>(1);
+    let mut job = Box::pin(scope("dropped root", async |cx: Cx<Never>| {
+        cx.spawn_blocking("hash", move || {
+            stopped.recv().ok();
+            Ok(())
+        });
+        pending::<Result<(), _>>().await
+    }));
+    assert!(!is_there("dropped root"), "before the first poll");
+    poll_once(&mut job).await;
+    assert!(is_there("dropped root"));
+    drop(job);
+    let snapshot = Snapshot::take();
+    let root = find(&snapshot, "dropped root");
+    assert_eq!(root.state(), WorkState::Orphaned);
+    assert!(root.is_aborting() && root.cause().unwrap().to_string().contains("was dropped"));
+    drop(stop);
+    while is_there("dropped root") {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_wait_is_forgotten_when_it_ends_or_is_dropped() {
+    let job = scope("job", async |cx: Cx<Never>| {
+        let waits = || {
+            cx.tree().work()[0]
+                .waits()
+                .iter()
+                .map(tidegate_core::inspect::Wait::label)
+                .collect::<Vec<_>>()
+        };
+        let (tell, told) = oneshot::channel::<()>();
+        let mut first = Box::pin(waiting("first", told));
+        let mut second = Box::pin(waiting("second", pending::<()>()));
+        poll_once(&mut first).await;
+        assert_eq!(waits(), ["first"]);
+        poll_once(&mut second).await;
+        poll_once(&mut second).await;
+        assert_eq!(waits(), ["first", "second"], "once each");
+        tell.send(()).unwrap();
+        first.await.unwrap();
+        assert_eq!(waits(), ["second"]);
+        drop(second);
+        assert!(waits().is_empty());
+        waiting("nothing", async {}).await;
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
+/// A future that was suspended in one child and goes on in another.
+#[tokio::test]
+async fn a_wait_moves_with_its_future() {
+    let job = scope("job", async |cx: Cx<Never>| {
+        let mut moving = Box::pin(waiting("moving", cx.token().cancelled_owned()));
+        poll_once(&mut moving).await;
+        assert_eq!(find(&cx.tree(), "job").waits().len(), 1);
+        cx.spawn("child", async move {
+            moving.await;
+            Ok(())
+        });
+        settle().await;
+        let tree = cx.tree();
+        assert!(find(&tree, "job").waits().is_empty(), "{tree}");
+        assert_eq!(find(&tree, "child").waits()[0].label(), "moving");
+        cx.cancel("the test ends");
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
+/// The classic: each holds one lock and waits for the other's.
+#[tokio::test(start_paused = true)]
+async fn two_locks_in_opposite_order_are_a_deadlock_with_both_places() {
+    let job = scope("bank", async |cx: Cx<Never>| {
+        let locks =
+            ["left", "right"].map(|name| (Arc::new(Mutex::new(())), Resource::new("lock", name)));
+        for (name, [first, second]) in [("a", [0, 1]), ("b", [1, 0])] {
+            let locks = locks.clone();
+            cx.spawn(name, async move {
+                let _first = locks[first].0.lock().await;
+                let _held = locks[first].1.hold();
+                yield_now().await;
+                let _second = locks[second].1.waiting("the second", locks[second].0.lock()).await;
+                Ok(())
+            });
+        }
+        yield_now().await;
+        assert!(cx.tree().deadlocks().is_empty(), "nobody waits yet");
+        settle().await;
+        let tree = cx.tree();
+        let deadlocks = tree.deadlocks();
+        assert_eq!(deadlocks.len(), 1, "{tree}");
+        let links = deadlocks[0].links();
+        assert_eq!([0, 1].map(|n| links[n].path()), ["/bank/a", "/bank/b"]);
+        assert_eq!(links[0].wait().unwrap().location().file(), file!());
+        let text = deadlocks[0].to_string();
+        let start = "deadlock: /bank/a waits for \"the second\" (lock right) at ";
+        assert!(text.starts_with(start), "{text}");
+        assert!(text.contains("/bank/b waits for \"the second\" (lock left) at "), "{text}");
+        assert!(tree.to_string().ends_with(&format!("{text}\n")));
+        assert!(tree.to_dot().contains("color=red"));
+        assert!(tree.to_json().ends_with(",\"deadlocks\":[[1,2]]}"), "{}", tree.to_json());
+        cx.cancel("they never end");
+        Ok(())
+    });
+    assert_eq!(job.await.unwrap_err().report().aborted().len(), 2);
+}
+
+/// A pool of two: as long as one of the holders goes on, it may give its part back.
+#[tokio::test(start_paused = true)]
+async fn a_pool_is_no_deadlock_while_one_of_its_holders_goes_on() {
+    let job = scope("pool", async |cx: Cx<Never>| {
+        let pool = Resource::new("pool", "db");
+        let stuck = |name: &'static str, stuck: bool| {
+            let (cx, pool) = (cx.clone(), pool.clone());
+            let child = cx.clone();
+            child.spawn(name, async move {
+                let _held = pool.hold();
+                if stuck {
+                    pool.waiting("one more", pending::<()>()).await;
+                }
+                cx.cancelled().await;
+                Ok(())
+            });
+        };
+        stuck("a", true);
+        stuck("b", false);
+        settle().await;
+        assert!(cx.tree().deadlocks().is_empty(), "{}", cx.tree());
+        let tree = cx.tree();
+        assert_eq!(tree.resources()[0].holders().len(), 2);
+        assert!(
+            tree.to_string().contains("pool db of /pool, held by /pool/a, /pool/b ("),
+            "{tree}"
+        );
+        cx.cancel("the test ends");
+        Ok(())
+    });
+    job.await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_hold_that_is_taken_over_belongs_to_who_took_it() {
+    let job = scope("job", async |cx: Cx<Never>| {
+        let lock = Resource::new("lock", "l");
+        let mut hold = lock.hold();
+        assert_eq!(cx.tree().resources()[0].holders(), [Some(0)]);
+        let child = cx.clone();
+        cx.spawn("child", async move {
+            hold.take_over();
+            child.cancelled().await;
+            drop(hold);
+            Ok(())
+        });
+        settle().await;
+        assert_eq!(cx.tree().resources()[0].holders(), [Some(1)]);
+        cx.cancel("the test ends");
+        settle().await;
+        assert!(cx.tree().resources()[0].holders().is_empty());
+        drop(lock);
+        assert!(cx.tree().resources().is_empty(), "forgotten with the last handle");
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
+#[tokio::test]
+async fn details_that_panic_are_told_as_that() {
+    let job = scope("job", async |cx: Cx<Never>| {
+        let _bad = Resource::with_details("pool", "bad", || panic!("on purpose"));
+        Ok(cx.tree().resources()[0].details().to_vec())
+    });
+    assert_eq!(job.await.unwrap(), [("details", "panicked".to_owned())]);
+}
+
+/// `join from inside a child`: it would wait for itself for ever.
+#[tokio::test]
+async fn a_child_that_awaits_itself_is_told_so() {
+    let job = scope("job", async |cx: Cx<Never>| {
+        let (give, given) = oneshot::channel();
+        let child = cx.spawn("child", async move {
+            let own: tidegate_core::Task<bool, Never> = given.await.unwrap();
+            Ok(matches!(own.await, Err(TaskError::Itself)))
+        });
+        let (other, wait) = oneshot::channel();
+        let result = cx.spawn("other", async move {
+            wait.await.unwrap();
+            Ok(())
+        });
+        give.send(child).unwrap();
+        settle().await;
+        other.send(()).unwrap();
+        result.await.unwrap();
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
+/// The same by way of the body of a scope that the child runs, and of two that await each
+/// other: nobody is told at once, and a snapshot finds them.
+#[tokio::test(start_paused = true)]
+async fn children_that_await_each_other_are_a_deadlock() {
+    let _watch = Watch::start().unwrap();
+    let job = scope("job", async |cx: Cx<Never>| {
+        let (give, given): (Vec<_>, Vec<_>) =
+            (0..2).map(|_| oneshot::channel::<tidegate_core::Task<(), Never>>()).unzip();
+        let tasks = given.into_iter().zip(["a", "b"]).map(|(given, name)| {
+            cx.spawn(name, async move {
+                given.await.unwrap().await.ok();
+                Ok(())
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        for (give, task) in give.into_iter().rev().zip(tasks) {
+            give.send(task).ok().unwrap();
+        }
+        settle().await;
+        let deadlocks = cx.tree().deadlocks();
+        assert_eq!(deadlocks.len(), 1, "{}", cx.tree());
+        let text = deadlocks[0].to_string();
+        assert!(text.starts_with("deadlock: /job/a waits for the work spawned at "), "{text}");
+        cx.cancel("they never end");
+        Ok(())
+    });
+    assert_eq!(job.await.unwrap_err().report().aborted().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grandchild_that_awaits_the_task_above_it_is_a_deadlock() {
+    let _watch = Watch::start().unwrap();
+    let job = scope("job", async |cx: Cx<Never>| {
+        let (give, given) = oneshot::channel::<tidegate_core::Task<(), Never>>();
+        let outer = cx.clone();
+        let above = cx.spawn("above", async move {
+            let inner = outer.scope("inner", async |cx: Cx<Never>| {
+                cx.spawn("below", async move {
+                    given.await.unwrap().await.ok();
+                    Ok(())
+                });
+                Ok(())
+            });
+            inner.await.ok();
+            Ok(())
+        });
+        give.send(above).ok().unwrap();
+        settle().await;
+        let deadlocks = cx.tree().deadlocks();
+        assert_eq!(deadlocks.len(), 1, "{}", cx.tree());
+        let paths: Vec<_> =
+            deadlocks[0].links().iter().map(|link| link.path().to_owned()).collect();
+        assert_eq!(paths, ["/job/above", "/job/inner", "/job/inner/below"]);
+        cx.cancel("they never end");
+        Ok(())
+    });
+    job.await.unwrap_err();
+}
+
+/// Takes snapshots from another thread until `is_so` of one.
+fn watch_until(is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
+    loop {
+        let snapshot = Snapshot::take();
+        if is_so(&snapshot) {
+            return snapshot;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// A poll that does not end is seen from outside, with its age.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_poll_that_hangs_is_named_with_its_time() {
+    let _watch = Watch::start().unwrap();
+    let (end, ended) = mpsc::sync_channel::<()>(1);
+    let looker = std::thread::Builder::new().spawn(move || {
+        let long = Duration::from_millis(60);
+        let hangs = |work: &Work| {
+            work.name().as_str() == "hangs" && work.running_for().is_some_and(|time| time >= long)
+        };
+        let seen = watch_until(|snapshot| snapshot.work().iter().any(hangs));
+        drop(end);
+        seen
+    });
+    let job = scope("hanging", async |cx: Cx<Never>| {
+        cx.spawn("hangs", async move {
+            {
+                ended.recv().ok();
+                Ok(())
+            }
+        })
+        .await
+        .unwrap();
+        Ok(())
+    });
+    job.await.unwrap();
+    let seen = looker.unwrap().join().unwrap();
+    let hangs = find(&seen, "hangs");
+    assert_eq!(hangs.state(), WorkState::Running);
+    assert!(hangs.age().unwrap() >= hangs.running_for().unwrap());
+    assert!(seen.to_string().contains("hangs: task running for "), "{seen}");
+}
+
+/// Polls, busy time and the last poll, as far as the clock has moved on.
+#[tokio::test]
+async fn polls_are_counted_while_somebody_watches() {
+    let watch = Watch::start().unwrap();
+    let job = scope("job", async |cx: Cx<Never>| {
+        let spinner = cx.clone();
+        cx.spawn("spins", async move {
+            while !spinner.is_cancelled() {
+                yield_now().await;
+            }
+            Ok(())
+        });
+        let tree = loop {
+            yield_now().await;
+            let tree = cx.tree();
+            let spins = find(&tree, "spins");
+            if spins.polls() > 100
+                && !spins.busy().is_zero()
+                && spins.age() > Some(Duration::from_millis(50))
+            {
+                break tree;
+            }
+        };
+        assert!(tree.work()[0].polls() > 100, "the body, too");
+        let spins = find(&tree, "spins");
+        assert!(spins.last_poll().unwrap() <= spins.age().unwrap());
+        assert!(tree.to_json().contains("\"polls\":"));
+        cx.cancel("the test ends");
+        Ok(())
+    });
+    job.await.unwrap();
+    drop(watch);
+}
+
+#[tokio::test]
+async fn a_difference_names_what_came_what_went_and_what_does_not_move() {
+    let _watch = Watch::start().unwrap();
+    let job = scope("job", async |cx: Cx<Never>| {
+        wait(&cx, "stays", "the end");
+        let (tell, told) = oneshot::channel::<()>();
+        let goes = cx.spawn("goes", async move {
+            told.await.ok();
+            Ok(())
+        });
+        settle().await;
+        let before = cx.tree();
+        drop(tell);
+        goes.await.unwrap();
+        // Into the slot of the one that went.
+        for _ in 0..4 {
+            wait(&cx, "came", "the end");
+        }
+        settle().await;
+        let after = cx.tree();
+        let difference = after.since(&before);
+        let names =
+            |work: Vec<&Work>| work.iter().map(|w| w.name().to_string()).collect::<Vec<_>>();
+        assert_eq!(names(difference.appeared().collect()), ["came"; 4]);
+        assert_eq!(names(difference.ended().collect()), ["goes"]);
+        assert_eq!(names(difference.unmoved().collect()), ["stays"]);
+        let text = difference.to_string();
+        assert!(text.starts_with("- /job/goes goes: task "), "{text}");
+        assert_eq!(text.lines().count(), 6);
+        assert!(after.since(&after).appeared().next().is_none());
+        cx.cancel("the test ends");
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
+/// What a straggler did when it was aborted, body and child.
+#[tokio::test(start_paused = true)]
+async fn aborted_work_is_told_with_what_it_waited_for() {
+    let grace = Scope::builder("job").grace(Duration::from_secs(1)).on_error(OnError::FailFast);
+    let job = grace.run(async |cx: Cx<Never>| {
+        cx.spawn("child", waiting("a reply", pending::<Result<(), _>>()));
+        settle().await;
+        cx.cancel("enough");
+        waiting("godot", pending::<Result<(), _>>()).await
+    });
+    let error: ScopeError<Never> = job.await.unwrap_err();
+    let mut aborted: Vec<_> = error.report().aborted().iter().collect();
+    aborted.sort_by_key(|straggler| straggler.task().path().len());
+    let waits: Vec<_> = aborted.iter().map(|straggler| straggler.waits()[0].label()).collect();
+    assert_eq!(waits, ["godot", "a reply"]);
+    assert_eq!(aborted[1].state(), Some(WorkState::Waiting));
+    assert!(error.to_string().contains("waiting for \"a reply\" at "), "{error}");
+}
+
+/// A look at a deep and a wide tree: no recursion, nothing quadratic.
+#[tokio::test]
+async fn ten_thousand_nested_scopes_are_seen() {
+    const DEPTH: usize = 10_000;
+    let token = CancelToken::new();
+    let mut open = Vec::new();
+    let mut next: Option<Cx<Never>> = None;
+    for n in 0..DEPTH {
+        let (tell, told) = oneshot::channel();
+        let body = async move |cx: Cx<Never>| {
+            tell.send(cx).ok();
+            pending::<Result<(), _>>().await
+        };
+        let builder = Scope::builder(if n == 0 { "top" } else { "s" });
+        let scope: std::pin::Pin<Box<dyn Future<Output = _>>> = match &next {
+            None => Box::pin(builder.token(&token).run(body)),
+            Some(parent) => Box::pin(builder.parent(parent).run(body)),
+        };
+        let mut scope = scope;
+        poll_once(&mut scope).await;
+        next = Some(told.await.unwrap());
+        open.push(scope);
+    }
+    let tree = Snapshot::take();
+    let deepest = tree.work().iter().map(Work::depth).max().unwrap();
+    assert_eq!(deepest, DEPTH - 1);
+    assert!(tree.deadlocks().is_empty());
+    drop((next, open));
+}
+
+/// Looks from one thread while others spawn and end: every picture is a tree.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looking_while_work_comes_and_goes_stops_nobody() {
+    let job = scope("churn", async |cx: Cx<Never>| {
+        let churn = |name: &'static str| {
+            let cx = cx.clone();
+            let spawner = cx.clone();
+            cx.spawn(name, async move {
+                let mut spawned = 0_usize;
+                while !spawner.is_stopping() {
+                    let nested = spawner.scope("nested", async |cx: Cx<Never>| {
+                        for _ in 0..4 {
+                            cx.spawn("leaf", async {
+                                yield_now().await;
+                                Ok(())
+                            });
+                        }
+                        Ok(())
+                    });
+                    nested.await.unwrap();
+                    spawned += 4;
+                }
+                Ok(spawned)
+            })
+        };
+        let churns = [churn("a"), churn("b")];
+        for _ in 0..500 {
+            let tree = cx.tree();
+            for (index, work) in tree.work().iter().enumerate() {
+                assert!(work.parent().is_none_or(|parent| parent < index));
+                assert_eq!(work.depth(), work.parent().map_or(0, |p| tree.work()[p].depth() + 1));
+            }
+        }
+        cx.stop("enough");
+        for churn in churns {
+            assert!(churn.await.unwrap() > 0);
+        }
+        Ok(())
+    });
+    pin!(job).await.unwrap();
+}
