@@ -10,6 +10,7 @@ use crate::sync::unmodelled::{AtomicU64, Mutex, Ordering, lock};
 use std::{
     cell::Cell,
     collections::HashMap,
+    marker::PhantomData,
     sync::{Arc, Weak},
 };
 
@@ -105,38 +106,32 @@ impl Frame {
     }
 }
 
-/// Ends the run that it stands for, also by a panic.
-struct Run<'a> {
-    thread: &'a Thread,
-    depth: usize,
-}
+/// Says that the calling thread runs some work, until it is dropped there.
+#[must_use = "the work runs until it is dropped"]
+pub(crate) struct Run(PhantomData<*const ()>);
 
-impl Drop for Run<'_> {
-    fn drop(&mut self) {
-        if let Some(frame) = self.thread.running.0.get(self.depth) {
-            frame.leave();
-        }
-        self.thread.depth.set(self.depth);
-    }
-}
-
-/// Runs `code`, which is that of `work`.
-pub(crate) fn during<T>(work: WorkId, since: Tick, code: impl FnOnce() -> T) -> T {
-    let mut code = Some(code);
-    let ran = THREAD.try_with(|thread| {
+/// The calling thread runs `work` from now on, since `since`.
+pub(crate) fn run(work: WorkId, since: Tick) -> Run {
+    // A thread that ends has no places any more.
+    let _ = THREAD.try_with(|thread| {
         let depth = thread.depth.get();
         if let Some(frame) = thread.running.0.get(depth) {
             frame.enter(work, since);
         }
         thread.depth.set(depth + 1);
-        let _run = Run { thread, depth };
-        code.take().map(|code| code())
     });
-    // A thread that ends has no places any more.
-    match (ran, code) {
-        (Ok(Some(value)), _) => value,
-        (_, Some(code)) => code(),
-        (_, None) => unreachable!("it was taken and run, or it is still there"),
+    Run(PhantomData)
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = THREAD.try_with(|thread| {
+            let depth = thread.depth.get().saturating_sub(1);
+            if let Some(frame) = thread.running.0.get(depth) {
+                frame.leave();
+            }
+            thread.depth.set(depth);
+        });
     }
 }
 
@@ -171,17 +166,16 @@ mod tests {
     #[test]
     fn a_thread_tells_what_it_runs_and_what_in_it() {
         assert_eq!(work(), None);
-        during(OUTER, Tick::UNKNOWN, || {
-            during(INNER, Tick::from_bits(9), || {
-                assert_eq!(work(), Some(INNER));
-                assert!(is_in(OUTER) && is_in(INNER));
-                let running = running();
-                assert_eq!(running[&OUTER], Tick::UNKNOWN);
-                assert_eq!(running[&INNER], Tick::from_bits(9));
-            });
-            assert_eq!(work(), Some(OUTER));
-            assert!(!is_in(INNER));
-        });
+        let outer = run(OUTER, Tick::UNKNOWN);
+        let inner = run(INNER, Tick::from_bits(9));
+        assert_eq!(work(), Some(INNER));
+        assert!(is_in(OUTER) && is_in(INNER));
+        assert_eq!(running()[&OUTER], Tick::UNKNOWN);
+        assert_eq!(running()[&INNER], Tick::from_bits(9));
+        drop(inner);
+        assert_eq!(work(), Some(OUTER));
+        assert!(!is_in(INNER));
+        drop(outer);
         assert_eq!(work(), None);
         assert!(!running().contains_key(&OUTER));
     }
@@ -189,8 +183,9 @@ mod tests {
     #[test]
     fn deeper_than_it_looks_nothing_goes_wrong() {
         fn nest(depth: u32) {
+            let _run = run(WorkId::new(1 << 41, depth), Tick::UNKNOWN);
             if depth > 0 {
-                during(WorkId::new(1 << 41, depth), Tick::UNKNOWN, || nest(depth - 1));
+                nest(depth - 1);
             }
         }
         nest(10);
@@ -198,17 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_the_run() {
-        let code = || during(OUTER, Tick::UNKNOWN, || panic!("on purpose"));
-        assert!(std::panic::catch_unwind(code).is_err());
-        assert_eq!(work(), None);
-    }
-
-    #[test]
     fn a_thread_that_ended_is_forgotten() {
         std::thread::scope(|scope| {
-            scope
-                .spawn(|| during(OUTER, Tick::UNKNOWN, || assert!(running().contains_key(&OUTER))));
+            scope.spawn(|| {
+                std::mem::forget(run(OUTER, Tick::UNKNOWN));
+                assert!(running().contains_key(&OUTER));
+            });
         });
         assert!(!running().contains_key(&OUTER));
     }

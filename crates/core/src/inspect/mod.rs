@@ -31,7 +31,7 @@ mod work;
 
 pub(crate) use self::{
     clock::Tick,
-    current::{WorkId, during, is_in, work},
+    current::{Run, WorkId, is_in, run, work},
     polled::{Polled, SharedPolled},
     text::Rough,
     waits::{Entered, Target},

@@ -4,7 +4,7 @@ use super::{TaskError, TaskInfo, node::ScopeNode, registry::Key, vault::Vault};
 use crate::{
     TaskPanic,
     cancel::SharedError,
-    inspect::{Doing, Polled, Tick, WorkId, during},
+    inspect::{Doing, Polled, Run, Tick, WorkId, run},
     panic::drop_quietly,
     sync::Arc,
 };
@@ -15,7 +15,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     thread,
 };
 
@@ -34,36 +34,34 @@ pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
 pub(super) struct Lease {
     node: Arc<ScopeNode>,
     key: Key,
-    /// Whether the record has the child's waker.
-    parked: bool,
     /// What the record is told of it when the clock has moved on.
     polled: Polled,
 }
 
 impl Lease {
     pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
-        Self { node, key, parked: false, polled: Polled::default() }
+        Self { node, key, polled: Polled::default() }
     }
 
     pub(super) fn id(&self) -> WorkId {
         self.node.outside().child(self.key)
     }
 
-    /// Runs user code as that of the child.
-    fn run<R>(&mut self, code: impl FnOnce() -> R) -> thread::Result<R> {
+    /// What the calling thread runs from now on is the child's.
+    fn run(&self) -> Run {
+        run(self.id(), Tick::now())
+    }
+
+    /// The same for a poll, which is counted.
+    fn poll<R>(&mut self, poll: impl FnOnce(&mut Self) -> R) -> R {
         let began = Tick::now();
-        let result = during(self.id(), began, || catch_unwind(AssertUnwindSafe(code)));
+        let run = run(self.id(), began);
+        let result = poll(self);
+        drop(run);
         if self.polled.count(began) {
             self.node.count_polled(self.key, self.polled);
         }
         result
-    }
-
-    /// Leaves the waker for an abort, once: the runtime polls a task with the same waker all
-    /// its life. False, if the scope is aborting.
-    fn park(&mut self, waker: &Waker) -> bool {
-        self.parked = self.parked || self.node.park(self.key, waker);
-        self.parked
     }
 }
 
@@ -71,10 +69,9 @@ impl Lease {
 /// dropped.
 struct Ending<'a> {
     lease: Lease,
-    /// The waker of the child's task, if the child ends while it is polled.
+    /// The waker of the child's task, if the child ends while it is polled and the record has
+    /// none.
     waker: Option<&'a Waker>,
-    /// What it did before it was dropped.
-    doing: Option<Doing>,
 }
 
 impl Ending<'_> {
@@ -107,10 +104,9 @@ impl Ending<'_> {
     }
 
     /// The work was dropped before it ended.
-    fn abort<E>(mut self, dropped: thread::Result<()>) -> TaskError<E> {
+    fn abort<E>(self, doing: Option<Doing>, dropped: thread::Result<()>) -> TaskError<E> {
         match dropped {
             Ok(()) => {
-                let doing = self.doing.take();
                 self.lease.node.note_aborted(self.lease.key, doing);
                 TaskError::Aborted
             }
@@ -150,8 +146,8 @@ impl Ending<'_> {
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        let Lease { node, key, parked, .. } = &self.lease;
-        node.release(*key, self.waker.filter(|_| !parked).cloned());
+        let Lease { node, key, .. } = &self.lease;
+        node.release(*key, self.waker.cloned());
     }
 }
 
@@ -161,37 +157,77 @@ pin_project! {
     pub(super) struct Child<F> {
         #[pin]
         future: Option<F>,
+        // Whether the record has the child's waker.
+        is_parked: bool,
         lease: Option<Lease>,
     }
 
     impl<F> PinnedDrop for Child<F> {
         fn drop(this: Pin<&mut Self>) {
-            if let Some((ending, dropped)) = this.finish(None, false) {
-                let _: TaskError<()> = ending.abort(dropped);
-            }
+            let mut this = this.project();
+            let Some(lease) = this.lease.take() else { return };
+            let run = lease.run();
+            let (doing, dropped) = cut_off(&lease, this.future.as_mut());
+            drop(run);
+            let _: TaskError<()> = Ending { lease, waker: None }.abort(Some(*doing), dropped);
         }
     }
 }
 
 impl<F> Child<F> {
     pub(super) fn new(future: F, lease: Lease) -> Self {
-        Self { future: Some(future), lease: Some(lease) }
+        Self { future: Some(future), is_parked: false, lease: Some(lease) }
     }
+}
 
-    /// Drops the future, whose destructor is user code and belongs to the child: it runs
-    /// before the scope hears that the child has ended.
-    fn finish<'a>(
-        self: Pin<&mut Self>,
-        waker: Option<&'a Waker>,
-        has_ended: bool,
-    ) -> Option<(Ending<'a>, thread::Result<()>)> {
-        let mut this = self.project();
-        let mut lease = this.lease.take()?;
-        // What it waits for is forgotten when it is dropped.
-        let doing = (!has_ended).then(|| Doing::when_aborted(lease.id()));
-        let dropped = lease.run(|| this.future.set(None));
-        Some((Ending { lease, waker, doing }, dropped))
+/// How the future of a child came to its end; it is dropped by then.
+enum End<T, E> {
+    Itself(Outcome<T, E>, thread::Result<()>),
+    Aborted(Box<Doing>, thread::Result<()>),
+}
+
+/// Drops the future, whose destructor is user code and belongs to the child: it runs before the
+/// scope hears that the child has ended.
+fn drop_future<F>(mut future: Pin<&mut Option<F>>) -> thread::Result<()> {
+    catch_unwind(AssertUnwindSafe(|| future.set(None)))
+}
+
+/// The same before it has ended. What it waited for is forgotten with it.
+#[cold]
+fn cut_off<F>(lease: &Lease, future: Pin<&mut Option<F>>) -> (Box<Doing>, thread::Result<()>) {
+    (Box::new(Doing::when_aborted(lease.id())), drop_future(future))
+}
+
+/// Polls the future, and drops it if it has ended or the scope is aborting.
+fn step<F, T, E>(
+    mut future: Pin<&mut Option<F>>,
+    is_parked: &mut bool,
+    lease: &Lease,
+    cx: &mut Context<'_>,
+) -> Poll<End<T, E>>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    if !lease.node.is_aborting() {
+        if let Some(running) = future.as_mut().as_pin_mut() {
+            let ended = match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
+                Ok(Poll::Ready(result)) => Some(Ok(result)),
+                Err(payload) => Some(Err(payload)),
+                Ok(Poll::Pending) => {
+                    // Once: the runtime polls a task with the same waker all its life.
+                    *is_parked = *is_parked || lease.node.park(lease.key, cx.waker());
+                    None
+                }
+            };
+            match ended {
+                Some(ended) => return Poll::Ready(End::Itself(ended, drop_future(future))),
+                None if *is_parked => return Poll::Pending,
+                None => {}
+            }
+        }
     }
+    let (doing, dropped) = cut_off(lease, future);
+    Poll::Ready(End::Aborted(doing, dropped))
 }
 
 impl<F, T, E> Future for Child<F>
@@ -202,25 +238,15 @@ where
 {
     type Output = Output<T, E>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.as_mut().project();
-        let mut ended = None;
-        if let (Some(future), Some(lease)) = (this.future.as_pin_mut(), this.lease.as_mut()) {
-            if !lease.node.is_aborting() {
-                match lease.run(|| future.poll(cx)) {
-                    Ok(Poll::Ready(result)) => ended = Some(Ok(result)),
-                    Err(payload) => ended = Some(Err(payload)),
-                    Ok(Poll::Pending) if lease.park(cx.waker()) => return Poll::Pending,
-                    Ok(Poll::Pending) => {}
-                }
-            }
-        }
-        let Some((ending, dropped)) = self.finish(Some(cx.waker()), ended.is_some()) else {
-            return Poll::Ready(Err(TaskError::Aborted));
-        };
-        Poll::Ready(match ended {
-            Some(ended) => ending.end(ended, dropped),
-            None => Err(ending.abort(dropped)),
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(lease) = this.lease else { return Poll::Ready(Err(TaskError::Aborted)) };
+        let end = ready!(lease.poll(|lease| step(this.future, this.is_parked, lease, cx)));
+        let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
+        let ending = Ending { lease, waker: (!*this.is_parked).then(|| cx.waker()) };
+        Poll::Ready(match end {
+            End::Itself(ended, dropped) => ending.end(ended, dropped),
+            End::Aborted(doing, dropped) => Err(ending.abort(Some(*doing), dropped)),
         })
     }
 }
@@ -243,30 +269,31 @@ impl<W> Job<W> {
         T: Send + 'static,
         E: Display + Debug + Send + Sync + 'static,
     {
-        let ended = match (&mut self.lease, &mut self.work) {
-            (Some(lease), work) if !lease.node.is_aborting() => {
-                work.take().map(|work| lease.run(work))
+        let Some(lease) = self.lease.take() else { return Err(TaskError::Aborted) };
+        match self.work.take() {
+            Some(work) if !lease.node.is_aborting() => {
+                let run = lease.run();
+                let ended = catch_unwind(AssertUnwindSafe(work));
+                drop(run);
+                Ending { lease, waker: None }.end(ended, Ok(()))
             }
-            _ => None,
-        };
-        match (self.finish(), ended) {
-            (Some((ending, dropped)), Some(ended)) => ending.end(ended, dropped),
-            (Some((ending, dropped)), None) => Err(ending.abort(dropped)),
-            (None, _) => Err(TaskError::Aborted),
+            work => Err(drop_unrun(lease, work)),
         }
     }
+}
 
-    fn finish(&mut self) -> Option<(Ending<'static>, thread::Result<()>)> {
-        let (work, mut lease) = (self.work.take(), self.lease.take()?);
-        let dropped = lease.run(|| drop(work));
-        Some((Ending { lease, waker: None, doing: None }, dropped))
-    }
+/// Drops work that was not begun.
+fn drop_unrun<W, E>(lease: Lease, work: Option<W>) -> TaskError<E> {
+    let run = lease.run();
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+    drop(run);
+    Ending { lease, waker: None }.abort(None, dropped)
 }
 
 impl<W> Drop for Job<W> {
     fn drop(&mut self) {
-        if let Some((ending, dropped)) = self.finish() {
-            let _: TaskError<()> = ending.abort(dropped);
+        if let Some(lease) = self.lease.take() {
+            let _: TaskError<()> = drop_unrun(lease, self.work.take());
         }
     }
 }

@@ -156,7 +156,9 @@ impl ScopeNode {
     pub(super) fn run_body<R>(&self, code: impl FnOnce() -> R) -> thread::Result<R> {
         let began = Tick::now();
         let body = self.outside().body();
-        let result = inspect::during(body, began, || catch_unwind(AssertUnwindSafe(code)));
+        let run = inspect::run(body, began);
+        let result = catch_unwind(AssertUnwindSafe(code));
+        drop(run);
         if began.is_known() {
             let mut polled = self.outside().body_polled.get();
             polled.count(began);
