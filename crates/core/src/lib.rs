@@ -25,6 +25,7 @@ pub use self::{
     retry::{AttemptError, Retry, RetryBudget, RetryError, RetryStop},
     scope::{
         Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, NotReady, OnError, Placed, Ready, Reason,
-        Scope, ScopeError, Start, Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind, scope,
+        Scope, ScopeError, Start, Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind,
+        join_orphans, orphans, scope,
     },
 };

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Name, Straggler, WorkKind,
-    scope::{ScopeNode, Seen, below, indices, look, roots},
+    scope::{Home, ScopeNode, Seen, below, indices, look, roots},
     sync::Arc,
 };
 use std::{
@@ -98,6 +98,21 @@ impl Snapshot {
             next = self.work[index].scope();
         }
         names.iter().rev().fold(String::new(), |path, name| below(path, name))
+    }
+
+    /// What is left of root scopes of that runtime whose future was dropped.
+    pub(crate) fn orphans(&self, home: Home) -> Vec<Straggler> {
+        let mut is_orphan = false;
+        let mut orphans = Vec::new();
+        for (index, work) in self.work.iter().enumerate() {
+            if work.parent().is_none() {
+                is_orphan = work.is_orphan_of(home);
+            }
+            if is_orphan && work.kind() != WorkKind::Scope {
+                orphans.push(work.straggler(self.path(index)));
+            }
+        }
+        orphans
     }
 
     /// What holds the scopes open: children that are no scopes, bodies, and scopes with nothing

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     Budget, Cause, Name, Straggler, WorkKind,
-    scope::{Seen, SeenScope, TaskInfo},
+    scope::{Home, Seen, SeenScope, TaskInfo},
 };
 use std::{fmt, panic::Location, time::Duration};
 
@@ -33,6 +33,7 @@ pub struct Work {
 struct Open {
     live: usize,
     is_driven: bool,
+    home: Home,
     stop_cause: Option<Cause>,
     cause: Option<Cause>,
     remaining: Budget,
@@ -156,6 +157,7 @@ impl Work {
         let open = open.map(|open| Open {
             live: open.live,
             is_driven: open.has_driver,
+            home: open.home,
             stop_cause: open.stop_cause,
             cause: open.cause,
             remaining: Budget::until(open.deadline),
@@ -177,6 +179,11 @@ impl Work {
     /// Whether its future is still there, if it is a scope.
     pub(super) fn is_driven(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.is_driven)
+    }
+
+    /// Whether it is a scope of that runtime whose future was dropped.
+    pub(super) fn is_orphan_of(&self, home: Home) -> bool {
+        self.open.as_ref().is_some_and(|open| open.home == home && !open.is_driven)
     }
 
     pub(super) fn has_body(&self) -> bool {

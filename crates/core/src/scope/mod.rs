@@ -15,8 +15,8 @@
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
 //! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
 //! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace
-//! and join, [`deadline`] bounds their time, [`values`] is what they inherit, and [`view`] is
-//! what a look from outside sees.
+//! and join, [`deadline`] bounds their time, [`values`] is what they inherit, [`view`] is
+//! what a look from outside sees, and [`reaper`] waits for what nobody else does.
 
 mod child;
 mod cx;
@@ -25,6 +25,7 @@ mod error;
 mod join;
 mod ledger;
 mod node;
+mod reaper;
 mod registry;
 mod report;
 mod run;
@@ -37,6 +38,7 @@ mod view;
 pub use self::{
     cx::Cx,
     error::{Failure, OnError, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
+    reaper::{join_orphans, orphans},
     report::{Adopted, JoinReport},
     run::{DEFAULT_GRACE, Placed, Scope, Unplaced, scope},
     start::{NotReady, Ready, Start},
@@ -44,6 +46,7 @@ pub use self::{
 };
 pub(crate) use self::{
     node::{ScopeNode, below},
+    reaper::Home,
     run::drive,
     view::{Seen, SeenScope, indices, look, roots},
 };

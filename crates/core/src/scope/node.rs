@@ -6,6 +6,7 @@ use super::{
     error::TaskInfo,
     join::JoinCounter,
     ledger::{Entry, Estate, Fault, Ledger, Reader},
+    reaper::{self, Home},
     registry::{Key, Record, Registry},
     values::Values,
     vault::AnyVault,
@@ -45,6 +46,7 @@ pub(crate) struct ScopeNode {
     detached: bool,
     ledger: Mutex<Ledger>,
     outside: Outside,
+    home: Home,
     parent: Option<ParentLink>,
 }
 
@@ -81,7 +83,7 @@ impl Plan {
 
 impl ScopeNode {
     pub(super) fn root(plan: Plan, token: CancelToken) -> Arc<Self> {
-        Arc::new_cyclic(|node| Self::new(plan, token, None, Outside::of_root(node)))
+        Arc::new_cyclic(|node| Self::new(plan, token, None, Outside::of_root(node), Home::here()))
     }
 
     /// A scope whose life its parent waits for; the cause, if the parent admits nothing more.
@@ -90,7 +92,7 @@ impl ScopeNode {
         let link = ParentLink { node: Arc::clone(parent), key };
         plan.values = plan.values.within(&parent.values);
         let token = if plan.detached { CancelToken::new() } else { parent.token.child() };
-        let node = Arc::new(Self::new(plan, token, Some(link), Outside::new()));
+        let node = Arc::new(Self::new(plan, token, Some(link), Outside::new(), parent.home));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         // An abort sets its flag before it looks for nested scopes: one of the two sees the
         // other.
@@ -100,7 +102,13 @@ impl ScopeNode {
         Ok(node)
     }
 
-    fn new(plan: Plan, token: CancelToken, parent: Option<ParentLink>, outside: Outside) -> Self {
+    fn new(
+        plan: Plan,
+        token: CancelToken,
+        parent: Option<ParentLink>,
+        outside: Outside,
+        home: Home,
+    ) -> Self {
         let Plan { name, at, on_error, values, detached } = plan;
         Self {
             name,
@@ -117,6 +125,7 @@ impl ScopeNode {
             detached,
             ledger: Mutex::new(Ledger::new(on_error)),
             outside,
+            home,
             parent,
         }
     }
@@ -144,6 +153,10 @@ impl ScopeNode {
     /// The scope whose cancellation, and so whose deadline, is this one's, too.
     pub(super) fn canceller(&self) -> Option<&Arc<Self>> {
         if self.detached { None } else { self.parent() }
+    }
+
+    pub(super) fn home(&self) -> Home {
+        self.home
     }
 
     pub(super) fn outside(&self) -> &Outside {
@@ -271,6 +284,9 @@ impl ScopeNode {
     pub(super) fn orphan(&self) {
         let by_abort = self.parent.as_ref().is_some_and(|parent| parent.node.is_aborting());
         let reader = if by_abort { Reader::AbortingParent } else { Reader::Parent };
+        if self.parent.is_none() {
+            reaper::adopt(self.home);
+        }
         let estate = lock(&self.ledger).orphan(reader);
         self.bequeath(estate);
         self.abort();
@@ -301,7 +317,8 @@ impl ScopeNode {
     fn leave(&self) {
         let mut node = self;
         while node.join.leave() {
-            let Some(parent) = &node.parent else { return };
+            // Closed by other than its driver, which is gone: an orphan.
+            let Some(parent) = &node.parent else { return reaper::reap(node.home) };
             parent.node.registry.remove(parent.key, None);
             node = &parent.node;
         }

@@ -3,6 +3,7 @@
 use super::{
     WorkKind,
     node::ScopeNode,
+    reaper::Home,
     registry::{Key, Record},
 };
 use crate::{
@@ -45,6 +46,7 @@ pub(crate) struct SeenScope {
     pub(crate) opener: Option<WorkId>,
     pub(crate) has_body: bool,
     pub(crate) has_driver: bool,
+    pub(crate) home: Home,
     pub(crate) live: usize,
     pub(crate) cause: Option<Cause>,
     pub(crate) stop_cause: Option<Cause>,
@@ -199,6 +201,7 @@ impl ScopeNode {
             opener: self.outside().opener,
             has_body: self.has_body(),
             has_driver: self.has_driver(),
+            home: self.home(),
             live: self.live(),
             cause: self.token().cause(),
             stop_cause: self.token().stop_cause(),
