@@ -85,3 +85,21 @@ pub(crate) fn stopping(app: &str, cause: &Cause) {
     #[cfg(not(feature = "tracing"))]
     let _ = (app, cause);
 }
+
+/// A program was told to end, and did not.
+#[cfg(all(unix, feature = "signal"))]
+pub(crate) fn hangs(signal: i32) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::error!(target: TARGET, signal, "hangs"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = signal;
+}
+
+/// Nobody answers SIGUSR1 and SIGQUIT, or ends the program if it hangs.
+#[cfg(all(unix, feature = "signal"))]
+pub(crate) fn unattended(error: &std::io::Error) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::warn!(target: TARGET, %error, "no thread for signals"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = error;
+}

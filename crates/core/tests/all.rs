@@ -4,6 +4,9 @@
 
 #[path = "all/app.rs"]
 mod app;
+#[cfg(all(feature = "signal", not(miri)))]
+#[path = "all/app_signals.rs"]
+mod app_signals;
 #[path = "all/budget.rs"]
 mod budget;
 #[path = "all/cancel.rs"]

@@ -1,5 +1,5 @@
 use std::{convert::Infallible, future::pending, time::Duration};
-use tidegate_core::{App, CauseKind, Cx, ExitReport, Reason};
+use tidegate_core::{App, CauseKind, Cx, ExitReport, Reason, join_orphans, orphans, scope};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -184,120 +184,109 @@ async fn an_app_without_time_to_drain_is_cancelled_when_it_is_stopped() {
     assert!(matches!(report.result().unwrap_err().reason(), Reason::Cancelled(_)));
 }
 
-#[cfg(all(feature = "signal", not(miri)))]
-mod signals {
-    use super::*;
-    use std::{
-        io::{BufRead, BufReader, Read},
-        process::{Child, Command, Stdio},
-    };
+#[tokio::test(start_paused = true)]
+async fn the_stages_share_the_budget() {
+    let begun = Instant::now();
+    let app = App::new("app").budget(secs(30)).drain(secs(10)).grace(secs(7));
+    app.token().stop("a new version takes over");
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            cx.cancelled().await;
+            assert_eq!(begun.elapsed(), secs(10));
+            pending::<Result<(), _>>().await
+        })
+        .await;
+    assert_eq!((begun.elapsed(), report.gave_up()), (secs(17), false));
+}
 
-    /// The program that the tests below run as a process of its own, because a signal
-    /// reaches every test of this one. Without the variable it has nothing to do.
-    #[test]
-    fn child_process() {
-        let Ok(mode) = std::env::var("TIDEGATE_APP_CHILD") else { return };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let app = App::new("child").grace(secs(if mode == "polite" { 5 } else { 600 }));
-        let app = if mode.starts_with("drain") { app.drain(secs(600)) } else { app };
-        if mode == "drain by itself" {
-            app.token().stop("by itself");
-        }
-        let report = runtime.block_on(app.run(async |cx: Cx<Infallible>| {
-            println!("ready");
-            println!("stop: {}", cx.stopping().await);
-            if mode == "drains" {
-                return Ok(());
-            }
-            println!("cancel: {}", cx.cancelled().await);
-            if mode == "polite" { Ok(()) } else { pending().await }
-        }));
-        let stuck: Vec<_> = report.stuck().iter().map(|s| s.task().path()).collect();
-        println!("gave up: {}; stuck: {stuck:?}", report.gave_up());
-        runtime.shutdown_background();
-        std::process::exit(report.exit_code().into());
-    }
+#[tokio::test]
+async fn a_budget_that_is_used_up_gives_up_in_time() {
+    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+    let app = App::new("app").budget(Duration::ZERO).grace(secs(600));
+    app.token().cancel("enough");
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            cx.spawn_blocking("stuck", move || {
+                let _ = rx.recv();
+                Ok(())
+            });
+            Ok(())
+        })
+        .await;
+    drop(tx);
+    // Aborted before its thread began, or given up because that had: nobody waits for 600 s.
+    let text = report.to_string();
+    assert!(text.contains("/app/stuck (spawned at "), "{text}");
+}
 
-    fn child(mode: &str) -> (Child, impl BufRead) {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "app::signals::child_process", "--nocapture"])
-            .env("TIDEGATE_APP_CHILD", mode)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        (child, out)
-    }
+#[tokio::test(start_paused = true)]
+async fn a_report_names_everything_in_lines() {
+    let app = App::new("app").grace(secs(1));
+    let report = app
+        .run(async |cx: Cx<&str>| {
+            cx.spawn("deaf", pending::<Result<(), _>>());
+            cx.spawn("bad", async { Err::<(), _>("disk full") });
+            cx.cancelled().await;
+            Err::<(), _>("and the body")
+        })
+        .await;
+    let text = report.to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(
+        lines[0].starts_with("/app/bad (spawned at ") && lines[0].ends_with("failed: disk full")
+    );
+    assert!(lines[1].starts_with("also: /app (spawned at "), "{text}");
+    assert!(lines[2].starts_with("aborted: task /app/deaf (spawned at "), "{text}");
+    assert_eq!(std::process::Termination::report(report), std::process::ExitCode::from(1));
+}
 
-    fn kill(child: &Child, signal: &str) {
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+/// A root scope that is dropped, with a child that lives until `end` comes.
+async fn leave_an_orphan(end: std::sync::mpsc::Receiver<()>) {
+    let (tell, is_started) = tokio::sync::oneshot::channel();
+    let mut orphan = Box::pin(scope("orphan", async |cx: Cx<Infallible>| {
+        cx.spawn_blocking("late", move || {
+            tell.send(()).unwrap();
+            let _ = end.recv();
+            Ok(())
+        });
+        pending::<Result<(), _>>().await
+    }));
+    tokio::select! {
+        biased;
+        _ = &mut orphan => unreachable!("it never ends by itself"),
+        started = is_started => started.unwrap(),
     }
+}
 
-    fn read_until(out: &mut impl BufRead, text: &str) {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert!(out.read_line(&mut line).unwrap() > 0, "ended before it said {text:?}");
-        }
-    }
+#[tokio::test]
+async fn an_app_waits_for_dropped_root_scopes_and_names_what_hangs_in_them() {
+    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+    let report = App::new("app")
+        .run(async |_: Cx<Infallible>| {
+            leave_an_orphan(rx).await;
+            Ok("kept")
+        })
+        .await;
+    let stuck: Vec<_> = report.stuck().iter().map(|s| s.task().path()).collect();
+    assert_eq!((stuck, report.gave_up()), (vec!["/orphan/late"], false));
+    assert_eq!(orphans(), 1);
+    drop(tx);
+    join_orphans().await;
+    assert_eq!(orphans(), 0);
+    assert_eq!(report.into_result().unwrap(), "kept", "what is left elsewhere is no failure");
+}
 
-    #[test]
-    fn sigint_and_sigterm_cancel_with_the_shells_exit_code() {
-        for (signal, code) in [("INT", 130), ("TERM", 143)] {
-            let (mut process, mut out) = child("polite");
-            read_until(&mut out, "ready");
-            kill(&process, signal);
-            read_until(&mut out, &format!("cancel: cancelled: signal SIG{signal}"));
-            assert_eq!(process.wait().unwrap().code(), Some(code));
-        }
-    }
-
-    #[test]
-    fn a_second_signal_ends_it_at_once() {
-        let (mut process, mut out) = child("deaf");
-        read_until(&mut out, "ready");
-        kill(&process, "TERM");
-        read_until(&mut out, "cancel: cancelled: signal SIGTERM");
-        kill(&process, "INT");
-        read_until(&mut out, "gave up: true; stuck: [\"/child\"]");
-        out.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(process.wait().unwrap().code(), Some(143), "the first signal decides");
-    }
-
-    #[test]
-    fn a_program_that_drains_at_a_signal_has_done_what_it_was_asked() {
-        let (mut process, mut out) = child("drains");
-        read_until(&mut out, "ready");
-        kill(&process, "TERM");
-        read_until(&mut out, "stop: cancelled: signal SIGTERM");
-        out.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(process.wait().unwrap().code(), Some(0));
-    }
-
-    #[test]
-    fn a_signal_while_the_program_drains_by_itself_skips_to_the_next_stage() {
-        let (mut process, mut out) = child("drain by itself");
-        read_until(&mut out, "stop: cancelled: by itself");
-        kill(&process, "TERM");
-        read_until(&mut out, "cancel: cancelled: signal SIGTERM");
-        kill(&process, "TERM");
-        read_until(&mut out, "gave up: true");
-        out.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(process.wait().unwrap().code(), Some(143));
-    }
-
-    #[test]
-    fn each_further_signal_skips_a_stage() {
-        let (mut process, mut out) = child("drain for ever");
-        read_until(&mut out, "ready");
-        kill(&process, "TERM");
-        read_until(&mut out, "stop: cancelled: signal SIGTERM");
-        kill(&process, "INT");
-        read_until(&mut out, "cancel: cancelled: signal SIGINT");
-        kill(&process, "INT");
-        read_until(&mut out, "gave up: true; stuck: [\"/child\"]");
-        out.read_to_end(&mut Vec::new()).unwrap();
-        assert_eq!(process.wait().unwrap().code(), Some(143), "the first signal decides");
-    }
+#[tokio::test]
+async fn an_app_returns_when_the_last_dropped_root_scope_has_ended() {
+    let report = App::new("app")
+        .run(async |_: Cx<Infallible>| {
+            let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+            leave_an_orphan(rx).await;
+            assert_eq!(orphans(), 1);
+            drop(tx);
+            Ok(())
+        })
+        .await;
+    assert_eq!((orphans(), report.stuck()), (0, &[][..]));
 }

@@ -1,0 +1,136 @@
+//! How a program ended.
+
+use crate::{ScopeError, Straggler, inspect::Deadlock};
+use std::{
+    fmt::{self, Display},
+    io::Write,
+    process::{ExitCode, Termination},
+};
+
+/// How a program ended, and what it left behind. Its `Display` names all of it, a line each.
+///
+/// `main` may return it: it is written to stderr then if the program did not end well, and its
+/// [exit code](Self::exit_code) is that of the program.
+#[derive(Debug)]
+#[must_use = "it may name work that still runs"]
+pub struct ExitReport<T, E> {
+    pub(super) result: Result<T, ScopeError<E>>,
+    pub(super) gave_up: bool,
+    pub(super) signal: Option<i32>,
+    pub(super) stuck: Vec<Straggler>,
+    pub(super) deadlocks: Vec<Deadlock>,
+}
+
+impl<T, E> ExitReport<T, E> {
+    /// The result of the root scope. If [`App::run`](super::App::run) gave up it is an error, which
+    /// has all that had gone wrong by then.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scope::run`](crate::Scope::run).
+    pub fn result(&self) -> Result<&T, &ScopeError<E>> {
+        self.result.as_ref()
+    }
+
+    /// The same, by value.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Scope::run`](crate::Scope::run).
+    pub fn into_result(self) -> Result<T, ScopeError<E>> {
+        self.result
+    }
+
+    /// Whether [`App::run`](super::App::run) returned before the root scope had ended.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+
+    /// The number of the first signal, such as 2 for SIGINT.
+    #[must_use]
+    pub fn signal(&self) -> Option<i32> {
+        self.signal
+    }
+
+    /// What still ran when [`App::run`](super::App::run) returned, and what it did: blocking work,
+    /// tasks that never yield, or at a further signal whatever had not ended; bodies included, and
+    /// what root scopes left that were dropped.
+    #[must_use]
+    pub fn stuck(&self) -> &[Straggler] {
+        &self.stuck
+    }
+
+    /// Work that waited for each other in a circle when [`App::run`](super::App::run) gave up.
+    #[must_use]
+    pub fn deadlocks(&self) -> &[Deadlock] {
+        &self.deadlocks
+    }
+
+    /// Work that ignored the cancellation and was dropped after the grace period.
+    #[must_use]
+    pub fn aborted(&self) -> &[Straggler] {
+        match &self.result {
+            Err(error) => error.report().aborted(),
+            Ok(_) => &[],
+        }
+    }
+
+    /// The exit code: 0 for `Ok`, which a program that has drained in time returns, too;
+    /// after a signal by the shell's convention 128 + its number; or 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match (self.signal, &self.result) {
+            (_, Ok(_)) => 0,
+            (Some(signal), Err(_)) => 128 + u8::try_from(signal & 0x7f).unwrap_or(0),
+            (None, Err(_)) => 1,
+        }
+    }
+}
+
+impl<T, E: Display> ExitReport<T, E> {
+    /// Ends the process at once, as [`main` returning this](Self#impl-Termination-for-ExitReport<T,+E>)
+    /// does, but without waiting for anything: what still runs, such as blocking work that hangs,
+    /// cannot keep the program alive.
+    pub fn exit(self) -> ! {
+        std::process::exit(self.say().into())
+    }
+
+    fn say(&self) -> u8 {
+        if self.result.is_err() || !self.stuck.is_empty() {
+            // Who reads it may be gone.
+            let _ = writeln!(std::io::stderr(), "{self}");
+        }
+        self.exit_code()
+    }
+}
+
+impl<T, E: Display> Termination for ExitReport<T, E> {
+    fn report(self) -> ExitCode {
+        self.say().into()
+    }
+}
+
+impl<T, E: Display> Display for ExitReport<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.result {
+            Ok(_) => f.write_str("ended")?,
+            Err(error) => {
+                let mut reasons = error.reasons();
+                reasons.next().into_iter().try_for_each(|reason| write!(f, "{reason}"))?;
+                reasons.try_for_each(|reason| write!(f, "\nalso: {reason}"))?;
+                match error.report().more() {
+                    0 => {}
+                    more => write!(f, "\nand {more} more")?,
+                }
+            }
+        }
+        for aborted in self.aborted() {
+            write!(f, "\naborted: {aborted}")?;
+        }
+        for stuck in &self.stuck {
+            write!(f, "\nstill running: {stuck}")?;
+        }
+        self.deadlocks.iter().try_for_each(|deadlock| write!(f, "\n{deadlock}"))
+    }
+}
