@@ -195,10 +195,12 @@ mod tests {
     #[test]
     fn a_thread_that_ended_is_forgotten() {
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let thread = scope.spawn(|| {
                 std::mem::forget(run(OUTER, Tick::UNKNOWN));
                 assert!(running().contains_key(&OUTER));
             });
+            // The end of the scope alone does not wait for the thread's own destructors.
+            thread.join().unwrap();
         });
         assert!(!running().contains_key(&OUTER));
     }
