@@ -17,6 +17,7 @@ mod session;
 mod verify;
 
 use std::convert::Infallible;
+use std::iter::once;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use tidegate_core::App;
+use tidegate_core::inspect::Snapshot;
 use tidegate_core::sync::Arc;
 
 use crate::cli::{Cli, Command, Exit};
@@ -78,8 +80,10 @@ async fn run(command: Command) -> Exit {
     // A signal that comes after the work was done does not undo it.
     let done = Arc::new(OnceLock::new());
     let (shown, count, ended) = (console.clone(), Arc::clone(&counters), Arc::clone(&done));
+    let (asked, busy) = (console.clone(), Arc::clone(&counters));
     let report = App::new("treesum")
         .grace(GRACE)
+        .on_dump(move |snapshot| asked.raw(&picture(snapshot, &busy)))
         .run(async move |cx| {
             let work = Work { command, console, counters, done };
             root(&cx, work).await;
@@ -96,6 +100,13 @@ async fn run(command: Command) -> Exit {
         say_last(shown, words);
     }
     exit
+}
+
+/// What runs, and which files are being read.
+fn picture(snapshot: &Snapshot, counters: &Counters) -> String {
+    let files = counters.busy().files();
+    let files = files.iter().map(|path| format!("reading {}\n", line(path)));
+    once(snapshot.to_string()).chain(files).collect()
 }
 
 /// Writes to stderr on a thread of its own, and does not wait for ever.

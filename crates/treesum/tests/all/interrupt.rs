@@ -78,6 +78,28 @@ fn an_interrupted_scan_says_what_is_done_and_what_is_not() {
 }
 
 #[test]
+fn a_scan_says_what_it_does_and_goes_on() {
+    let dir = tempdir();
+    endless_tree(dir.path());
+    let mut child = start(dir.path(), &["scan", "tree", "--threads", "2"]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    reading_the_huge_file(&child);
+    for asked in [Signal::USR1, Signal::QUIT] {
+        signal(&child, asked);
+        let mut picture = String::new();
+        while !picture.contains("reading ") {
+            assert!(stderr.read_line(&mut picture).unwrap() > 0, "{picture}");
+        }
+        let lines: Vec<_> = picture.lines().collect();
+        assert!(lines[0].starts_with("/treesum: scope "), "{picture}");
+        assert!(lines.iter().any(|line| line.contains("hash: blocking running for ")), "{picture}");
+        assert_eq!(lines.last(), Some(&"reading tree/huge"), "{picture}");
+    }
+    signal(&child, Signal::INT);
+    assert_eq!(wait(&mut child, PATIENCE).code(), Some(130));
+}
+
+#[test]
 fn an_interrupted_scan_leaves_the_old_manifest_and_nothing_else() {
     let dir = tempdir();
     endless_tree(dir.path());
