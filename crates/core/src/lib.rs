@@ -24,8 +24,9 @@ pub use self::{
     panic::TaskPanic,
     retry::{AttemptError, Retry, RetryBudget, RetryError, RetryStop},
     scope::{
-        Adopted, Cx, DEFAULT_GRACE, Failure, JoinReport, NotReady, OnError, Placed, Ready, Reason,
-        Scope, ScopeError, Start, Straggler, Task, TaskError, TaskInfo, Unplaced, WorkKind,
-        join_orphans, orphans, scope,
+        Adopted, AfterFailure, AfterSuccess, ChildEnd, Cx, DEFAULT_GRACE, Failure, FirstSuccess,
+        JoinReport, NotReady, OnError, OnPanic, Placed, Policy, Ready, Reason, Scope, ScopeError,
+        Start, Straggler, Supervise, Task, TaskError, TaskInfo, Unplaced, WorkKind, join_orphans,
+        orphans, scope,
     },
 };

@@ -1,31 +1,46 @@
 //! Panics, caught where the work runs and named.
 
+mod place;
+
+use self::place::Place;
+pub(crate) use self::place::listen;
 use crate::TaskInfo;
 use std::{
     any::Any,
+    backtrace::Backtrace,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::Waker,
 };
 
-/// A panic that was caught: which work, and the message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A panic that was caught: which work, the message, and where in the source.
+///
+/// The place is known to the panic hook alone. The first root scope of a process puts one in front
+/// of the program's, which notes where work of a scope panics, with a
+/// [backtrace](std::backtrace) if `RUST_BACKTRACE` asks for one, and lets the program's
+/// go on as before. A program that replaces the hook after that has panics without a place.
+#[derive(Clone, Debug)]
 pub struct TaskPanic(Arc<Inner>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Inner {
     task: TaskInfo,
     message: String,
+    place: Option<Place>,
 }
 
 impl TaskPanic {
-    pub(crate) fn new(task: TaskInfo, payload: &(dyn Any + Send)) -> Self {
-        Self(Arc::new(Inner { task, message: message(payload) }))
+    /// What the calling thread has just caught.
+    pub(crate) fn caught(task: TaskInfo, payload: &(dyn Any + Send)) -> Self {
+        let message = message(payload);
+        let place = place::take(&message);
+        Self(Arc::new(Inner { task, message, place }))
     }
 
     /// Whether both are the same event.
-    pub(crate) fn same(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -40,11 +55,28 @@ impl TaskPanic {
     pub fn message(&self) -> &str {
         &self.0.message
     }
+
+    /// Where it happened, as `file:line:column`. None, if the hook was not told: for a payload
+    /// that was caught elsewhere and thrown again.
+    #[must_use]
+    pub fn location(&self) -> Option<&str> {
+        self.0.place.as_ref().map(|place| &*place.at)
+    }
+
+    /// How it came to that, if backtraces are enabled.
+    #[must_use]
+    pub fn backtrace(&self) -> Option<&Backtrace> {
+        self.0.place.as_ref()?.backtrace.as_ref()
+    }
 }
 
 impl fmt::Display for TaskPanic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} panicked: {}", self.0.task, self.0.message)
+        write!(f, "{} panicked", self.task())?;
+        if let Some(at) = self.location() {
+            write!(f, " at {at}")?;
+        }
+        write!(f, ": {}", self.message())
     }
 }
 

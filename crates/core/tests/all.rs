@@ -26,6 +26,10 @@ mod footguns;
 mod inspect;
 #[path = "all/losses.rs"]
 mod losses;
+#[path = "all/panics.rs"]
+mod panics;
+#[path = "all/policies.rs"]
+mod policies;
 #[path = "all/retry.rs"]
 mod retry;
 #[path = "all/scope.rs"]

@@ -29,7 +29,7 @@ use self::{
     stages::{Times, join_orphans, left_by_orphans, pass, stuck},
 };
 use crate::{
-    CancelToken, Cause, Cx, DEFAULT_GRACE, Name, Scope, ScopeError,
+    CancelToken, Cause, Cx, DEFAULT_GRACE, Name, OnPanic, Scope, ScopeError,
     inspect::{Snapshot, Watch},
     observe,
     scope::{ScopeNode, drive},
@@ -159,6 +159,12 @@ impl App {
         self
     }
 
+    /// What the panic of a child does, anywhere in the program: see [`OnPanic`].
+    pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.scope = self.scope.on_panic(on_panic);
+        self
+    }
+
     /// How long the program may go on with what it has begun once it is to stop, before it is
     /// cancelled. The default is what a [budget](Self::budget) leaves, and no time at all without one.
     ///
@@ -237,7 +243,7 @@ impl App {
             passing.as_mut().poll(cx)
         };
         let ended = poll_fn(|cx| match running.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(Some(result)),
+            Poll::Ready(ended) => Poll::Ready(Some(ScopeError::of(ended))),
             Poll::Pending => overdue(cx).map(|()| None),
         });
         let Some(result) = ended.await else {

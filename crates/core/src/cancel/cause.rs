@@ -49,6 +49,8 @@ pub enum CauseKind {
     ScopeClosed,
     /// The time of a scope was over.
     DeadlineExceeded,
+    /// The scope has what it was opened for: see [`AfterSuccess`](crate::AfterSuccess::Finish).
+    Finished,
     /// The process was told to stop by a signal.
     Signal,
 }
@@ -169,6 +171,7 @@ impl Display for Cause {
             CauseKind::ScopeDropped => "was dropped",
             CauseKind::ScopeClosed => "had ended",
             CauseKind::DeadlineExceeded => "ran out of time",
+            CauseKind::Finished => "has finished",
             CauseKind::Signal => "signal",
         })?;
         let told = inner.message.is_some() || inner.error.is_some();

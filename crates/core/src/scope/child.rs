@@ -1,16 +1,14 @@
 //! What runs a child, and gives its record back however it ends.
 
-use super::{TaskError, TaskInfo, node::ScopeNode, registry::Key, vault::Vault};
+use super::{TaskError, error::Payload, node::ScopeNode, registry::Key, vault::Vault};
 use crate::{
     TaskPanic,
     cancel::SharedError,
     inspect::{Doing, Polled, Run, Tick, WorkId, run},
-    panic::drop_quietly,
     sync::Arc,
 };
 use pin_project_lite::pin_project;
 use std::{
-    any::Any,
     fmt::{Debug, Display},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,8 +16,6 @@ use std::{
     task::{Context, Poll, Waker, ready},
     thread,
 };
-
-type Payload = Box<dyn Any + Send>;
 
 /// What came out of user code: its result, or the payload of its panic.
 type Outcome<T, E> = Result<Result<T, E>, Payload>;
@@ -86,14 +82,18 @@ impl Ending<'_> {
             Ok(Err(error)) => {
                 let error = Arc::new(error);
                 let shared: Arc<dyn SharedError> = Arc::clone(&error) as _;
-                self.lease.node.failed(&self.describe(), &shared);
+                self.lease.node.failed(Some(self.lease.key), &shared);
                 Err(TaskError::Failed(error))
             }
             Err(payload) => Err(TaskError::Panicked(self.panicked(payload))),
         };
         let dropped = dropped.map_err(|payload| TaskError::Panicked(self.panicked(payload)));
         match (result, dropped) {
-            (Ok(value), Ok(())) => self.deliver(value).map_err(TaskError::Panicked),
+            (Ok(value), Ok(())) => {
+                let delivered = self.deliver(value).map_err(TaskError::Panicked)?;
+                self.lease.node.succeeded(self.lease.key);
+                Ok(delivered)
+            }
             (Ok(value), Err(panic)) => {
                 // The scope has the panic of its destructor; the task has one already.
                 let _ = self.discard(value);
@@ -107,7 +107,7 @@ impl Ending<'_> {
     fn abort<E>(self, doing: Option<Doing>, dropped: thread::Result<()>) -> TaskError<E> {
         match dropped {
             Ok(()) => {
-                self.lease.node.note_aborted(self.lease.key, doing);
+                self.lease.node.note_aborted(Some(self.lease.key), doing);
                 TaskError::Aborted
             }
             Err(payload) => TaskError::Panicked(self.panicked(payload)),
@@ -134,13 +134,9 @@ impl Ending<'_> {
     }
 
     fn panicked(&self, payload: Payload) -> TaskPanic {
-        let panic = self.lease.node.panicked(self.describe(), &*payload);
-        drop_quietly(payload);
+        let panic = self.lease.node.panicked(Some(self.lease.key), &*payload);
+        self.lease.node.dispose(&panic, payload);
         panic
-    }
-
-    fn describe(&self) -> TaskInfo {
-        self.lease.node.describe(self.lease.key)
     }
 }
 

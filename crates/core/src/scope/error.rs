@@ -7,6 +7,7 @@ use crate::{
     sync::Arc,
 };
 use std::{
+    any::Any,
     fmt::{self, Debug, Display},
     panic::Location,
     time::Duration,
@@ -213,6 +214,8 @@ pub enum Reason<E> {
     Panicked(TaskPanic),
     /// The scope was cancelled from outside.
     Cancelled(Cause),
+    /// There was nothing to run: see [`Scope::first_ok`](super::Scope::first_ok).
+    Empty,
     /// Work, maybe the body itself, had to be aborted after the grace period, and nothing
     /// else explains the end; the report names it.
     Aborted,
@@ -224,6 +227,7 @@ impl<E: Display> Display for Reason<E> {
             Self::Failed(failure) => write!(f, "{} failed: {}", failure.task, failure.error),
             Self::Panicked(panic) => Display::fmt(panic, f),
             Self::Cancelled(cause) => Display::fmt(cause, f),
+            Self::Empty => f.write_str("there was nothing to run"),
             Self::Aborted => f.write_str("work ignored the cancellation and was aborted"),
         }
     }
@@ -248,6 +252,25 @@ pub enum OnError {
     },
 }
 
+/// What a payload of a panic is.
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// What the panic of a child does to its scope; the body's goes on in the caller in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnPanic {
+    /// It is a failure as an error is, which says what panicked, and where.
+    #[default]
+    AsError,
+    /// The same, until every child has ended; then it goes on in the caller of the scope, unless
+    /// another failure came first: that is returned, with the panic in its report. As in a program
+    /// without tasks.
+    Raise,
+    /// The process is aborted at once, after it was said which work it was: for programs that do
+    /// not trust their state after a panic.
+    Abort,
+}
+
 /// A scope ended without its value: the first reason, and what else went wrong.
 #[derive(Debug)]
 pub struct ScopeError<E> {
@@ -258,6 +281,13 @@ pub struct ScopeError<E> {
 impl<E> ScopeError<E> {
     pub(super) fn new(reason: Reason<E>, report: JoinReport<E>) -> Self {
         Self { reason, report: Box::new(report) }
+    }
+
+    /// What is left of a report once it is known whether there is an error.
+    pub(crate) fn of<T>(
+        (result, report): (Result<T, Reason<E>>, JoinReport<E>),
+    ) -> Result<T, Self> {
+        result.map_err(|reason| Self::new(reason, report))
     }
 
     /// What came first.

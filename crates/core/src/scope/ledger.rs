@@ -1,13 +1,8 @@
 //! What went wrong in one scope, whatever the type of its errors: a state without clock,
 //! waker or lock. The node keeps it under its lock.
 
-use super::{
-    Adopted, Failure, JoinReport, OnError, Reason, ScopeError, Straggler, TaskInfo, WorkKind,
-};
+use super::{Adopted, Failure, JoinReport, Reason, Straggler, TaskInfo, WorkKind, error::Payload};
 use crate::{Cause, TaskPanic, cancel::SharedError, sync::Arc};
-
-/// How many errors after the first a scope that fails fast keeps; the rest are counted.
-const ALSO_MAX: usize = 16;
 
 /// How much a scope keeps of what dropped nested scopes left; the rest is counted. A server
 /// that drops a nested scope with every request would grow without bound otherwise.
@@ -27,6 +22,8 @@ pub(super) enum Entry {
     First(Fault),
     /// What came after the scope had been cancelled, by the first or from outside.
     Also(Fault),
+    /// What a policy lets pass.
+    Tolerated(Fault),
     Aborted(Straggler),
     Adopted(Adopted),
 }
@@ -48,6 +45,8 @@ pub(super) enum Reader {
 pub(super) struct Estate {
     pub(super) entries: Vec<Entry>,
     pub(super) more: usize,
+    /// Nobody is left to raise it: to be dropped without the lock.
+    pub(super) raised: Option<Payload>,
 }
 
 #[derive(Debug)]
@@ -57,31 +56,34 @@ pub(super) struct Ledger {
     first: Option<Fault>,
     also: Vec<Fault>,
     more: usize,
+    tolerated: Vec<Fault>,
+    tolerated_more: usize,
     aborted: Vec<Straggler>,
     adopted: Vec<Adopted>,
     adopted_more: usize,
     refused: usize,
+    /// Whether the scope has what it wanted, so that no failure of a child counts.
+    finished: bool,
+    /// The payload of the panic that came first, if the scope is to end with it.
+    raised: Option<Payload>,
     reader: Reader,
 }
 
 impl Ledger {
-    pub(super) fn new(on_error: OnError) -> Self {
-        Self::with_room_for(match on_error {
-            OnError::FailFast => ALSO_MAX,
-            OnError::Collect { max } => max.max(1),
-        })
-    }
-
-    fn with_room_for(max: usize) -> Self {
+    pub(super) fn with_room_for(max: usize) -> Self {
         Self {
             max,
             first: None,
             also: Vec::new(),
             more: 0,
+            tolerated: Vec::new(),
+            tolerated_more: 0,
             aborted: Vec::new(),
             adopted: Vec::new(),
             adopted_more: 0,
             refused: 0,
+            finished: false,
+            raised: None,
             reader: Reader::Own,
         }
     }
@@ -99,6 +101,13 @@ impl Ledger {
             }
             Entry::Also(_) => {
                 self.more += 1;
+                return Ok(Some(entry));
+            }
+            Entry::Tolerated(fault) if self.tolerated.len() < self.max => {
+                self.tolerated.push(fault);
+            }
+            Entry::Tolerated(_) => {
+                self.tolerated_more += 1;
                 return Ok(Some(entry));
             }
             Entry::Aborted(straggler) => self.aborted.push(straggler),
@@ -127,22 +136,40 @@ impl Ledger {
         self.refused += 1;
     }
 
+    /// From now on the failures of children are tolerated, those that came before, too.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+    }
+
     /// From now on the scope above is the reader. It gets what is in the ledger, and what
     /// comes later: both are decided by this one field, so that nothing falls between.
     pub(super) fn orphan(&mut self, reader: Reader) -> Estate {
-        let former = self.take();
+        let mut former = self.take();
         self.reader = reader;
-        let faults = former.first.into_iter().chain(former.also).map(Entry::Also);
+        let raised = former.take_raised();
+        let faults = former.first.into_iter().chain(former.also).chain(former.tolerated);
+        let faults = faults.map(Entry::Also);
         let aborted = former.aborted.into_iter().map(Entry::Aborted);
         let adopted = former.adopted.into_iter().map(Entry::Adopted);
         let entries = faults.chain(aborted).chain(adopted).map(|entry| entry.upward(reader));
-        Estate { entries: entries.collect(), more: former.more + former.adopted_more }
+        let more = former.more + former.tolerated_more + former.adopted_more;
+        Estate { entries: entries.collect(), more, raised }
     }
 
     /// Everything so far.
     pub(super) fn take(&mut self) -> Self {
-        let Self { max, reader, .. } = *self;
-        std::mem::replace(self, Self { reader, ..Self::with_room_for(max) })
+        let Self { max, finished, reader, .. } = *self;
+        std::mem::replace(self, Self { finished, reader, ..Self::with_room_for(max) })
+    }
+
+    /// Keeps the payload of `panic` if nothing went wrong before it; else gives it back.
+    pub(super) fn raise(&mut self, panic: &TaskPanic, payload: Payload) -> Option<Payload> {
+        if self.begins_with(panic) { self.raised.replace(payload) } else { Some(payload) }
+    }
+
+    /// The payload of a child's panic that came first.
+    pub(super) fn take_raised(&mut self) -> Option<Payload> {
+        self.raised.take()
     }
 
     /// Whether nothing went wrong before `panic`.
@@ -151,29 +178,49 @@ impl Ledger {
         matches!(first, Some(Fault::Panicked(first)) if first.same(panic))
     }
 
-    /// What a closed scope returns. An error that a child returned is never dropped: if
-    /// nothing else explains why the scope ended, it is the reason.
+    /// What a closed scope returns, and what else went wrong. An error that a child returned is
+    /// never dropped: if nothing else explains why the scope ended, it is the reason.
     pub(super) fn into_result<T, E: Send + Sync + 'static>(
-        self,
+        mut self,
         outer: Option<Cause>,
         value: Option<T>,
-    ) -> Result<T, ScopeError<E>> {
-        let Self { first, also, more, aborted, adopted, adopted_more, refused, .. } = self;
+    ) -> (Result<T, Reason<E>>, JoinReport<E>) {
+        self.forgive_if_finished();
+        let Self { first, also, more, tolerated, tolerated_more, .. } = self;
         let mut also = also.into_iter();
         let reason = match (first, outer) {
             (Some(first), _) => Some(first.typed()),
             (None, Some(cause)) => Some(Reason::Cancelled(cause)),
             (None, None) => also.next().map(Fault::typed),
         };
-        let reason = match (reason, value) {
-            (None, Some(value)) if aborted.is_empty() => return Ok(value),
-            (reason, _) => reason.unwrap_or(Reason::Aborted),
+        let result = match (reason, value) {
+            (None, Some(value)) if self.aborted.is_empty() => Ok(value),
+            (reason, _) => Err(reason.unwrap_or(Reason::Aborted)),
         };
-        let also = also.map(Fault::typed).collect();
-        Err(ScopeError::new(
-            reason,
-            JoinReport { also, more, aborted, adopted, adopted_more, refused },
-        ))
+        let report = JoinReport {
+            also: also.map(Fault::typed).collect(),
+            more,
+            tolerated: tolerated.into_iter().map(Fault::typed).collect(),
+            tolerated_more,
+            aborted: self.aborted,
+            adopted: self.adopted,
+            adopted_more: self.adopted_more,
+            refused: self.refused,
+        };
+        (result, report)
+    }
+
+    fn forgive_if_finished(&mut self) {
+        if !self.finished {
+            return;
+        }
+        let first = self.first.take_if(|fault| !fault.is_of_body());
+        let (of_body, of_children) =
+            std::mem::take(&mut self.also).into_iter().partition(Fault::is_of_body);
+        self.also = of_body;
+        self.tolerated.extend(first);
+        self.tolerated.extend::<Vec<_>>(of_children);
+        self.tolerated_more += std::mem::take(&mut self.more);
     }
 }
 
@@ -208,7 +255,9 @@ impl Entry {
                 Self::Aborted(straggler)
             }
             Self::Aborted(straggler) => Self::Adopted(Adopted::aborted(straggler)),
-            Self::First(fault) | Self::Also(fault) => Self::Adopted(Adopted::fault(fault)),
+            Self::First(fault) | Self::Also(fault) | Self::Tolerated(fault) => {
+                Self::Adopted(Adopted::fault(fault))
+            }
             Self::Adopted(adopted) => Self::Adopted(adopted),
         }
     }

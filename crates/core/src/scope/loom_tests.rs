@@ -28,7 +28,7 @@ fn join(scope: &ScopeNode) {
 
 /// What a child's record does when the child was dropped before it ended.
 fn end_aborted(scope: &ScopeNode, key: Key) {
-    scope.note_aborted(key, None);
+    scope.note_aborted(Some(key), None);
     scope.release(key, None);
 }
 

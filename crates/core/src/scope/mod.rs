@@ -13,18 +13,23 @@
 //! | closed | spawn | closed; the future is dropped unrun and its task reports why |
 //!
 //! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
-//! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree; [`child`] runs a child and gives
-//! its record back whatever happens, [`vault`] keeps its value; [`run`] drives body, grace
-//! and join, [`deadline`] bounds their time, [`values`] is what they inherit, [`view`] is
+//! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree, and
+//! [`faults`] finds the ledger; [`child`] runs a child and gives its record back whatever happens,
+//! [`vault`] keeps its value; [`run`] opens a scope, [`drive`] drives body, grace and join,
+//! [`deadline`] bounds their time, [`values`] is what they inherit, [`view`] is
 //! what a look from outside sees, and [`reaper`] waits for what nobody else does.
 
 mod child;
 mod cx;
 mod deadline;
+mod drive;
 mod error;
+mod faults;
+mod first;
 mod join;
 mod ledger;
 mod node;
+mod policy;
 mod reaper;
 mod registry;
 mod report;
@@ -37,7 +42,10 @@ mod view;
 
 pub use self::{
     cx::Cx,
-    error::{Failure, OnError, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind},
+    error::{
+        Failure, OnError, OnPanic, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind,
+    },
+    policy::{AfterFailure, AfterSuccess, ChildEnd, FirstSuccess, Policy, Supervise},
     reaper::{join_orphans, orphans},
     report::{Adopted, JoinReport},
     run::{DEFAULT_GRACE, Placed, Scope, Unplaced, scope},
@@ -45,9 +53,9 @@ pub use self::{
     task::Task,
 };
 pub(crate) use self::{
+    drive::drive,
     node::{ScopeNode, below},
     reaper::Home,
-    run::drive,
     view::{Seen, SeenScope, indices, look, roots},
 };
 

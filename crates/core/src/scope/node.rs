@@ -1,11 +1,13 @@
 //! One scope in the tree, whatever the type of its errors.
 
 use super::{
-    OnError, ScopeError, Straggler, WorkKind,
+    OnPanic, ScopeError, Straggler, WorkKind,
     deadline::Deadline,
     error::TaskInfo,
+    faults::Faults,
     join::JoinCounter,
-    ledger::{Entry, Estate, Fault, Ledger, Reader},
+    ledger::{Ledger, Reader},
+    policy::Rule,
     reaper::{self, Home},
     registry::{Key, Record, Registry},
     values::Values,
@@ -13,19 +15,16 @@ use super::{
     view::Outside,
 };
 use crate::{
-    CancelToken, Cause, CauseKind, Name, TaskPanic,
-    cancel::SharedError,
-    inspect::{Doing, Polled, Snapshot},
+    CancelToken, Cause, CauseKind, Name,
+    inspect::{Polled, Snapshot, Tick},
     observe,
-    panic::{drop_quietly, wake_quietly},
+    panic::{self, wake_quietly},
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
-        lock,
     },
 };
 use std::{
-    any::Any,
     panic::Location,
     task::{Context, Poll, Waker},
 };
@@ -42,9 +41,8 @@ pub(crate) struct ScopeNode {
     aborting: AtomicBool,
     deadline: Deadline,
     values: Values,
-    on_error: OnError,
     detached: bool,
-    ledger: Mutex<Ledger>,
+    faults: Faults,
     outside: Outside,
     home: Home,
     parent: Option<ParentLink>,
@@ -62,7 +60,9 @@ struct ParentLink {
 pub(super) struct Plan {
     pub(super) name: Name,
     pub(super) at: &'static Location<'static>,
-    pub(super) on_error: OnError,
+    pub(super) rule: Rule,
+    /// Unless it does as the scope around it.
+    pub(super) on_panic: Option<OnPanic>,
     pub(super) values: Values,
     /// Whether a nested scope goes on when the one around it is stopped or cancelled.
     pub(super) detached: bool,
@@ -74,7 +74,8 @@ impl Plan {
         Self {
             name: name.into(),
             at: Location::caller(),
-            on_error: OnError::default(),
+            rule: Rule::default(),
+            on_panic: None,
             values: Values::default(),
             detached: false,
         }
@@ -83,6 +84,7 @@ impl Plan {
 
 impl ScopeNode {
     pub(super) fn root(plan: Plan, token: CancelToken) -> Arc<Self> {
+        panic::listen();
         Arc::new_cyclic(|node| Self::new(plan, token, None, Outside::of_root(node), Home::here()))
     }
 
@@ -91,6 +93,7 @@ impl ScopeNode {
         let key = parent.admit(plan.name.clone(), plan.at, WorkKind::Scope, None)?;
         let link = ParentLink { node: Arc::clone(parent), key };
         plan.values = plan.values.within(&parent.values);
+        plan.on_panic = plan.on_panic.or(Some(parent.faults.on_panic()));
         let token = if plan.detached { CancelToken::new() } else { parent.token.child() };
         let node = Arc::new(Self::new(plan, token, Some(link), Outside::new(), parent.home));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
@@ -109,7 +112,7 @@ impl ScopeNode {
         outside: Outside,
         home: Home,
     ) -> Self {
-        let Plan { name, at, on_error, values, detached } = plan;
+        let Plan { name, at, rule, on_panic, values, detached } = plan;
         Self {
             name,
             at,
@@ -121,9 +124,8 @@ impl ScopeNode {
             aborting: AtomicBool::new(false),
             deadline: Deadline::default(),
             values,
-            on_error,
             detached,
-            ledger: Mutex::new(Ledger::new(on_error)),
+            faults: Faults::new(rule, on_panic.unwrap_or_default()),
             outside,
             home,
             parent,
@@ -146,7 +148,7 @@ impl ScopeNode {
         &self.deadline
     }
 
-    fn parent(&self) -> Option<&Arc<Self>> {
+    pub(super) fn parent(&self) -> Option<&Arc<Self>> {
         self.parent.as_ref().map(|link| &link.node)
     }
 
@@ -157,6 +159,10 @@ impl ScopeNode {
 
     pub(super) fn home(&self) -> Home {
         self.home
+    }
+
+    pub(super) fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     pub(super) fn outside(&self) -> &Outside {
@@ -247,7 +253,7 @@ impl ScopeNode {
     fn refuse(&self, name: Name, at: &'static Location<'static>, kind: WorkKind) -> Cause {
         let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at);
         let cause = self.token.cause().unwrap_or_else(closed);
-        lock(&self.ledger).count_refused();
+        self.faults.count_refused();
         observe::refused(&self.info_of(name, at, kind), &cause);
         cause
     }
@@ -287,8 +293,7 @@ impl ScopeNode {
         if self.parent.is_none() {
             reaper::adopt(self.home);
         }
-        let estate = lock(&self.ledger).orphan(reader);
-        self.bequeath(estate);
+        self.bequeath(reader);
         self.abort();
         self.body_ended();
         if self.driver.swap(false, Ordering::AcqRel) {
@@ -368,98 +373,15 @@ impl ScopeNode {
         !self.is_aborting()
     }
 
-    /// Enters an error and cancels the scope. Foreign code comes last: the error is safe by
-    /// then, whatever a subscriber does.
-    pub(super) fn failed(&self, task: &TaskInfo, error: &Arc<dyn SharedError>) {
-        let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
-        let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
-        self.fault(cause, Fault::Failed(task.clone(), Arc::clone(error)));
-        // A reference to a reference: upcasting of trait objects came with Rust 1.86.
-        observe::failed(task, &&**error);
-    }
-
-    /// Enters a panic and cancels the scope.
-    pub(super) fn panicked(&self, task: TaskInfo, payload: &(dyn Any + Send)) -> TaskPanic {
-        let (kind, path, at) = (CauseKind::ChildPanicked, task.path().to_owned(), task.location());
-        let panic = TaskPanic::new(task, payload);
-        let cause = Cause::of_child(kind, path, at, Some(panic.message().to_owned()), None);
-        self.fault(cause, Fault::Panicked(panic.clone()));
-        observe::panicked(&panic);
-        panic
-    }
-
-    /// Enters work that was dropped before it ended.
-    pub(super) fn note_aborted(&self, key: Key, doing: Option<Doing>) {
-        let (info, began) = (self.describe(key), self.registry.update(key, |record| record.began));
-        self.note_straggler(&Straggler::aborted(info, began, doing));
-    }
-
-    /// The same for the body.
-    pub(super) fn note_body_aborted(&self, doing: Option<Doing>) {
-        self.note_straggler(&Straggler::aborted(self.info(), self.outside.began(), doing));
-    }
-
-    fn note_straggler(&self, straggler: &Straggler) {
-        self.note(Entry::Aborted(straggler.clone()));
-        observe::aborted(straggler);
+    /// When the body, or the work under `key`, began.
+    pub(super) fn began(&self, key: Option<Key>) -> Tick {
+        let of_child = |key| self.registry.update(key, |record| record.began);
+        key.map_or_else(|| self.outside.began(), of_child)
     }
 
     /// Tells what is known of the polls of the work under `key`.
     pub(super) fn count_polled(&self, key: Key, polled: Polled) {
         self.registry.update(key, |record| record.polled = polled);
-    }
-
-    /// The token decides who was first: only the failure that cancelled it is the root. Where
-    /// failures are collected the ledger does, and that of a child cancels nothing.
-    fn fault(&self, cause: Cause, fault: Fault) {
-        if self.on_error == OnError::FailFast {
-            let first = self.token.cancel(cause);
-            return self.note(if first { Entry::First(fault) } else { Entry::Also(fault) });
-        }
-        let cancels = fault.is_of_body();
-        // Before the cancellation, whose consequences would come before it in the ledger.
-        self.note(Entry::Also(fault));
-        if cancels {
-            self.token.cancel(cause);
-        }
-    }
-
-    /// Enters `entry` here, or in the next scope up whose ledger will be read.
-    fn note(&self, mut entry: Entry) {
-        let mut node = self;
-        loop {
-            let entered = lock(&node.ledger).enter(entry);
-            match (entered, &node.parent) {
-                (Ok(surplus), _) => return drop_quietly(surplus),
-                (Err(entry), None) => return drop_quietly(entry),
-                (Err(upward), Some(parent)) => {
-                    entry = upward;
-                    node = &parent.node;
-                }
-            }
-        }
-    }
-
-    /// Enters what a dropped scope leaves in the scopes above it.
-    fn bequeath(&self, estate: Estate) {
-        let Estate { entries, more } = estate;
-        for entry in entries {
-            self.note(entry);
-        }
-        if more == 0 {
-            return;
-        }
-        let mut parent = &self.parent;
-        while let Some(link) = parent {
-            if lock(&link.node.ledger).count_adopted(more) {
-                return;
-            }
-            parent = &link.node.parent;
-        }
-    }
-
-    pub(super) fn take_ledger(&self) -> Ledger {
-        lock(&self.ledger).take()
     }
 
     /// Everything that lives in this scope now, bodies and the work in nested scopes
@@ -477,7 +399,7 @@ impl ScopeNode {
 
     /// What the ledger of a scope that is given up says so far.
     pub(crate) fn give_up<T, E: Send + Sync + 'static>(&self) -> Result<T, ScopeError<E>> {
-        self.take_ledger().into_result(self.outer_cause(), None)
+        ScopeError::of(self.take_ledger().into_result(self.outer_cause(), None))
     }
 }
 

@@ -9,6 +9,8 @@ use std::fmt::{self, Display};
 pub struct JoinReport<E> {
     pub(super) also: Vec<Reason<E>>,
     pub(super) more: usize,
+    pub(super) tolerated: Vec<Reason<E>>,
+    pub(super) tolerated_more: usize,
     pub(super) aborted: Vec<Straggler>,
     pub(super) adopted: Vec<Adopted>,
     pub(super) adopted_more: usize,
@@ -17,8 +19,16 @@ pub struct JoinReport<E> {
 
 impl<E> JoinReport<E> {
     pub(super) fn empty() -> Self {
-        let (also, aborted, adopted) = (Vec::new(), Vec::new(), Vec::new());
-        Self { also, more: 0, aborted, adopted, adopted_more: 0, refused: 0 }
+        Self {
+            also: Vec::new(),
+            more: 0,
+            tolerated: Vec::new(),
+            tolerated_more: 0,
+            aborted: Vec::new(),
+            adopted: Vec::new(),
+            adopted_more: 0,
+            refused: 0,
+        }
     }
 
     /// Errors and panics after the first, oldest first: 16 of them, or as many as
@@ -38,6 +48,18 @@ impl<E> JoinReport<E> {
     #[must_use]
     pub fn more(&self) -> usize {
         self.more
+    }
+
+    /// Errors and panics of children that a [`Policy`](super::Policy) let pass: the oldest 16.
+    #[must_use]
+    pub fn tolerated(&self) -> &[Reason<E>] {
+        &self.tolerated
+    }
+
+    /// How many more there were.
+    #[must_use]
+    pub fn tolerated_more(&self) -> usize {
+        self.tolerated_more
     }
 
     /// Work that had not ended when the grace period was over, and was dropped; that of nested

@@ -1,27 +1,19 @@
-//! Running a scope: the body, the grace period and the join.
+//! What a scope is opened with, and by whom it is run.
 
 use super::{
-    Cx, JoinReport, OnError, Reason, ScopeError,
-    deadline::cancelled_or_expired,
-    ledger::Ledger,
+    Cx, JoinReport, OnError, OnPanic, Reason, ScopeError,
+    drive::{OpenScope, drive},
     node::{Plan, ScopeNode},
+    policy::{Policy, Rule},
 };
-use crate::{
-    Budget, CancelToken, Cause, CauseKind, Name, TaskPanic, cancel::SharedError, inspect::Doing,
-    panic::drop_quietly, sync::Arc,
-};
+use crate::{Budget, CancelToken, Cause, Name, sync::Arc};
 use std::{
-    any::Any,
     fmt::{Debug, Display},
-    future::{Future, poll_fn},
+    future::Future,
     marker::PhantomData,
-    panic::resume_unwind,
-    pin::{Pin, pin},
-    task::{Context, Poll},
-    thread,
     time::Duration,
 };
-use tokio::{task::coop::unconstrained, time::Instant};
+use tokio::time::Instant;
 
 /// How long a cancelled scope waits for its children before it aborts them: 5 s, as
 /// Erlang/OTP's supervisors do.
@@ -159,7 +151,7 @@ impl Scope {
     /// Opens the root scope of a program.
     pub(crate) fn root(self, token: &CancelToken) -> OpenScope {
         let node = ScopeNode::root(self.plan, token.child());
-        OpenScope { node, grace: self.grace, closed: false }
+        OpenScope::new(node, self.grace)
     }
 
     fn place(self, place: Place) -> Scope<Placed> {
@@ -261,7 +253,37 @@ impl<P> Scope<P> {
     /// # }
     /// ```
     pub fn on_error(mut self, on_error: OnError) -> Self {
-        self.plan.on_error = on_error;
+        self.plan.rule = Rule::OnError(on_error);
+        self
+    }
+
+    /// What the end of a child does to the others and to the result, by a [`Policy`] such as
+    /// [`Supervise`](super::Supervise) or an own one; it replaces [`on_error`](Self::on_error).
+    pub fn policy(mut self, policy: impl Policy) -> Self {
+        self.plan.rule = Rule::Own(Arc::new(policy));
+        self
+    }
+
+    /// What the panic of a child does: see [`OnPanic`]. A nested scope does as the one around it,
+    /// unless it is told otherwise.
+    ///
+    /// ```should_panic
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::convert::Infallible;
+    /// use tidegate_core::{Cx, OnPanic, Scope};
+    ///
+    /// let job = Scope::builder("job").on_panic(OnPanic::Raise);
+    /// let _unreached = job
+    ///     .run(async |cx: Cx<Infallible>| {
+    ///         cx.spawn::<(), _>("child", async { panic!("goes on in main") });
+    ///         Ok(())
+    ///     })
+    ///     .await;
+    /// # }
+    /// ```
+    pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.plan.on_panic = Some(on_panic);
         self
     }
 
@@ -307,10 +329,109 @@ impl<P> Scope<P> {
         F: FnOnce(Cx<E>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        ScopeError::of(self.run_with_report(body).await)
+    }
+
+    /// The same as [`run`](Self::run), with a report in any case: a scope that ends well may have
+    /// had failures, which its [policy](Self::policy) tolerated, or which came from nested scopes
+    /// whose future was dropped.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use tidegate_core::{Cx, Scope, Supervise};
+    ///
+    /// let jobs = Scope::builder("jobs").policy(Supervise);
+    /// let (done, report) = jobs
+    ///     .run_with_report(async |cx: Cx<&str>| {
+    ///         cx.spawn("bad", async { Err::<(), _>("disk full") });
+    ///         cx.spawn("good", async { Ok(()) });
+    ///         Ok(())
+    ///     })
+    ///     .await;
+    /// assert!(done.is_ok());
+    /// assert!(report.tolerated()[0].to_string().ends_with("failed: disk full"));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As for [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`run`](Self::run).
+    pub async fn run_with_report<T, E, F, Fut>(
+        self,
+        body: F,
+    ) -> (Result<T, Reason<E>>, JoinReport<E>)
+    where
+        E: Display + Debug + Send + Sync + 'static,
+        F: FnOnce(Cx<E>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
         // Opened by the first poll, not by the call: a parent could wait for ever for a future
         // that is held but never polled.
-        let refused = |cause| ScopeError::new(Reason::Cancelled(cause), JoinReport::empty());
-        drive(self.open().map_err(refused)?, body).await
+        match self.open() {
+            Ok(open) => drive(open, body).await,
+            Err(cause) => (Err(Reason::Cancelled(cause)), JoinReport::empty()),
+        }
+    }
+
+    /// Runs `body` with something that all children may use, and gives it back when they have
+    /// ended: what would be borrowed if tasks could borrow. If somebody took a handle away with
+    /// them, such as the value of the body, it comes back as another handle.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::{convert::Infallible, sync::{Arc, atomic::{AtomicU64, Ordering}}};
+    /// use tidegate_core::{Cx, Scope};
+    ///
+    /// let total = AtomicU64::new(0);
+    /// let (done, total) = Scope::builder("sum")
+    ///     .run_with(total, async |cx: Cx<Infallible>, total: Arc<AtomicU64>| {
+    ///         for n in 1..=4 {
+    ///             let total = Arc::clone(&total);
+    ///             cx.spawn("add", async move { Ok(total.fetch_add(n, Ordering::Relaxed)) });
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await;
+    /// assert!(done.is_ok());
+    /// assert_eq!(total.unwrap().into_inner(), 10);
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run); the resource is given back in any case.
+    ///
+    /// # Panics
+    ///
+    /// As for [`run`](Self::run). The resource is dropped then, after the last child.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`run`](Self::run). The resource is dropped with the last child that uses it.
+    pub async fn run_with<R, T, E, F, Fut>(
+        self,
+        resource: R,
+        body: F,
+    ) -> (Result<T, ScopeError<E>>, Result<R, Arc<R>>)
+    where
+        E: Display + Debug + Send + Sync + 'static,
+        F: FnOnce(Cx<E>, Arc<R>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let resource = Arc::new(resource);
+        let lent = Arc::clone(&resource);
+        let result = self.run(async |cx| body(cx, lent).await).await;
+        (result, Arc::try_unwrap(resource))
     }
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
@@ -331,160 +452,6 @@ impl<P> Scope<P> {
                 node.cancel_expired();
             }
         }
-        Ok(OpenScope { node, grace, closed: false })
+        Ok(OpenScope::new(node, grace))
     }
-}
-
-/// An open scope. Dropping it before it was closed orphans the children.
-pub(crate) struct OpenScope {
-    node: Arc<ScopeNode>,
-    grace: Duration,
-    closed: bool,
-}
-
-impl OpenScope {
-    pub(crate) fn node(&self) -> &Arc<ScopeNode> {
-        &self.node
-    }
-
-    pub(crate) fn grace(&self) -> Duration {
-        self.grace
-    }
-
-    /// Waits until nothing else lives in the scope, and closes it.
-    fn poll_close(&mut self, cx: &Context<'_>) -> Poll<Ledger> {
-        self.node.poll_closed(cx).map(|()| {
-            self.closed = true;
-            self.node.close()
-        })
-    }
-}
-
-impl Drop for OpenScope {
-    fn drop(&mut self) {
-        let node = &self.node;
-        // Whatever was tied to the scope by a token of its own ends with it, too.
-        let kind = if self.closed { CauseKind::ScopeClosed } else { CauseKind::ScopeDropped };
-        if !node.token().is_cancelled() {
-            node.token().cancel(Cause::of_scope(kind, node.path(), node.location()));
-        }
-        if !self.closed {
-            node.orphan();
-        }
-    }
-}
-
-/// Drives an open scope to its end.
-pub(crate) async fn drive<T, E, F, Fut>(mut open: OpenScope, body: F) -> Result<T, ScopeError<E>>
-where
-    E: Display + Debug + Send + Sync + 'static,
-    F: FnOnce(Cx<E>) -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    let node = Arc::clone(open.node());
-    // The body may use up the budget of the task at each poll: time passes all the same.
-    let mut overdue = pin!(unconstrained(overdue(&node, open.grace())));
-    let mut doing = None;
-    let (ended, dropped) = {
-        let cx = Cx::new(Arc::clone(&node));
-        let (body, panic) = match node.run_body(|| body(cx)) {
-            Ok(body) => (Some(body), None),
-            Err(payload) => (None, Some(payload)),
-        };
-        let mut body = pin!(body);
-        let ended = match panic {
-            Some(payload) => Ended::Panicked(payload),
-            None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
-        };
-        if matches!(ended, Ended::Overdue) {
-            doing = Some(Doing::when_aborted(node.outside().body()));
-            node.abort_overdue();
-        }
-        // The body is dropped before the join: children may wait for what it holds.
-        (ended, node.run_body(|| body.set(None)))
-    };
-    let mut is_overdue = matches!(ended, Ended::Overdue);
-    let (value, panic) = settle(&node, ended, dropped, doing);
-    node.body_ended();
-    let ledger = poll_fn(|cx| {
-        let closed = open.poll_close(cx);
-        if closed.is_pending() && !is_overdue && overdue.as_mut().poll(cx).is_ready() {
-            is_overdue = true;
-            node.abort_overdue();
-        }
-        closed
-    })
-    .await;
-    let outer = node.outer_cause();
-    drop(open);
-    if let Some((panic, payload)) = panic {
-        if ledger.begins_with(&panic) {
-            resume_unwind(payload);
-        }
-        drop_quietly(payload);
-    }
-    ledger.into_result(outer, value)
-}
-
-type Payload = Box<dyn Any + Send>;
-
-/// How a body ended.
-enum Ended<T, E> {
-    Itself(Result<T, E>),
-    Panicked(Payload),
-    Overdue,
-}
-
-fn poll_body<T, E, Fut: Future<Output = Result<T, E>>>(
-    node: &ScopeNode,
-    body: Pin<&mut Option<Fut>>,
-    overdue: Pin<&mut impl Future<Output = ()>>,
-    cx: &mut Context<'_>,
-) -> Poll<Ended<T, E>> {
-    let (Some(body), false) = (body.as_pin_mut(), node.is_aborting()) else {
-        return Poll::Ready(Ended::Overdue);
-    };
-    match node.run_body(|| body.poll(cx)) {
-        Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result)),
-        Err(payload) => Poll::Ready(Ended::Panicked(payload)),
-        // An abort of the scope above reaches a body by its waker, as it reaches a child.
-        Ok(Poll::Pending) if node.park_driver(cx) => overdue.poll(cx).map(|()| Ended::Overdue),
-        Ok(Poll::Pending) => Poll::Ready(Ended::Overdue),
-    }
-}
-
-/// Enters what became of the body, and of its destructor. Returns its value, or its panic.
-fn settle<T, E: Display + Debug + Send + Sync + 'static>(
-    node: &ScopeNode,
-    ended: Ended<T, E>,
-    dropped: thread::Result<()>,
-    doing: Option<Doing>,
-) -> (Option<T>, Option<(TaskPanic, Payload)>) {
-    let mut value = None;
-    let mut panic = None;
-    match ended {
-        Ended::Itself(Ok(ready)) => value = Some(ready),
-        Ended::Itself(Err(error)) => {
-            let error: Arc<dyn SharedError> = Arc::new(error);
-            node.failed(&node.info(), &error);
-        }
-        Ended::Panicked(payload) => panic = Some((node.panicked(node.info(), &*payload), payload)),
-        Ended::Overdue => node.note_body_aborted(doing),
-    }
-    if let Err(payload) = dropped {
-        let second = node.panicked(node.info(), &*payload);
-        drop_quietly(value.take());
-        match panic {
-            Some(_) => drop_quietly(payload),
-            None => panic = Some((second, payload)),
-        }
-    }
-    (value, panic)
-}
-
-/// Ends when the scope has been cancelled, by its deadline or otherwise, for as long as the
-/// grace period.
-async fn overdue(node: &ScopeNode, grace: Duration) {
-    cancelled_or_expired(node).await;
-    tokio::time::sleep(grace).await;
 }

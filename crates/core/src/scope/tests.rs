@@ -48,7 +48,7 @@ fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
     }
     root.body_ended();
     assert!(poll_closed(root).is_pending(), "the deepest child holds every scope above it open");
-    leaf.note_aborted(key, None);
+    leaf.note_aborted(Some(key), None);
     leaf.release(key, None);
     assert!(chain[1..].iter().all(|scope| !scope.is_open()));
     assert!(poll_closed(root).is_ready());
@@ -102,7 +102,7 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
     let key = nested.admit("child".into(), at, WorkKind::Task, None).unwrap();
     nested.body_ended();
-    nested.panicked(nested.describe(key), &"deliberate");
+    nested.panicked(Some(key), &"deliberate");
     nested.release(key, None);
     parent.body_ended();
     assert!(poll_closed(&parent).is_pending());

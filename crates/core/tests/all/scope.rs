@@ -155,7 +155,8 @@ async fn a_panic_names_the_task_and_cancels_the_siblings() {
     .unwrap_err();
     let Reason::Panicked(panic) = error.reason() else { panic!("not a panic: {error}") };
     assert_eq!((panic.task().path(), panic.task().location().line()), ("/job/bad", line));
-    assert!(error.to_string().ends_with("panicked: nothing there"));
+    let (text, at) = (error.to_string(), format!(") panicked at {}:{line}:", file!()));
+    assert!(text.contains(&at) && text.ends_with(": nothing there"), "{text}");
 }
 
 #[tokio::test]

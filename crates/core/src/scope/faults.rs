@@ -1,0 +1,166 @@
+//! What goes wrong in a scope: what that does to the scope, and which ledger it is entered in.
+
+use super::{
+    OnPanic, Straggler,
+    error::{Payload, TaskInfo},
+    ledger::{Entry, Estate, Fault, Ledger, Reader},
+    node::ScopeNode,
+    policy::{AfterFailure, AfterSuccess, ChildEnd, Rule},
+    registry::Key,
+};
+use crate::{
+    Cause, CauseKind, TaskPanic,
+    cancel::SharedError,
+    inspect::Doing,
+    observe,
+    panic::drop_quietly,
+    sync::{Arc, Mutex, lock},
+};
+use std::{any::Any, io::Write as _};
+
+/// What went wrong in a scope, and what it does about that.
+pub(super) struct Faults {
+    rule: Rule,
+    on_panic: OnPanic,
+    ledger: Mutex<Ledger>,
+}
+
+impl Faults {
+    pub(super) fn new(rule: Rule, on_panic: OnPanic) -> Self {
+        let ledger = Mutex::new(Ledger::with_room_for(rule.room()));
+        Self { rule, on_panic, ledger }
+    }
+
+    pub(super) fn on_panic(&self) -> OnPanic {
+        self.on_panic
+    }
+
+    pub(super) fn count_refused(&self) {
+        lock(&self.ledger).count_refused();
+    }
+}
+
+/// In these `of` is the child that something happened to; none is the body.
+impl ScopeNode {
+    fn who(&self, of: Option<Key>) -> TaskInfo {
+        of.map_or_else(|| self.info(), |key| self.describe(key))
+    }
+
+    /// Enters an error. Foreign code comes last: the error is safe by then, whatever a subscriber
+    /// does.
+    pub(super) fn failed(&self, of: Option<Key>, error: &Arc<dyn SharedError>) {
+        let task = self.who(of);
+        let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
+        let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
+        self.fault(of, cause, Fault::Failed(task.clone(), Arc::clone(error)));
+        // A reference to a reference: upcasting of trait objects came with Rust 1.86.
+        observe::failed(&task, &&**error);
+    }
+
+    /// Enters a panic that the calling thread has just caught.
+    pub(super) fn panicked(&self, of: Option<Key>, payload: &(dyn Any + Send)) -> TaskPanic {
+        let panic = TaskPanic::caught(self.who(of), payload);
+        let (path, at) = (panic.task().path().to_owned(), panic.task().location());
+        let text = Some(panic.message().to_owned());
+        let cause = Cause::of_child(CauseKind::ChildPanicked, path, at, text, None);
+        self.fault(of, cause, Fault::Panicked(panic.clone()));
+        observe::panicked(&panic);
+        if self.faults().on_panic == OnPanic::Abort {
+            abort_process(&panic);
+        }
+        panic
+    }
+
+    /// Keeps the payload of a child's panic, if the scope is to end with it, and drops any other.
+    pub(super) fn dispose(&self, panic: &TaskPanic, payload: Payload) {
+        let surplus = match self.faults().on_panic {
+            OnPanic::Raise => lock(&self.faults().ledger).raise(panic, payload),
+            OnPanic::AsError | OnPanic::Abort => Some(payload),
+        };
+        drop_quietly(surplus);
+    }
+
+    /// A child has returned its value: the scope may have what it wants.
+    pub(super) fn succeeded(&self, child: Key) {
+        let after = self.faults().rule.after_success(&ChildEnd::new(self, child, None));
+        if after == AfterSuccess::Finish {
+            lock(&self.faults().ledger).finish();
+            let cause = Cause::of_scope(CauseKind::Finished, self.path(), self.location());
+            self.token().cancel(cause);
+        }
+    }
+
+    /// Enters work that was dropped before it ended.
+    pub(super) fn note_aborted(&self, of: Option<Key>, doing: Option<Doing>) {
+        let straggler = Straggler::aborted(self.who(of), self.began(of), doing);
+        self.note(Entry::Aborted(straggler.clone()));
+        observe::aborted(&straggler);
+    }
+
+    /// The token decides who was first: only the failure that cancelled it is the root. Where
+    /// failures are collected the ledger does, and that of a child cancels nothing.
+    fn fault(&self, of: Option<Key>, cause: Cause, fault: Fault) {
+        let Faults { rule, .. } = self.faults();
+        let after = match of {
+            Some(key) => rule.after_failure(&ChildEnd::new(self, key, Some(&fault))),
+            None if rule.fails_fast() => AfterFailure::Cancel,
+            None => {
+                // Before the cancellation, whose consequences would come before it in the ledger.
+                self.note(Entry::Also(fault));
+                self.token().cancel(cause);
+                return;
+            }
+        };
+        self.note(match after {
+            AfterFailure::Cancel if self.token().cancel(cause) => Entry::First(fault),
+            AfterFailure::Cancel | AfterFailure::Collect => Entry::Also(fault),
+            AfterFailure::Tolerate => Entry::Tolerated(fault),
+        });
+    }
+
+    /// Enters `entry` here, or in the next scope up whose ledger will be read.
+    fn note(&self, mut entry: Entry) {
+        let mut node = self;
+        loop {
+            let entered = lock(&node.faults().ledger).enter(entry);
+            match (entered, node.parent()) {
+                (Ok(surplus), _) => return drop_quietly(surplus),
+                (Err(entry), None) => return drop_quietly(entry),
+                (Err(upward), Some(parent)) => {
+                    entry = upward;
+                    node = parent;
+                }
+            }
+        }
+    }
+
+    /// From now on what goes wrong here is entered in the scopes above, as what did so far.
+    pub(super) fn bequeath(&self, reader: Reader) {
+        let Estate { entries, more, raised } = lock(&self.faults().ledger).orphan(reader);
+        drop_quietly(raised);
+        for entry in entries {
+            self.note(entry);
+        }
+        if more == 0 {
+            return;
+        }
+        let mut above = self.parent();
+        while let Some(node) = above {
+            if lock(&node.faults().ledger).count_adopted(more) {
+                return;
+            }
+            above = node.parent();
+        }
+    }
+
+    pub(super) fn take_ledger(&self) -> Ledger {
+        lock(&self.faults().ledger).take()
+    }
+}
+
+/// Ends the process at a panic, after it was said which work it was.
+fn abort_process(panic: &TaskPanic) -> ! {
+    // Whoever reads it may be gone.
+    let _ = writeln!(std::io::stderr(), "{panic}\nthe process is aborted");
+    std::process::abort()
+}
