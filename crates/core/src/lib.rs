@@ -24,9 +24,9 @@ pub use self::{
     panic::TaskPanic,
     retry::{AttemptError, Retry, RetryBudget, RetryError, RetryStop},
     scope::{
-        Adopted, AfterFailure, AfterSuccess, ChildEnd, Cx, DEFAULT_GRACE, Failure, FirstSuccess,
-        JoinReport, NotReady, OnError, OnPanic, Placed, Policy, Ready, Reason, Scope, ScopeError,
-        Start, Straggler, Supervise, Task, TaskError, TaskInfo, Unplaced, WorkKind, join_orphans,
-        orphans, scope,
+        Adopted, AfterFailure, AfterSuccess, ChildEnd, Concurrent, ConcurrentError, Cx,
+        DEFAULT_GRACE, Failure, FirstSuccess, JoinReport, NotReady, OnError, OnPanic, Placed,
+        Policy, Ready, Reason, Scope, ScopeError, SpawnInTurn, Start, Straggler, Supervise, Task,
+        TaskError, TaskInfo, TrySpawnError, Unplaced, WorkKind, join_orphans, orphans, scope,
     },
 };

@@ -13,6 +13,8 @@ mod budget;
 mod cancel;
 #[path = "all/collect.rs"]
 mod collect;
+#[path = "all/concurrent.rs"]
+mod concurrent;
 #[path = "all/deadlines.rs"]
 mod deadlines;
 #[path = "all/destructors.rs"]
@@ -24,6 +26,8 @@ mod events;
 mod footguns;
 #[path = "all/inspect.rs"]
 mod inspect;
+#[path = "all/limits.rs"]
+mod limits;
 #[path = "all/losses.rs"]
 mod losses;
 #[path = "all/panics.rs"]

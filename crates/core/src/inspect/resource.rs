@@ -124,6 +124,11 @@ impl Resource {
         Hold { resource: Arc::clone(&self.0), key }
     }
 
+    /// What who waits for it waits for.
+    pub(crate) fn target(&self) -> Target {
+        Target::Resource(self.0.key)
+    }
+
     /// Tells what the calling work waits for while `future` is suspended: this resource.
     ///
     /// # Cancel safety
@@ -131,7 +136,7 @@ impl Resource {
     /// As cancel safe as `future`, which is dropped with this one.
     #[track_caller]
     pub fn waiting<F: Future>(&self, label: &'static str, future: F) -> Waiting<F> {
-        Waiting::new(label, Location::caller(), Target::Resource(self.0.key), future)
+        Waiting::new(label, Location::caller(), self.target(), future)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What runs a child, and gives its record back however it ends.
 
-use super::{TaskError, error::Payload, node::ScopeNode, registry::Key, vault::Vault};
+use super::{
+    TaskError, error::Payload, node::ScopeNode, registry::Key, slots::Closed, vault::Vault,
+};
 use crate::{
     TaskPanic,
     cancel::SharedError,
@@ -114,6 +116,17 @@ impl Ending<'_> {
         }
     }
 
+    /// The work never ran, since its scope was cancelled before it could.
+    fn refuse<E>(self, dropped: thread::Result<()>) -> TaskError<E> {
+        let Lease { node, key, .. } = &self.lease;
+        let (name, at, kind) = node.whereabouts(*key);
+        let cause = node.refuse(name, at, kind);
+        match dropped {
+            Ok(()) => TaskError::Cancelled(cause),
+            Err(payload) => TaskError::Panicked(self.panicked(payload)),
+        }
+    }
+
     /// A value that nobody wants is dropped here: its destructor is the child's, too.
     fn deliver<T: Send + 'static>(&self, value: T) -> Result<Option<T>, TaskPanic> {
         let Some(vault) = Vault::of(&self.lease.node, self.lease.key) else {
@@ -147,18 +160,39 @@ impl Drop for Ending<'_> {
     }
 }
 
+/// What a child waits for before its future is polled for the first time.
+pub(super) trait Gate {
+    /// Ready when the future may run, or is not to run at all.
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>>;
+
+    /// The future is dropped.
+    fn leave(&mut self);
+}
+
+/// The gate of a child that may run at once.
+pub(super) struct Open;
+
+impl Gate for Open {
+    fn poll(&mut self, _: &Context<'_>) -> Poll<Result<(), Closed>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn leave(&mut self) {}
+}
+
 pin_project! {
     /// A child's future, caught and counted. However it goes, by its own end, by an abort or
     /// with its runtime, its lease ends after its future was dropped.
-    pub(super) struct Child<F> {
+    pub(super) struct Child<F, G> {
         #[pin]
         future: Option<F>,
+        gate: G,
         // Whether the record has the child's waker.
         is_parked: bool,
         lease: Option<Lease>,
     }
 
-    impl<F> PinnedDrop for Child<F> {
+    impl<F, G> PinnedDrop for Child<F, G> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(lease) = this.lease.take() else { return };
@@ -170,9 +204,9 @@ pin_project! {
     }
 }
 
-impl<F> Child<F> {
-    pub(super) fn new(future: F, lease: Lease) -> Self {
-        Self { future: Some(future), is_parked: false, lease: Some(lease) }
+impl<F, G> Child<F, G> {
+    pub(super) fn new(future: F, gate: G, lease: Lease) -> Self {
+        Self { future: Some(future), gate, is_parked: false, lease: Some(lease) }
     }
 }
 
@@ -180,6 +214,8 @@ impl<F> Child<F> {
 enum End<T, E> {
     Itself(Outcome<T, E>, thread::Result<()>),
     Aborted(Box<Doing>, thread::Result<()>),
+    /// It never ran: the gate was closed.
+    Refused(thread::Result<()>),
 }
 
 /// Drops the future, whose destructor is user code and belongs to the child: it runs before the
@@ -195,8 +231,9 @@ fn cut_off<F>(lease: &Lease, future: Pin<&mut Option<F>>) -> (Box<Doing>, thread
 }
 
 /// Polls the future, and drops it if it has ended or the scope is aborting.
-fn step<F, T, E>(
+fn step<F, G: Gate, T, E>(
     mut future: Pin<&mut Option<F>>,
+    gate: &mut G,
     is_parked: &mut bool,
     lease: &Lease,
     cx: &mut Context<'_>,
@@ -206,7 +243,12 @@ where
 {
     if !lease.node.is_aborting() {
         if let Some(running) = future.as_mut().as_pin_mut() {
-            let ended = match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
+            let polled = match gate.poll(cx) {
+                Poll::Ready(Ok(())) => catch_unwind(AssertUnwindSafe(|| running.poll(cx))),
+                Poll::Ready(Err(Closed)) => return Poll::Ready(End::Refused(drop_future(future))),
+                Poll::Pending => Ok(Poll::Pending),
+            };
+            let ended = match polled {
                 Ok(Poll::Ready(result)) => Some(Ok(result)),
                 Err(payload) => Some(Err(payload)),
                 Ok(Poll::Pending) => {
@@ -226,9 +268,10 @@ where
     Poll::Ready(End::Aborted(doing, dropped))
 }
 
-impl<F, T, E> Future for Child<F>
+impl<F, G, T, E> Future for Child<F, G>
 where
     F: Future<Output = Result<T, E>>,
+    G: Gate,
     T: Send + 'static,
     E: Display + Debug + Send + Sync + 'static,
 {
@@ -237,12 +280,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(lease) = this.lease else { return Poll::Ready(Err(TaskError::Aborted)) };
-        let end = ready!(lease.poll(|lease| step(this.future, this.is_parked, lease, cx)));
+        let end =
+            ready!(lease.poll(|lease| step(this.future, this.gate, this.is_parked, lease, cx)));
+        // Before anybody hears of the end, who may count on a free slot.
+        this.gate.leave();
         let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
         let ending = Ending { lease, waker: (!*this.is_parked).then(|| cx.waker()) };
         Poll::Ready(match end {
             End::Itself(ended, dropped) => ending.end(ended, dropped),
             End::Aborted(doing, dropped) => Err(ending.abort(Some(*doing), dropped)),
+            End::Refused(dropped) => Err(ending.refuse(dropped)),
         })
     }
 }

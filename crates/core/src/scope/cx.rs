@@ -2,7 +2,8 @@
 
 use super::{
     Scope, ScopeError, Straggler, Task, TaskError, WorkKind,
-    child::{Child, Job, Lease},
+    child::{Child, Gate, Job, Lease, Open},
+    limit::Limit,
     node::ScopeNode,
     task::Spawned,
     vault::Vault,
@@ -226,6 +227,15 @@ impl<E> Cx<E> {
         &self.0
     }
 
+    pub(super) fn limit(&self) -> Option<&Limit> {
+        self.0.limit()
+    }
+
+    /// Says that a child is not spawned, and why.
+    pub(super) fn refuse(&self, name: &Name, at: &'static Location<'static>) -> Cause {
+        self.0.refuse(name.clone(), at, WorkKind::Task)
+    }
+
     fn admit<T: Send + 'static>(
         &self,
         name: Name,
@@ -246,7 +256,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// If it returns an error or panics, the scope is cancelled and ends with that error. In
     /// a scope that is cancelled it starts all the same, and sees the cancellation at once.
     /// In a scope that has ended or is being aborted, the future is dropped unrun, the task
-    /// reports [`TaskError::Cancelled`], and an event says so.
+    /// reports [`TaskError::Cancelled`], and an event says so. In a scope with a
+    /// [limit](Scope::limit) it may have to wait for its turn.
     ///
     /// The future of a child is dropped when the child ends. The memory it lay in may go back
     /// a few spawns later, and is kept for no more children than are alive.
@@ -264,14 +275,39 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let (at, vault) = (Location::caller(), Vault::if_needed());
-        let lease = match self.admit(name.into(), at, WorkKind::Task, vault.as_ref()) {
+        let (name, at) = (name.into(), Location::caller());
+        let spawned = match self.limit() {
+            None => self.spawn_gated(name, at, future, Open),
+            Some(limit) => self.spawn_gated(name, at, future, limit.queue(at)),
+        };
+        spawned.unwrap_or_else(|(future, cause)| {
+            drop(future);
+            Task::refused(cause)
+        })
+    }
+
+    /// Starts a child that runs when it is through the gate; the future, if the scope admits
+    /// nothing more.
+    pub(super) fn spawn_gated<T, F, G>(
+        &self,
+        name: Name,
+        at: &'static Location<'static>,
+        future: F,
+        gate: G,
+    ) -> Result<Task<T, E>, (F, Cause)>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        G: Gate + Send + 'static,
+    {
+        let vault = Vault::if_needed();
+        let lease = match self.admit(name, at, WorkKind::Task, vault.as_ref()) {
             Ok(lease) => lease,
-            Err(cause) => return Task::refused(cause),
+            Err(cause) => return Err((future, cause)),
         };
         let work = Spawned::new(&lease, at);
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
-        Task::running(tokio::spawn(Child::new(future, lease)), vault, work)
+        Ok(Task::running(tokio::spawn(Child::new(future, gate, lease)), vault, work))
     }
 
     /// Runs blocking work on a thread of the runtime's blocking pool, as a child.

@@ -5,6 +5,7 @@ use super::{
     ledger::Reader,
     node::{Plan, ScopeNode},
     registry::Key,
+    slots::Slots,
 };
 use crate::{
     CancelToken,
@@ -207,5 +208,68 @@ fn loom_a_deadline_that_moves_is_seen_by_the_driver() {
             if nested.deadline().is_some() { Poll::Ready(()) } else { Poll::Pending }
         }));
         drop(mover.join().unwrap());
+    });
+}
+
+/// Waits for a slot, and gives it back; whether there was one.
+fn take_turn(slots: &Slots) -> bool {
+    let Some(ticket) = slots.queue() else {
+        slots.give_back();
+        return true;
+    };
+    let given = loom::future::block_on(poll_fn(|cx| slots.poll(ticket, cx))).is_ok();
+    if given {
+        slots.give_back();
+    } else {
+        slots.leave(ticket);
+    }
+    given
+}
+
+#[test]
+fn loom_a_slot_reaches_everybody_who_waits() {
+    model("a_slot_reaches_everybody_who_waits", || {
+        let slots = Arc::new(Slots::new(1));
+        assert!(slots.try_take());
+        let waiting = [(); 2].map(|()| {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || assert!(take_turn(&slots)))
+        });
+        slots.give_back();
+        waiting.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(slots.counts(), (1, 0));
+    });
+}
+
+#[test]
+fn loom_a_slot_given_to_one_who_leaves_is_not_lost() {
+    model("a_slot_given_to_one_who_leaves_is_not_lost", || {
+        let slots = Arc::new(Slots::new(1));
+        assert!(slots.try_take());
+        let leaving = slots.queue().unwrap();
+        let (waiting, left) = (Arc::clone(&slots), Arc::clone(&slots));
+        let waiting = thread::spawn(move || assert!(take_turn(&waiting)));
+        let leaving = thread::spawn(move || left.leave(leaving));
+        slots.give_back();
+        waiting.join().unwrap();
+        leaving.join().unwrap();
+        assert_eq!(slots.counts(), (1, 0));
+    });
+}
+
+#[test]
+fn loom_nobody_waits_for_slots_that_are_closed() {
+    model("nobody_waits_for_slots_that_are_closed", || {
+        let slots = Arc::new(Slots::new(1));
+        assert!(slots.try_take());
+        let waiting = [(); 2].map(|()| {
+            let slots = Arc::clone(&slots);
+            thread::spawn(move || take_turn(&slots))
+        });
+        slots.close();
+        let given = waiting.map(|thread| thread.join().unwrap());
+        assert_eq!(given, [false; 2], "the slot is taken all the time");
+        slots.give_back();
+        assert_eq!(slots.counts(), (1, 0));
     });
 }

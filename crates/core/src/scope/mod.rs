@@ -20,6 +20,7 @@
 //! what a look from outside sees, and [`reaper`] waits for what nobody else does.
 
 mod child;
+mod concurrent;
 mod cx;
 mod deadline;
 mod drive;
@@ -28,12 +29,14 @@ mod faults;
 mod first;
 mod join;
 mod ledger;
+mod limit;
 mod node;
 mod policy;
 mod reaper;
 mod registry;
 mod report;
 mod run;
+mod slots;
 mod start;
 mod task;
 mod values;
@@ -41,10 +44,12 @@ mod vault;
 mod view;
 
 pub use self::{
+    concurrent::{Concurrent, ConcurrentError},
     cx::Cx,
     error::{
         Failure, OnError, OnPanic, Reason, ScopeError, Straggler, TaskError, TaskInfo, WorkKind,
     },
+    limit::{SpawnInTurn, TrySpawnError},
     policy::{AfterFailure, AfterSuccess, ChildEnd, FirstSuccess, Policy, Supervise},
     reaper::{join_orphans, orphans},
     report::{Adopted, JoinReport},

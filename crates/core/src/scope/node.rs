@@ -7,6 +7,7 @@ use super::{
     faults::Faults,
     join::JoinCounter,
     ledger::{Ledger, Reader},
+    limit::Limit,
     policy::Rule,
     reaper::{self, Home},
     registry::{Key, Record, Registry},
@@ -41,6 +42,7 @@ pub(crate) struct ScopeNode {
     aborting: AtomicBool,
     deadline: Deadline,
     values: Values,
+    limit: Option<Limit>,
     detached: bool,
     faults: Faults,
     outside: Outside,
@@ -64,6 +66,8 @@ pub(super) struct Plan {
     /// Unless it does as the scope around it.
     pub(super) on_panic: Option<OnPanic>,
     pub(super) values: Values,
+    /// How many children may run at once, if there is a limit.
+    pub(super) limit: Option<usize>,
     /// Whether a nested scope goes on when the one around it is stopped or cancelled.
     pub(super) detached: bool,
 }
@@ -77,6 +81,7 @@ impl Plan {
             rule: Rule::default(),
             on_panic: None,
             values: Values::default(),
+            limit: None,
             detached: false,
         }
     }
@@ -112,7 +117,8 @@ impl ScopeNode {
         outside: Outside,
         home: Home,
     ) -> Self {
-        let Plan { name, at, rule, on_panic, values, detached } = plan;
+        let Plan { name, at, rule, on_panic, values, limit, detached } = plan;
+        let limit = limit.map(|slots| Limit::new(slots, &name, &token));
         Self {
             name,
             at,
@@ -124,6 +130,7 @@ impl ScopeNode {
             aborting: AtomicBool::new(false),
             deadline: Deadline::default(),
             values,
+            limit,
             detached,
             faults: Faults::new(rule, on_panic.unwrap_or_default()),
             outside,
@@ -159,6 +166,10 @@ impl ScopeNode {
 
     pub(super) fn home(&self) -> Home {
         self.home
+    }
+
+    pub(super) fn limit(&self) -> Option<&Limit> {
+        self.limit.as_ref()
     }
 
     pub(super) fn faults(&self) -> &Faults {
@@ -250,7 +261,12 @@ impl ScopeNode {
     }
 
     /// Says that new work is refused, and why: its handle may be ignored.
-    fn refuse(&self, name: Name, at: &'static Location<'static>, kind: WorkKind) -> Cause {
+    pub(super) fn refuse(
+        &self,
+        name: Name,
+        at: &'static Location<'static>,
+        kind: WorkKind,
+    ) -> Cause {
         let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at);
         let cause = self.token.cause().unwrap_or_else(closed);
         self.faults.count_refused();
@@ -272,9 +288,13 @@ impl ScopeNode {
 
     /// Names the work under `key`.
     pub(super) fn describe(&self, key: Key) -> TaskInfo {
-        let (name, at, kind) =
-            self.registry.update(key, |record| (record.name.clone(), record.at, record.kind));
+        let (name, at, kind) = self.whereabouts(key);
         self.info_of(name, at, kind)
+    }
+
+    /// What the record under `key` says of its work.
+    pub(super) fn whereabouts(&self, key: Key) -> (Name, &'static Location<'static>, WorkKind) {
+        self.registry.update(key, |record| (record.name.clone(), record.at, record.kind))
     }
 
     /// The body has ended, or is dropped with the scope's future; told once.

@@ -264,6 +264,39 @@ impl<P> Scope<P> {
         self
     }
 
+    /// How many children that were [spawned](Cx::spawn) run at once; at least one. The others
+    /// wait, without having begun, for their turn in the order in which they were spawned;
+    /// [`Cx::try_spawn`] and [`Cx::spawn_in_turn`] spawn none that would have to wait. When the
+    /// scope is cancelled, who waits is dropped unrun, and its task reports
+    /// [`TaskError::Cancelled`](super::TaskError::Cancelled).
+    ///
+    /// A child that waits for a sibling while all slots are taken waits for ever: a
+    /// [snapshot](crate::inspect::Snapshot::deadlocks) shows it. Blocking work and nested scopes
+    /// take no slot: have a child await them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::{convert::Infallible, time::Duration};
+    /// use tidegate_core::{Cx, Scope};
+    /// use tokio::time::{Instant, sleep};
+    ///
+    /// let begun = Instant::now();
+    /// let crawl = Scope::builder("crawl").limit(2).run(async |cx: Cx<Infallible>| {
+    ///     for _ in 0..6 {
+    ///         cx.spawn("page", async { Ok(sleep(Duration::from_secs(1)).await) });
+    ///     }
+    ///     Ok(())
+    /// });
+    /// crawl.await.unwrap();
+    /// assert_eq!(begun.elapsed(), Duration::from_secs(3));
+    /// # }
+    /// ```
+    pub fn limit(mut self, children: usize) -> Self {
+        self.plan.limit = Some(children);
+        self
+    }
+
     /// What the panic of a child does: see [`OnPanic`]. A nested scope does as the one around it,
     /// unless it is told otherwise.
     ///
