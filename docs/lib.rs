@@ -15,6 +15,12 @@ pub mod structured_concurrency {}
 #[doc = include_str!("src/cancellation.md")]
 pub mod cancellation {}
 
+#[doc = include_str!("src/shutdown.md")]
+pub mod shutdown {}
+
+#[doc = include_str!("src/inspection.md")]
+pub mod inspection {}
+
 #[doc = include_str!("src/from-go.md")]
 pub mod from_go {}
 
