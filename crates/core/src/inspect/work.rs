@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{fmt, panic::Location, time::Duration};
 
-/// One piece of work in a [`Snapshot`].
+/// One piece of work in a [`Snapshot`](super::Snapshot).
 #[derive(Clone, Debug)]
 pub struct Work {
     pub(super) id: WorkId,
@@ -195,7 +195,7 @@ impl Work {
         Straggler::new(info, self.age, Some(self.doing.clone()))
     }
 
-    /// The work it is part of, as an index into [`Snapshot::work`]: its scope, or for a scope the
+    /// The work it is part of, as an index into [`Snapshot::work`](super::Snapshot::work): its scope, or for a scope the
     /// child that runs it.
     #[must_use]
     pub fn parent(&self) -> Option<usize> {

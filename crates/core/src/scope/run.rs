@@ -169,7 +169,7 @@ impl<P> Scope<P> {
     }
 
     /// How much time the scope has from its first poll on, also as a [`Budget`] that came with
-    /// a request. Then it is cancelled with [`CauseKind::DeadlineExceeded`], and has its grace
+    /// a request. Then it is cancelled with [`CauseKind::DeadlineExceeded`](crate::CauseKind), and has its grace
     /// period; without any time it begins cancelled.
     ///
     /// It never has more than a scope around it, and arms no timer if it has no less: it relies
@@ -353,7 +353,7 @@ impl<P> Scope<P> {
     /// # Cancel safety
     ///
     /// Nothing happens before the first poll. Dropping the future after that cancels the scope
-    /// with [`CauseKind::ScopeDropped`] and aborts its children. A parent scope waits for
+    /// with [`CauseKind::ScopeDropped`](crate::CauseKind) and aborts its children. A parent scope waits for
     /// them, and has their errors in its [report](JoinReport::adopted); without a parent they
     /// end at their next await, unwatched, and their errors are events only.
     pub async fn run<T, E, F, Fut>(self, body: F) -> Result<T, ScopeError<E>>
