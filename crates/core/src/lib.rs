@@ -11,6 +11,7 @@ mod observe;
 #[doc(hidden)]
 pub mod panic;
 mod retry;
+mod rt;
 mod scope;
 #[doc(hidden)]
 pub mod sync;

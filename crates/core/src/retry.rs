@@ -1,7 +1,7 @@
 //! Trying again, within bounds.
 
 use crate::{
-    Backoff, CancelToken, Cause,
+    Backoff, CancelToken, Cause, rt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -115,7 +115,7 @@ impl<E> Retry<E> {
                     let next = self.next(&error, &mut backoff);
                     last = Some(error);
                     match next {
-                        Ok((delay, reserved)) => match token.run(tokio::time::sleep(delay)).await {
+                        Ok((delay, reserved)) => match token.run(rt::sleep(delay)).await {
                             Ok(()) => {
                                 reserved.spend();
                                 continue;
@@ -138,7 +138,7 @@ impl<E> Retry<E> {
         let Some(limit) = self.attempt_timeout else {
             return op.await.map_err(AttemptError::Failed);
         };
-        match tokio::time::timeout(limit, op).await {
+        match rt::timeout(limit, op).await {
             Ok(ended) => ended.map_err(AttemptError::Failed),
             Err(_elapsed) => Err(AttemptError::TimedOut(limit)),
         }

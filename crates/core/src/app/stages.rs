@@ -4,6 +4,7 @@ use crate::{
     CancelToken, Straggler,
     inspect::Snapshot,
     observe,
+    rt::{sleep, timeout},
     scope::{self, Home, ScopeNode, orphans},
     sync::Arc,
 };
@@ -14,7 +15,6 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
 
 /// How long work that was aborted may take to notice.
 pub(super) const ABORT_WAIT: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use super::{
     Cancelled, CancelledOwned, Cause, OnCancel, Stopping,
     node::{Level, Node},
 };
-use crate::sync::Arc;
+use crate::{rt, sync::Arc};
 use std::{fmt, future::Future, pin::pin, task::Poll, time::Duration};
 use tokio::task::coop::unconstrained;
 
@@ -238,7 +238,7 @@ impl CancelToken {
         // The future may use up the budget of the task at each poll: time passes all the same.
         let mut expired = pin!(unconstrained(async {
             let cause = self.cancelled().await;
-            tokio::time::sleep(grace).await;
+            rt::sleep(grace).await;
             cause
         }));
         let mut future = pin!(future);

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Budget, CancelToken, Cancelled, Cause, Name, Stopping,
     inspect::Snapshot,
+    rt,
     sync::{Arc, Mutex, lock},
 };
 use std::{
@@ -307,7 +308,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         };
         let work = Spawned::new(&lease, at);
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns futures")]
-        Ok(Task::running(tokio::spawn(Child::new(future, gate, lease)), vault, work))
+        Ok(Task::running(rt::spawn(Child::new(future, gate, lease)), vault, work))
     }
 
     /// Runs blocking work on a thread of the runtime's blocking pool, as a child.
@@ -342,7 +343,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
             job.map_or(Err(TaskError::Aborted), Job::run)
         };
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns blocking work")]
-        let handle = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(run)));
+        let handle = catch_unwind(AssertUnwindSafe(|| rt::spawn_blocking(run)));
         match handle {
             Ok(handle) => Task::running(handle, vault, spawned),
             Err(payload) => {

@@ -9,6 +9,7 @@ use super::node::ScopeNode;
 use crate::{
     Cause, CauseKind,
     panic::wake_quietly,
+    rt::{Sleep, sleep_until},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +22,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
 /// A scope's own deadline.
 #[derive(Default)]

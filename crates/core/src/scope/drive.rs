@@ -5,7 +5,7 @@ use super::{
     node::ScopeNode,
 };
 use crate::{
-    Cause, CauseKind, TaskPanic, cancel::SharedError, inspect::Doing, panic::drop_quietly,
+    Cause, CauseKind, TaskPanic, cancel::SharedError, inspect::Doing, panic::drop_quietly, rt,
     sync::Arc,
 };
 use std::{
@@ -175,5 +175,5 @@ fn settle<T, E: Display + Debug + Send + Sync + 'static>(
 /// grace period.
 async fn overdue(node: &ScopeNode, grace: Duration) {
     cancelled_or_expired(node).await;
-    tokio::time::sleep(grace).await;
+    rt::sleep(grace).await;
 }

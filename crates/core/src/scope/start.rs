@@ -1,7 +1,10 @@
 //! Children that say when they are up, and children that come back at intervals.
 
 use super::{Cx, Task};
-use crate::{Name, Stopping};
+use crate::{
+    Name, Stopping,
+    rt::{Sleep, consume_budget, sleep_until},
+};
 use std::{
     fmt::{self, Debug, Display},
     future::{Future, poll_fn},
@@ -9,11 +12,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    sync::oneshot,
-    task::coop::consume_budget,
-    time::{Instant, Sleep, sleep_until},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 /// A child's side of [`Cx::start`].
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Cause,
     inspect::{Entered, Target, Tick, WorkId, is_in},
+    rt::JoinHandle,
     sync::Arc,
 };
 use std::{
@@ -17,7 +18,6 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-use tokio::task::JoinHandle;
 
 /// The handle of a child: a future of its result.
 ///
