@@ -1,7 +1,8 @@
 //! The only place that names locks, atomics and threads: std by default, loom under
-//! `--cfg tidegate_loom`, so that every state machine built on it can be model-checked.
+//! `--cfg tidegate_loom`, so that every state machine built on it can be model-checked, and
+//! shuttle under `--cfg tidegate_shuttle`, so that whole scopes run under schedules of its making.
 
-#[cfg(not(tidegate_loom))]
+#[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
 pub use std::{
     sync::{Condvar, LockResult, Mutex, MutexGuard, atomic},
     thread,
@@ -12,6 +13,18 @@ pub use loom::{
     sync::{Condvar, LockResult, Mutex, MutexGuard, atomic},
     thread,
 };
+
+#[cfg(tidegate_shuttle)]
+pub use shuttle::{
+    sync::{Condvar, LockResult, Mutex, MutexGuard, atomic},
+    thread,
+};
+
+// Under shuttle all threads are one to the system, and the macro tells them apart.
+#[cfg(tidegate_shuttle)]
+pub use shuttle::thread_local;
+#[cfg(not(tidegate_shuttle))]
+pub use std::thread_local;
 
 // Reference counts carry no part of any protocol here, and loom's `Arc` has no `Weak`.
 pub use std::sync::{Arc, Weak};

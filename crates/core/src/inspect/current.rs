@@ -6,7 +6,10 @@
 //! it, so the places of a thread are a short stack.
 
 use super::clock::Tick;
-use crate::sync::unmodelled::{AtomicU64, Mutex, Ordering, lock};
+use crate::sync::{
+    thread_local,
+    unmodelled::{AtomicU64, Mutex, Ordering, lock},
+};
 use std::{
     cell::Cell,
     collections::HashMap,

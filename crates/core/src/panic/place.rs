@@ -34,8 +34,9 @@ thread_local! {
 /// From now on panics of scoped work are noted.
 pub(crate) fn listen() {
     static LISTENS: AtomicBool = AtomicBool::new(false);
-    // A thread that panics may not change the hook: another scope will.
-    if LISTENS.load(Ordering::Relaxed) || thread::panicking() {
+    // A thread that panics may not change the hook: another scope will. Under shuttle threads are
+    // not the system's, whose places these are.
+    if cfg!(tidegate_shuttle) || LISTENS.load(Ordering::Relaxed) || thread::panicking() {
         return;
     }
     if !LISTENS.swap(true, Ordering::Relaxed) {
