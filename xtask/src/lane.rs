@@ -25,6 +25,8 @@ pub enum Lane {
     Msrv,
     /// Model checking.
     Loom,
+    /// Whole programs under many schedules.
+    Shuttle,
     /// Seeded stress tests.
     Stress,
     /// Comparison with `b3sum`.
@@ -37,7 +39,7 @@ pub enum Lane {
 
 impl Lane {
     /// All lanes in the order `ci` runs them: what fails fast comes first.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
@@ -47,6 +49,7 @@ impl Lane {
         Self::Deny,
         Self::Msrv,
         Self::Loom,
+        Self::Shuttle,
         Self::Stress,
         Self::Compare,
         Self::Miri,
@@ -66,6 +69,7 @@ impl Lane {
             Self::Deny => "deny",
             Self::Msrv => "msrv",
             Self::Loom => "loom",
+            Self::Shuttle => "shuttle",
             Self::Stress => "stress",
             Self::Compare => "compare",
             Self::Miri => "miri",
@@ -92,6 +96,7 @@ impl Lane {
             Self::Deny => "licences, banned and duplicate crates, sources",
             Self::Msrv => "the published crates build with the stated Rust version",
             Self::Loom => "every interleaving of the models (2 preemptions)",
+            Self::Shuttle => "whole scopes under thousands of schedules each",
             Self::Stress => "seeded, time-boxed, oversubscribed tests",
             Self::Compare => "treesum agrees with the b3sum program",
             Self::Miri => "unit tests without undefined behaviour",
@@ -105,7 +110,7 @@ impl Lane {
         let minutes = match self {
             Self::Fmt | Self::Tidy => 2,
             Self::Doc | Self::Msrv | Self::Deny => 6,
-            Self::Clippy | Self::Site | Self::Loom | Self::Stress => 10,
+            Self::Clippy | Self::Site | Self::Loom | Self::Shuttle | Self::Stress => 10,
             Self::Test | Self::Compare | Self::Miri | Self::Tsan => 15,
         };
         Duration::from_secs(60 * minutes)
@@ -126,6 +131,7 @@ impl Lane {
             Self::Deny => lanes::deny::run(cx),
             Self::Msrv => lanes::msrv::run(cx),
             Self::Loom => lanes::loom::run(cx),
+            Self::Shuttle => lanes::shuttle::run(cx),
             Self::Stress => lanes::stress::run(cx),
             Self::Compare => lanes::compare::run(cx),
             Self::Miri => lanes::miri::run(cx),

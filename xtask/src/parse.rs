@@ -144,6 +144,27 @@ pub fn loom_executions(output: &str) -> Vec<u64> {
     all
 }
 
+/// Under how many schedules a program ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The program.
+    pub name: String,
+    /// How many.
+    pub schedules: u64,
+}
+
+/// Reads lines `shuttle-iterations: <name> <n> ..`; the name has no spaces.
+#[must_use]
+pub fn shuttle_iterations(output: &str) -> Vec<Scheduled> {
+    after(output, "shuttle-iterations: ")
+        .filter_map(|rest| {
+            let mut words = rest.split_whitespace();
+            let (name, schedules) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+            Some(Scheduled { name, schedules })
+        })
+        .collect()
+}
+
 /// Reads lines `stress: <name> seed=0x.. rounds=N`; the name may hold spaces.
 #[must_use]
 pub fn stress_rounds(output: &str) -> Vec<Stressed> {

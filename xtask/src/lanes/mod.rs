@@ -9,6 +9,7 @@ pub mod links;
 pub mod loom;
 pub mod miri;
 pub mod msrv;
+pub mod shuttle;
 pub mod site;
 pub mod stress;
 pub mod test;

@@ -84,6 +84,15 @@ INFO loom::model: Completed in 25000 iterations
 }
 
 #[test]
+fn schedules_are_counted_per_program() {
+    let work = shuttle_iterations(
+        "test shuttle_a ... shuttle-iterations: a 3000 {\"x\": 2999, \"y\": 1}\n\
+         shuttle-iterations: b many\nshuttle: c TIDEGATE_SEED=0x1\n",
+    );
+    assert_eq!(work, [Scheduled { name: "a".into(), schedules: 3000 }]);
+}
+
+#[test]
 fn stress_lines_carry_seed_and_rounds() {
     let work = stress_rounds(
         "stress: drop a scope seed=0x2a rounds=4711 threads=2,4\nstress: broken rounds=x\n",
