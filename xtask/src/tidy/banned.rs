@@ -86,6 +86,49 @@ pub fn fences(tree: &Tree) -> Vec<Violation> {
     })
 }
 
+/// Where core takes from tokio what a model must be able to replace: what runs and what times work.
+const RUNTIME: &str = "crates/core/src/rt.rs";
+/// What that is.
+const MODELLED: [&str; 11] = [
+    "JoinHandle",
+    "JoinSet",
+    "Sleep",
+    "consume_budget",
+    "interval",
+    "sleep",
+    "sleep_until",
+    "spawn",
+    "spawn_blocking",
+    "timeout",
+    "timeout_at",
+];
+/// What runs on a runtime of its own, beside the system's signals.
+const UNMODELLED: &str = "crates/core/src/app/";
+
+/// Scopes run under shuttle only if their tasks and timers can be replaced.
+#[must_use]
+pub fn runtime(tree: &Tree) -> Vec<Violation> {
+    let found = each_token(tree, &|rest| {
+        if !is_ident(&rest[0], "tokio") {
+            return None;
+        }
+        let path = rest.iter().map_while(|token| match token {
+            TokenTree::Ident(name) => Some(vec![name.to_string()]),
+            TokenTree::Punct(mark) if mark.as_char() == ':' => Some(Vec::new()),
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
+                Some(syntax::words(group.stream()))
+            }
+            _ => None,
+        });
+        let word = path.flatten().find(|word| MODELLED.contains(&word.as_str()))?;
+        Some(format!("`{word}` is tokio's alone: take it from `crate::rt`"))
+    });
+    let is_modelled = |path: &str| {
+        path.starts_with("crates/core/src/") && path != RUNTIME && !path.starts_with(UNMODELLED)
+    };
+    found.into_iter().filter(|violation| is_modelled(&violation.place)).collect()
+}
+
 /// A model with a limit of time or of executions returns success when it hits the limit.
 #[must_use]
 pub fn bounded_models(tree: &Tree) -> Vec<Violation> {

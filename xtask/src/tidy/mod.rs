@@ -71,6 +71,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "no unfinished code", run: banned::unfinished },
     Check { name: "no plain cfg(loom)", run: banned::plain_loom },
     Check { name: "no fence", run: banned::fences },
+    Check { name: "core names the runtime in one place", run: banned::runtime },
     Check { name: "models run to the end", run: banned::bounded_models },
     Check { name: "lint levels have reasons", run: banned::reasons },
     Check { name: "examples run", run: banned::examples },

@@ -56,6 +56,19 @@ fn fences_are_found_in_calls_and_imports() {
 }
 
 #[test]
+fn core_takes_tasks_and_timers_from_one_place() {
+    let check = |path, text| found(&runtime(&tree(&[(path, text)]))).len();
+    let scope = "crates/core/src/scope/a.rs";
+    assert_eq!(check(scope, "use tokio::{sync::oneshot, time::{Instant, sleep}};"), 1);
+    assert_eq!(check(scope, "async fn f() { tokio::time::timeout(d, g()).await; }"), 1);
+    assert_eq!(check(scope, "fn f() { tokio::spawn(async {}); }"), 1);
+    assert_eq!(check(scope, "use tokio::time::Instant; fn sleep() { rt::sleep(d); }"), 0);
+    assert_eq!(check("crates/core/src/rt.rs", "use tokio::time::sleep;"), 0);
+    assert_eq!(check("crates/core/src/app/a.rs", "use tokio::time::sleep;"), 0);
+    assert_eq!(check("crates/pool/src/a.rs", "use tokio::time::sleep;"), 0);
+}
+
+#[test]
 fn lints_are_switched_off_with_a_reason() {
     assert_eq!(check_file(reasons, "#[allow(dead_code)] fn f() {}").len(), 1);
     assert_eq!(check_file(reasons, "#![expect(dead_code)]").len(), 1);
