@@ -102,7 +102,8 @@ impl Resource {
         Self::register(kind, name.into(), Location::caller(), Some(Box::new(details)))
     }
 
-    fn register(
+    /// The same for one that was asked for at that place in the source.
+    pub(crate) fn register(
         kind: &'static str,
         name: Name,
         at: &'static Location<'static>,
@@ -136,7 +137,17 @@ impl Resource {
     /// As cancel safe as `future`, which is dropped with this one.
     #[track_caller]
     pub fn waiting<F: Future>(&self, label: &'static str, future: F) -> Waiting<F> {
-        Waiting::new(label, Location::caller(), self.target(), future)
+        self.waiting_at(label, Location::caller(), future)
+    }
+
+    /// The same for what is awaited at that place in the source.
+    pub(crate) fn waiting_at<F: Future>(
+        &self,
+        label: &'static str,
+        at: &'static Location<'static>,
+        future: F,
+    ) -> Waiting<F> {
+        Waiting::new(label, at, self.target(), future)
     }
 }
 

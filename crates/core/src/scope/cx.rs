@@ -277,14 +277,32 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let (name, at) = (name.into(), Location::caller());
-        let spawned = match self.limit() {
-            None => self.spawn_gated(name, at, future, Open),
-            Some(limit) => self.spawn_gated(name, at, future, limit.queue(at)),
-        };
-        spawned.unwrap_or_else(|(future, cause)| {
-            drop(future);
-            Task::refused(cause)
-        })
+        match self.limit() {
+            None => self.spawn_at(name, at, future),
+            Some(limit) => {
+                let spawned = self.spawn_gated(name, at, future, limit.queue(at));
+                spawned.unwrap_or_else(Self::refused)
+            }
+        }
+    }
+
+    /// Starts a child at once, on behalf of that place in the source and beside the limit.
+    pub(crate) fn spawn_at<T, F>(
+        &self,
+        name: Name,
+        at: &'static Location<'static>,
+        future: F,
+    ) -> Task<T, E>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.spawn_gated(name, at, future, Open).unwrap_or_else(Self::refused)
+    }
+
+    fn refused<T, F>((future, cause): (F, Cause)) -> Task<T, E> {
+        drop(future);
+        Task::refused(cause)
     }
 
     /// Starts a child that runs when it is through the gate; the future, if the scope admits
