@@ -10,6 +10,12 @@ mod name;
 mod observe;
 #[doc(hidden)]
 pub mod panic;
+#[cfg(all(
+    feature = "process",
+    unix,
+    not(any(target_os = "openbsd", target_os = "redox", tidegate_shuttle)),
+))]
+pub mod process;
 mod retry;
 mod rt;
 mod scope;

@@ -103,3 +103,12 @@ pub(crate) fn unattended(error: &std::io::Error) {
     #[cfg(not(feature = "tracing"))]
     let _ = error;
 }
+
+/// What became of a process that did not end as it should.
+#[cfg(all(unix, feature = "process"))]
+pub(crate) fn process(program: &str, pid: u32, event: &'static str) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::warn!(target: TARGET, program, pid, "{event}"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = (program, pid, event);
+}

@@ -34,6 +34,15 @@ mod losses;
 mod panics;
 #[path = "all/policies.rs"]
 mod policies;
+#[cfg(all(target_os = "linux", feature = "process"))]
+#[path = "all/process.rs"]
+mod process;
+#[cfg(all(target_os = "linux", feature = "process"))]
+#[path = "all/process_drops.rs"]
+mod process_drops;
+#[cfg(all(target_os = "linux", feature = "process"))]
+#[path = "all/process_tree.rs"]
+mod process_tree;
 #[path = "all/retry.rs"]
 mod retry;
 #[path = "all/scope.rs"]
