@@ -21,6 +21,10 @@ pub mod shutdown {}
 #[doc = include_str!("src/inspection.md")]
 pub mod inspection {}
 
+#[cfg(unix)]
+#[doc = include_str!("src/subprocesses.md")]
+pub mod subprocesses {}
+
 #[doc = include_str!("src/from-go.md")]
 pub mod from_go {}
 
