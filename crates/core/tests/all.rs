@@ -30,6 +30,8 @@ mod inspect;
 mod limits;
 #[path = "all/losses.rs"]
 mod losses;
+#[path = "all/model/mod.rs"]
+mod model;
 #[path = "all/panics.rs"]
 mod panics;
 #[path = "all/policies.rs"]
