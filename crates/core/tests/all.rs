@@ -24,6 +24,10 @@ mod destructors;
 mod events;
 #[path = "all/footguns.rs"]
 mod footguns;
+#[path = "all/footguns_scopes.rs"]
+mod footguns_scopes;
+#[path = "all/footguns_tasks.rs"]
+mod footguns_tasks;
 #[path = "all/inspect.rs"]
 mod inspect;
 #[path = "all/limits.rs"]
