@@ -256,3 +256,25 @@ impl Drop for Node {
         }
     }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+    use std::{sync::mpsc::sync_channel, thread, time::Duration};
+
+    /// tokio#7775: `is_cancelled` waits for a lock that another thread holds.
+    #[test]
+    fn tokio_7775_a_check_takes_a_lock() {
+        let node = Node::root();
+        let child = node.child();
+        let (tell, told) = sync_channel(1);
+        thread::scope(|threads| {
+            let held = [lock(&node.inner), lock(&child.inner)];
+            let check = || [&node, &child].map(|node| node.has_reached(Level::Cancelled));
+            threads.spawn(move || tell.send(check()));
+            let checked = told.recv_timeout(Duration::from_secs(60));
+            drop(held);
+            assert_eq!(checked, Ok([false, false]));
+        });
+    }
+}
