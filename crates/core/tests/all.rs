@@ -11,6 +11,8 @@ mod app_signals;
 mod budget;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[path = "all/cancel_everywhere.rs"]
+mod cancel_everywhere;
 #[path = "all/collect.rs"]
 mod collect;
 #[path = "all/concurrent.rs"]
