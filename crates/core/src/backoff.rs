@@ -135,6 +135,18 @@ impl Backoff {
         self
     }
 
+    /// The same from its start, with random numbers of its own for each name, that are the same
+    /// in each run if those of this one are.
+    pub(crate) fn fork(&self, name: &str) -> Self {
+        // FNV-1a (Fowler, Noll, Vo 1991).
+        let seed = name.bytes().fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let mut fork = self.clone().seed(seed);
+        fork.reset();
+        fork
+    }
+
     /// Starts again with the first delay, as after a success. The random numbers go on.
     pub fn reset(&mut self) {
         self.given = 0;

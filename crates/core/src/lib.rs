@@ -19,6 +19,7 @@ pub mod process;
 mod retry;
 mod rt;
 mod scope;
+pub mod supervisor;
 #[doc(hidden)]
 pub mod sync;
 

@@ -4,7 +4,7 @@
 //! that no state depends on them.
 
 use crate::{Cause, Straggler, TaskInfo, TaskPanic};
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 #[cfg(feature = "tracing")]
 use crate::panic::quietly;
@@ -77,6 +77,20 @@ pub(crate) fn refused(task: &TaskInfo, cause: &Cause) {
     quietly(|| tracing::warn!(target: TARGET, task = task.path(), %cause, "refused"));
     #[cfg(not(feature = "tracing"))]
     let _ = (task, cause);
+}
+
+pub(crate) fn restarting(child: &str, after: Duration) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::warn!(target: TARGET, child, ?after, "restarting"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = (child, after);
+}
+
+pub(crate) fn gave_up(supervisor: &str, child: &str, limit: &dyn Display) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::error!(target: TARGET, supervisor, child, %limit, "gave up"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = (supervisor, child, limit);
 }
 
 pub(crate) fn stopping(app: &str, cause: &Cause) {

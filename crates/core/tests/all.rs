@@ -59,5 +59,7 @@ mod scope;
 mod start;
 #[path = "all/stress.rs"]
 mod stress;
+#[path = "all/supervisor/mod.rs"]
+mod supervisor;
 #[path = "all/values.rs"]
 mod values;

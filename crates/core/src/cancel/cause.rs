@@ -53,6 +53,12 @@ pub enum CauseKind {
     Finished,
     /// The process was told to stop by a signal.
     Signal,
+    /// A [supervisor](crate::supervisor) stops a child to start it again; the origin is the
+    /// child that makes it do so.
+    Restart,
+    /// A [supervisor](crate::supervisor) ends by itself, or one of its children by hand; the
+    /// origin is which.
+    Shutdown,
 }
 
 impl Cause {
@@ -173,6 +179,8 @@ impl Display for Cause {
             CauseKind::DeadlineExceeded => "ran out of time",
             CauseKind::Finished => "has finished",
             CauseKind::Signal => "signal",
+            CauseKind::Restart => "restarts",
+            CauseKind::Shutdown => "shuts down",
         })?;
         let told = inner.message.is_some() || inner.error.is_some();
         let mut separator = match inner.kind {

@@ -4,7 +4,8 @@ use super::CancelToken;
 use crate::sync::{Arc, thread};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) {
+/// Checks every interleaving. Returns how many there were.
+pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) -> usize {
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
     loom::model(move || {
@@ -14,6 +15,7 @@ pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) {
     let executions = executions.load(Ordering::Relaxed);
     println!("loom-executions: {name} {executions}");
     assert!(executions > 1, "{name}: one execution explores nothing");
+    executions
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl ScopeNode {
 /// its waker as the scope's driver before, so that a deadline that moves is seen.
 pub(super) async fn cancelled_or_expired(node: &ScopeNode) {
     let mut cancelled = pin!(node.token().cancelled());
-    let mut timer = Timer(None);
+    let mut timer = Timer::default();
     poll_fn(|cx| {
         if cancelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -108,10 +108,11 @@ pub(super) async fn cancelled_or_expired(node: &ScopeNode) {
 }
 
 /// A timer that is armed only while there is something to wait for.
-struct Timer(Option<Pin<Box<Sleep>>>);
+#[derive(Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 
 impl Timer {
-    fn poll(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(due) = due else {
             self.0 = None;
             return Poll::Pending;

@@ -58,11 +58,30 @@ impl Drop for OpenScope {
     }
 }
 
-/// Drives an open scope to its end: how it ended, and what else went wrong.
-pub(crate) async fn drive<T, E, F, Fut>(
+/// How a scope ended, and what else went wrong.
+type Driven<T, E> = (Result<T, Reason<E>>, JoinReport<E>);
+
+/// Drives an open scope to its end. A panic goes on in the caller: the body's, if nothing came
+/// before it, and one that is to be raised.
+pub(crate) async fn drive<T, E, F, Fut>(open: OpenScope, body: F) -> Driven<T, E>
+where
+    E: Display + Debug + Send + Sync + 'static,
+    F: FnOnce(Cx<E>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let (driven, panic) = drive_caught(open, body).await;
+    if let Some(payload) = panic {
+        drop_quietly(driven);
+        resume_unwind(payload);
+    }
+    driven
+}
+
+/// The same, but such a panic is handed out.
+pub(super) async fn drive_caught<T, E, F, Fut>(
     mut open: OpenScope,
     body: F,
-) -> (Result<T, Reason<E>>, JoinReport<E>)
+) -> (Driven<T, E>, Option<Payload>)
 where
     E: Display + Debug + Send + Sync + 'static,
     F: FnOnce(Cx<E>) -> Fut,
@@ -91,7 +110,7 @@ where
         (ended, node.run_body(|| body.set(None)))
     };
     let mut is_overdue = matches!(ended, Ended::Overdue);
-    let (value, panic) = settle(&node, ended, dropped, doing);
+    let (mut value, panic) = settle(&node, ended, dropped, doing);
     node.body_ended();
     let mut ledger = poll_fn(|cx| {
         let closed = open.poll_close(cx);
@@ -104,17 +123,15 @@ where
     .await;
     let outer = node.outer_cause();
     drop(open);
+    let mut raised = ledger.take_raised();
     if let Some((panic, payload)) = panic {
-        if ledger.begins_with(&panic) {
-            resume_unwind(payload);
-        }
-        drop_quietly(payload);
+        let first = ledger.begins_with(&panic);
+        drop_quietly(if first { raised.replace(payload) } else { Some(payload) });
     }
-    if let Some(payload) = ledger.take_raised() {
-        drop_quietly(value);
-        resume_unwind(payload);
+    if raised.is_some() {
+        drop_quietly(value.take());
     }
-    ledger.into_result(outer, value)
+    (ledger.into_result(outer, value), raised)
 }
 
 /// How a body ended.

@@ -38,6 +38,7 @@ mod report;
 mod run;
 mod slots;
 mod start;
+mod supervised;
 mod task;
 mod values;
 mod vault;
@@ -58,9 +59,11 @@ pub use self::{
     task::Task,
 };
 pub(crate) use self::{
+    deadline::Timer,
     drive::drive,
     node::{ScopeNode, below},
     reaper::Home,
+    supervised::run_supervised,
     view::{Seen, SeenScope, indices, look, roots},
 };
 

@@ -70,6 +70,8 @@ pub(super) struct Plan {
     pub(super) limit: Option<usize>,
     /// Whether a nested scope goes on when the one around it is stopped or cancelled.
     pub(super) detached: bool,
+    /// The token of a nested scope that is detached, if it is to have that one.
+    pub(super) token: Option<CancelToken>,
 }
 
 impl Plan {
@@ -83,6 +85,7 @@ impl Plan {
             values: Values::default(),
             limit: None,
             detached: false,
+            token: None,
         }
     }
 }
@@ -99,7 +102,8 @@ impl ScopeNode {
         let link = ParentLink { node: Arc::clone(parent), key };
         plan.values = plan.values.within(&parent.values);
         plan.on_panic = plan.on_panic.or(Some(parent.faults.on_panic()));
-        let token = if plan.detached { CancelToken::new() } else { parent.token.child() };
+        let own = || if plan.detached { CancelToken::new() } else { parent.token.child() };
+        let token = plan.token.take().unwrap_or_else(own);
         let node = Arc::new(Self::new(plan, token, Some(link), Outside::new(), parent.home));
         parent.registry.update(key, |record| record.scope = Some(Arc::downgrade(&node)));
         // An abort sets its flag before it looks for nested scopes: one of the two sees the
@@ -117,7 +121,7 @@ impl ScopeNode {
         outside: Outside,
         home: Home,
     ) -> Self {
-        let Plan { name, at, rule, on_panic, values, limit, detached } = plan;
+        let Plan { name, at, rule, on_panic, values, limit, detached, .. } = plan;
         let limit = limit.map(|slots| Limit::new(slots, &name, &token));
         Self {
             name,

@@ -86,7 +86,7 @@ where
 #[derive(Debug)]
 #[must_use = "a scope does nothing until it is run"]
 pub struct Scope<P = Unplaced> {
-    plan: Plan,
+    pub(super) plan: Plan,
     grace: Duration,
     time: Time,
     place: Place,
@@ -468,7 +468,7 @@ impl<P> Scope<P> {
     }
 
     /// Makes the scope's node; the cause, if its parent admits nothing more.
-    fn open(self) -> Result<OpenScope, Cause> {
+    pub(super) fn open(self) -> Result<OpenScope, Cause> {
         let Self { plan, grace, time, place, .. } = self;
         let node = match place {
             Place::Root => ScopeNode::root(plan, CancelToken::new()),

@@ -20,6 +20,11 @@ use tokio::{sync::oneshot, time::Instant};
 pub struct Ready<R>(oneshot::Sender<R>);
 
 impl<R> Ready<R> {
+    pub(crate) fn channel() -> (Self, oneshot::Receiver<R>) {
+        let (tell, told) = oneshot::channel();
+        (Self(tell), told)
+    }
+
     /// Says that the child is up, with what the starter needs of it, such as an address.
     ///
     /// # Errors
@@ -143,8 +148,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         F: FnOnce(Ready<R>) -> Fut,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let (tell, told) = oneshot::channel();
-        Start { task: Some(self.spawn(name, child(Ready(tell)))), told }
+        let (ready, told) = Ready::channel();
+        Start { task: Some(self.spawn(name, child(ready))), told }
     }
 
     /// Starts a child that calls `work` now and then once per `period`, one call after the
