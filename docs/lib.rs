@@ -21,6 +21,9 @@ pub mod shutdown {}
 #[doc = include_str!("src/inspection.md")]
 pub mod inspection {}
 
+#[doc = include_str!("src/supervision.md")]
+pub mod supervision {}
+
 #[cfg(unix)]
 #[doc = include_str!("src/subprocesses.md")]
 pub mod subprocesses {}
