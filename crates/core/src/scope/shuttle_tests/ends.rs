@@ -105,7 +105,8 @@ fn shuttle_a_panic_is_raised_unless_an_error_was_first() {
                 });
                 pending::<Result<(), Error>>().await
             }));
-            poll_fn(|cx| Poll::Ready(drop(nested.as_mut().poll(cx)))).await;
+            let begun = poll_fn(|cx| Poll::Ready(nested.as_mut().poll(cx))).await;
+            assert!(begun.is_pending());
             blow_up("by the body")
         }))
         .await;

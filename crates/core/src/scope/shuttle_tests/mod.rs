@@ -7,6 +7,12 @@
 //!
 //! Panics that are meant go past the hook (`resume_unwind`), which would print each of them.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "allowed in tests, of which clippy takes only functions with `#[test]`"
+)]
+
 mod cancels;
 mod drops;
 mod ends;
