@@ -129,3 +129,24 @@ impl Feed {
         Poll::Ready(())
     }
 }
+
+#[cfg(all(test, not(any(miri, tidegate_loom))))]
+mod tests {
+    use super::*;
+
+    /// It is in the pipe, and the runtime has not heard of it.
+    #[tokio::test]
+    async fn what_is_in_the_pipe_at_the_end_is_not_lost() {
+        for is_held in [true, false] {
+            let (writer, reader) = pipe::pipe().unwrap();
+            assert_eq!(rustix::io::write(&writer, &[7; 1000]).unwrap(), 1000);
+            let held = is_held.then_some(writer);
+            let mut capture = Capture::new(reader, 600);
+            capture.finish();
+            assert_eq!(capture.is_open(), is_held);
+            drop(held);
+            let captured = capture.into_captured();
+            assert_eq!((captured.bytes.as_slice(), captured.dropped), (&[7; 600][..], 400));
+        }
+    }
+}

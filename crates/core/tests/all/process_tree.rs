@@ -5,9 +5,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 use tidegate_core::{
     Cx, Scope,
-    process::{
-        Ended, Overflow, Proc, ProcOutput, Process, RunError, Sink, StopSignal, Tree, WaitError,
-    },
+    process::{Ended, Proc, ProcOutput, Process, RunError, Sink, StopSignal, Tree, WaitError},
     scope,
 };
 
@@ -213,14 +211,6 @@ async fn without_a_delay_nothing_is_lost_of_what_the_process_itself_wrote() {
         assert_eq!(output.stdout().len(), 3893);
         assert!(!output.pipes_held());
     }
-}
-
-/// An output without end does not keep the other one from being read.
-#[tokio::test]
-async fn both_outputs_have_their_turn() {
-    let proc = sh("yes & seq 300000 >&2; kill $!").max_output(1 << 22);
-    let output = run(proc.overflow(Overflow::Truncate)).await.unwrap();
-    assert_eq!(output.stderr().len(), 1_988_895);
 }
 
 /// What a slow reader has not read yet is in the pipe, and not lost.
