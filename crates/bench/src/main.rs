@@ -13,6 +13,8 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has no result")]
 #![allow(clippy::cast_precision_loss, reason = "counts become ratios of three digits")]
 
+#[expect(dead_code, reason = "the rows that are counted come next")]
+mod alloc;
 mod clock;
 mod contest;
 mod page;

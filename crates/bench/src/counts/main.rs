@@ -1,0 +1,42 @@
+//! Counts the allocations of one contender, in a process of its own: an allocator that counts
+//! makes every allocation dearer, which would be to the advantage of whoever makes fewer.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "the numbers are its output")]
+
+mod token;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Does some work `times` times, and returns what it made, so that this is still alive when it
+/// is counted.
+type Case = fn(times: u64) -> Box<dyn std::any::Any>;
+
+fn case(name: &str) -> Case {
+    match name {
+        "child+drop ours" => token::child_ours,
+        "child+drop CancellationToken" => token::child_tokio_util,
+        other => panic!("no case is called {other}"),
+    }
+}
+
+/// Prints for the case that the arguments name: how often it allocated, how many bytes that
+/// were, and how many of them are alive at the end.
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let case = case(&args.next().expect("a name"));
+    let times = args.next().and_then(|times| times.parse().ok()).expect("a number");
+    // What is allocated once for all is not the case's.
+    drop(case(1));
+    let region = Region::new(COUNTED);
+    let made = case(times);
+    let change = region.change();
+    drop(made);
+    let bytes = change.bytes_allocated;
+    let live = bytes.saturating_sub(change.bytes_deallocated);
+    println!("{} {bytes} {live}", change.allocations + change.reallocations);
+}
