@@ -14,10 +14,26 @@ pub(crate) struct Spent {
 
 /// Measures `work`.
 pub(crate) fn measure<T>(work: impl FnOnce() -> T) -> (T, Spent) {
-    let (cpu, wall) = (cpu(), Instant::now());
+    let watch = Stopwatch::start();
     let result = work();
-    let spent = Spent { wall: wall.elapsed(), cpu: self::cpu().saturating_sub(cpu) };
-    (result, spent)
+    (result, watch.stop())
+}
+
+/// For work that is to be measured in part.
+#[derive(Debug)]
+pub(crate) struct Stopwatch {
+    cpu: Duration,
+    wall: Instant,
+}
+
+impl Stopwatch {
+    pub(crate) fn start() -> Self {
+        Self { cpu: cpu(), wall: Instant::now() }
+    }
+
+    pub(crate) fn stop(self) -> Spent {
+        Spent { wall: self.wall.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
+    }
 }
 
 fn cpu() -> Duration {

@@ -37,8 +37,21 @@ pub(crate) struct Contest<'a> {
 struct Contender<'a> {
     name: &'static str,
     target: Option<f64>,
-    run: Box<dyn FnMut() -> u64 + 'a>,
+    run: Box<dyn FnMut() -> Done + 'a>,
     spent: Vec<Spent>,
+}
+
+/// What a contender has done: how much work, such as the number of entries, and what that took
+/// if only a part of the run is to be compared.
+pub(crate) struct Done {
+    pub(crate) work: u64,
+    pub(crate) spent: Option<Spent>,
+}
+
+impl From<u64> for Done {
+    fn from(work: u64) -> Self {
+        Self { work, spent: None }
+    }
 }
 
 /// The ratio of our cost to that of one peer.
@@ -63,49 +76,50 @@ impl Ratio {
 }
 
 impl<'a> Contest<'a> {
-    /// `ours` returns how much work it did, such as the number of entries.
-    pub(crate) fn new(
+    /// `ours` returns what it has [done](Done).
+    pub(crate) fn new<D: Into<Done>>(
         op: impl Into<String>,
         cost: Cost,
         rounds: usize,
-        ours: impl FnMut() -> u64 + 'a,
+        ours: impl FnMut() -> D + 'a,
     ) -> Self {
         let contest = Self { op: op.into(), cost, rounds, contenders: Vec::new() };
         contest.add("ours", None, ours)
     }
 
     /// A peer; our cost divided by its own is to be at most `target`.
-    pub(crate) fn against(
+    pub(crate) fn against<D: Into<Done>>(
         self,
         name: &'static str,
         target: impl Into<Option<f64>>,
-        run: impl FnMut() -> u64 + 'a,
+        run: impl FnMut() -> D + 'a,
     ) -> Self {
         self.add(name, target.into(), run)
     }
 
-    fn add(
+    fn add<D: Into<Done>>(
         mut self,
         name: &'static str,
         target: Option<f64>,
-        run: impl FnMut() -> u64 + 'a,
+        mut run: impl FnMut() -> D + 'a,
     ) -> Self {
-        self.contenders.push(Contender { name, target, run: Box::new(run), spent: Vec::new() });
+        let run = Box::new(move || run().into());
+        self.contenders.push(Contender { name, target, run, spent: Vec::new() });
         self
     }
 
     /// Runs all contenders once to warm up, then in interleaved rounds.
     pub(crate) fn run(mut self) -> Vec<Ratio> {
-        let work = (self.contenders[0].run)();
+        let work = (self.contenders[0].run)().work;
         for contender in &mut self.contenders[1..] {
-            let theirs = (contender.run)();
+            let theirs = (contender.run)().work;
             assert_eq!(work, theirs, "{}: {} did other work than ours", self.op, contender.name);
         }
         for _ in 0..self.rounds {
             for contender in &mut self.contenders {
                 let (done, spent) = measure(&mut contender.run);
-                assert_eq!(done, work, "{}: {} did other work", self.op, contender.name);
-                contender.spent.push(spent);
+                assert_eq!(done.work, work, "{}: {} did other work", self.op, contender.name);
+                contender.spent.push(done.spent.unwrap_or(spent));
             }
         }
         for contender in &self.contenders {

@@ -13,7 +13,6 @@
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has no result")]
 #![allow(clippy::cast_precision_loss, reason = "counts become ratios of three digits")]
 
-#[expect(dead_code, reason = "the rows that are counted come next")]
 mod alloc;
 mod clock;
 mod contest;
@@ -52,7 +51,7 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Area {
-    Scope,
+    Core,
     Walk,
     Pipeline,
     Treesum,
@@ -69,6 +68,11 @@ impl Plan {
     fn rounds(self, full: usize) -> usize {
         if self.quick { 3 } else { full }
     }
+
+    /// How much work to do in one round.
+    fn size(self, full: u64, quick: u64) -> u64 {
+        if self.quick { quick } else { full }
+    }
 }
 
 fn main() -> ExitCode {
@@ -82,7 +86,7 @@ fn main() -> ExitCode {
     let mut missed = false;
     for area in areas {
         let (name, results) = match area {
-            Area::Scope => ("scope", scope::run(plan)),
+            Area::Core => ("core", scope::run(plan)),
             Area::Walk => ("walk", walk::run(plan)),
             Area::Pipeline => ("pipeline", pipeline::run(plan)),
             Area::Treesum => ("treesum", treesum::run(plan)),

@@ -9,7 +9,8 @@ const INTRODUCTION: &str = "\
 This page is made by `cargo xtask bench --record` from `docs/data/bench`. Each table is one run on one
 machine, with all contenders in turn, round after round. A row is the cost of ours divided by that of
 the peer: below 1 is cheaper. The machine is small and shared, so single times mean nothing, and only
-such ratios are kept. Every contender returns how much work it did, and they must agree.
+such ratios are kept. Every contender returns how much work it did, and they must agree. A row against
+`each` is no ratio: it is what one of ours takes.
 ";
 
 /// Writes `docs/src/benchmarks.md` from the results below `data`.

@@ -53,7 +53,7 @@ fn sorted(plan: Plan, root: &Path, runtime: &Runtime) -> Vec<Ratio> {
     })
     .against("walkdir, sorted by name (sync)", None, || {
         let sorted = walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name();
-        sorted.into_iter().map(|entry| u64::from(entry.is_ok())).sum()
+        sorted.into_iter().map(|entry| u64::from(entry.is_ok())).sum::<u64>()
     })
     .run();
     let slowest = Contest::new("async stream", Cost::Wall, plan.rounds(3).min(3), || {

@@ -3,7 +3,10 @@
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the numbers are its output")]
+#![allow(clippy::unwrap_used, reason = "a case that cannot go on has no result")]
+#![allow(clippy::disallowed_methods, reason = "it runs peers as they are")]
 
+mod scope;
 mod token;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -20,6 +23,16 @@ fn case(name: &str) -> Case {
     match name {
         "child+drop ours" => token::child_ours,
         "child+drop CancellationToken" => token::child_tokio_util,
+        "spawn and join ours" => scope::spawned_ours,
+        "spawn and join JoinSet" => scope::spawned_join_set,
+        "spawn and await a number ours" => scope::numbers_ours,
+        "spawn and await a number JoinSet" => scope::numbers_join_set,
+        "spawn and await a boxed value ours" => scope::boxed_ours,
+        "spawn and await a boxed value JoinSet" => scope::boxed_join_set,
+        "parked ours" => scope::parked_ours,
+        "parked JoinSet" => scope::parked_join_set,
+        "cancellable ours" => scope::cancellable_ours,
+        "cancellable JoinSet and child tokens" => scope::cancellable_join_set,
         other => panic!("no case is called {other}"),
     }
 }
