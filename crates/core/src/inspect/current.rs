@@ -138,6 +138,21 @@ impl Drop for Run {
     }
 }
 
+/// A number for the calling thread: that of no other thread that lives, as far as it goes.
+#[cfg(not(tidegate_loom))]
+pub(crate) fn thread() -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "two threads may have the same")]
+    let number = |thread: &Thread| (Arc::as_ptr(&thread.running).addr() >> 7) as u32;
+    THREAD.try_with(number).unwrap_or_default()
+}
+
+/// The threads of a model are one: each call is as if from a thread of its own.
+#[cfg(tidegate_loom)]
+pub(crate) fn thread() -> u32 {
+    static CALLS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1);
+    CALLS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The work that the calling thread runs, the innermost.
 pub(crate) fn work() -> Option<WorkId> {
     THREAD.try_with(Thread::top).ok().flatten()

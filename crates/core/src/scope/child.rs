@@ -1,7 +1,12 @@
 //! What runs a child, and gives its record back however it ends.
 
 use super::{
-    TaskError, error::Payload, node::ScopeNode, registry::Key, slots::Closed, vault::Vault,
+    TaskError,
+    error::Payload,
+    node::ScopeNode,
+    registry::{self, Key},
+    slots::Closed,
+    vault::Vault,
 };
 use crate::{
     TaskPanic,
@@ -15,7 +20,7 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     thread,
 };
 
@@ -67,9 +72,7 @@ impl Lease {
 /// dropped.
 struct Ending<'a> {
     lease: Lease,
-    /// The waker of the child's task, if the child ends while it is polled and the record has
-    /// none.
-    waker: Option<&'a Waker>,
+    how: registry::End<'a>,
 }
 
 impl Ending<'_> {
@@ -156,7 +159,7 @@ impl Ending<'_> {
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let Lease { node, key, .. } = &self.lease;
-        node.release(*key, self.waker.cloned());
+        node.release(*key, self.how);
     }
 }
 
@@ -199,7 +202,7 @@ pin_project! {
             let run = lease.run();
             let (doing, dropped) = cut_off(&lease, this.future.as_mut());
             drop(run);
-            let _: TaskError<()> = Ending { lease, waker: None }.abort(Some(*doing), dropped);
+            let _: TaskError<()> = Ending { lease, how: registry::End::Other }.abort(Some(*doing), dropped);
         }
     }
 }
@@ -285,11 +288,19 @@ where
         // Before anybody hears of the end, who may count on a free slot.
         this.gate.leave();
         let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
-        let ending = Ending { lease, waker: (!*this.is_parked).then(|| cx.waker()) };
         Poll::Ready(match end {
-            End::Itself(ended, dropped) => ending.end(ended, dropped),
-            End::Aborted(doing, dropped) => Err(ending.abort(Some(*doing), dropped)),
-            End::Refused(dropped) => Err(ending.refuse(dropped)),
+            End::Itself(ended, dropped) => {
+                let (waker, is_parked) = (cx.waker(), *this.is_parked);
+                let how = registry::End::Polled { waker, is_parked };
+                Ending { lease, how }.end(ended, dropped)
+            }
+            End::Aborted(doing, dropped) => {
+                let how = registry::End::Other;
+                Err(Ending { lease, how }.abort(Some(*doing), dropped))
+            }
+            End::Refused(dropped) => {
+                Err(Ending { lease, how: registry::End::Other }.refuse(dropped))
+            }
         })
     }
 }
@@ -318,7 +329,7 @@ impl<W> Job<W> {
                 let run = lease.run();
                 let ended = catch_unwind(AssertUnwindSafe(work));
                 drop(run);
-                Ending { lease, waker: None }.end(ended, Ok(()))
+                Ending { lease, how: registry::End::Other }.end(ended, Ok(()))
             }
             work => Err(drop_unrun(lease, work)),
         }
@@ -330,7 +341,7 @@ fn drop_unrun<W, E>(lease: Lease, work: Option<W>) -> TaskError<E> {
     let run = lease.run();
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
     drop(run);
-    Ending { lease, waker: None }.abort(None, dropped)
+    Ending { lease, how: registry::End::Other }.abort(None, dropped)
 }
 
 impl<W> Drop for Job<W> {

@@ -4,7 +4,7 @@ use super::{
     WorkKind,
     ledger::Reader,
     node::{Plan, ScopeNode},
-    registry::Key,
+    registry::{End, Key},
     slots::Slots,
 };
 use crate::{
@@ -12,7 +12,11 @@ use crate::{
     cancel::loom_tests::model,
     sync::{Arc, thread},
 };
-use std::{future::poll_fn, panic::Location, task::Poll};
+use std::{
+    future::poll_fn,
+    panic::Location,
+    task::{Poll, Waker},
+};
 use tokio::time::Instant;
 
 fn scope() -> Arc<ScopeNode> {
@@ -30,7 +34,7 @@ fn join(scope: &ScopeNode) {
 /// What a child's record does when the child was dropped before it ended.
 fn end_aborted(scope: &ScopeNode, key: Key) {
     scope.note_aborted(Some(key), None);
-    scope.release(key, None);
+    scope.release(key, End::Other);
 }
 
 /// How much went wrong in a scope that has closed.
@@ -45,7 +49,7 @@ fn loom_join_waits_for_every_child() {
         let scope = scope();
         let children = [child(&scope), child(&scope)].map(|key| {
             let scope = Arc::clone(&scope);
-            thread::spawn(move || scope.release(key, None))
+            thread::spawn(move || scope.release(key, End::Other))
         });
         scope.body_ended();
         join(&scope);
@@ -67,14 +71,14 @@ fn loom_a_child_that_spawns_at_the_end_is_waited_for() {
             thread::spawn(move || {
                 // While the first child lives the scope is open, whatever the body does.
                 let second = child(&scope);
-                scope.release(first, None);
+                scope.release(first, End::Other);
                 second
             })
         };
         scope.body_ended();
         let second = spawner.join().unwrap();
         assert!(scope.is_open());
-        scope.release(second, None);
+        scope.release(second, End::Other);
         join(&scope);
     });
 }
@@ -90,11 +94,11 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
                 let key = scope.admit("late".into(), Location::caller(), WorkKind::Task, None);
                 if let Ok(key) = key {
                     assert!(scope.is_open(), "an admitted child holds the scope open");
-                    scope.release(key, None);
+                    scope.release(key, End::Other);
                 }
             })
         };
-        scope.release(first, None);
+        scope.release(first, End::Other);
         scope.body_ended();
         join(&scope);
         outsider.join().unwrap();
@@ -271,5 +275,59 @@ fn loom_nobody_waits_for_slots_that_are_closed() {
         assert_eq!(given, [false; 2], "the slot is taken all the time");
         slots.give_back();
         assert_eq!(slots.counts(), (1, 0));
+    });
+}
+
+#[test]
+fn loom_seats_of_ended_children_are_used_once() {
+    model("seats_of_ended_children_are_used_once", || {
+        let scope = scope();
+        let first = [child(&scope), child(&scope)];
+        let ending = {
+            let scope = Arc::clone(&scope);
+            thread::spawn(move || {
+                for key in first {
+                    let (waker, is_parked) = (Waker::noop(), false);
+                    scope.release(key, End::Polled { waker, is_parked });
+                }
+            })
+        };
+        let next = [child(&scope), child(&scope)];
+        assert_ne!(next[0], next[1]);
+        ending.join().unwrap();
+        let mut alive = Vec::new();
+        scope.for_each_record(|key, _, _| alive.push(key));
+        alive.sort_by_key(|key| key.to_bits());
+        let mut expected = next.to_vec();
+        expected.sort_by_key(|key| key.to_bits());
+        assert_eq!(alive, expected);
+        next.iter().for_each(|key| scope.release(*key, End::Other));
+        scope.body_ended();
+        join(&scope);
+    });
+}
+
+#[test]
+fn loom_an_abort_reaches_a_child_that_is_being_spawned() {
+    model("an_abort_reaches_a_child_that_is_being_spawned", || {
+        let scope = scope();
+        let spawning = {
+            let scope = Arc::clone(&scope);
+            thread::spawn(move || {
+                let key = scope.admit("late".into(), Location::caller(), WorkKind::Task, None);
+                let Ok(key) = key else { return };
+                loom::future::block_on(poll_fn(|cx| {
+                    if scope.is_aborting() || !scope.park(key, cx.waker()) {
+                        return Poll::Ready(());
+                    }
+                    Poll::Pending
+                }));
+                scope.release(key, End::Other);
+            })
+        };
+        scope.abort();
+        scope.body_ended();
+        join(&scope);
+        spawning.join().unwrap();
     });
 }

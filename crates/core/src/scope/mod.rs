@@ -12,8 +12,9 @@
 //! | joining | a child spawns | joining |
 //! | closed | spawn | closed; the future is dropped unrun and its task reports why |
 //!
-//! [`join`] is that machine as a counter, without waiting or spawning; [`registry`] names
-//! who is counted; [`ledger`] is what went wrong; [`node`] is the three together, in a tree, and
+//! [`registry`] is that machine, without waiting or spawning, and names who is counted; [`seats`]
+//! is the part of it that knows no lock, and [`join`] who waits; [`ledger`] is what went wrong;
+//! [`node`] is the three together, in a tree, and
 //! [`faults`] finds the ledger; [`child`] runs a child and gives its record back whatever happens,
 //! [`vault`] keeps its value; [`run`] opens a scope, [`drive`] drives body, grace and join,
 //! [`deadline`] bounds their time, [`values`] is what they inherit, [`view`] is
@@ -36,6 +37,7 @@ mod reaper;
 mod registry;
 mod report;
 mod run;
+mod seats;
 mod slots;
 mod start;
 mod supervised;

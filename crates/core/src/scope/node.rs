@@ -5,12 +5,12 @@ use super::{
     deadline::Deadline,
     error::TaskInfo,
     faults::Faults,
-    join::JoinCounter,
     ledger::{Ledger, Reader},
     limit::Limit,
     policy::Rule,
     reaper::{self, Home},
-    registry::{Key, Record, Registry},
+    registry::{End, Key, Record, Registry},
+    seats::Kept,
     values::Values,
     vault::AnyVault,
     view::Outside,
@@ -34,9 +34,8 @@ pub(crate) struct ScopeNode {
     name: Name,
     at: &'static Location<'static>,
     token: CancelToken,
-    join: JoinCounter,
     registry: Registry,
-    /// Whether the body lives, and whether the scope's own future does: `join` counts each.
+    /// Whether the body lives, and whether the scope's own future does: both are counted.
     body: AtomicBool,
     driver: AtomicBool,
     aborting: AtomicBool,
@@ -127,8 +126,7 @@ impl ScopeNode {
             name,
             at,
             token,
-            join: JoinCounter::new(),
-            registry: Registry::default(),
+            registry: Registry::new(),
             body: AtomicBool::new(true),
             driver: AtomicBool::new(true),
             aborting: AtomicBool::new(false),
@@ -192,26 +190,26 @@ impl ScopeNode {
         self.driver.load(Ordering::Acquire)
     }
 
-    pub(super) fn for_each_record(&self, f: impl FnMut(Key, &mut Record)) {
+    pub(super) fn for_each_record(&self, f: impl FnMut(Key, &Record, &mut Kept)) {
         self.registry.for_each(f);
     }
 
     /// Whether anything is in it: its own future, its body or a child.
     pub(super) fn is_open(&self) -> bool {
-        self.join.alive() > 0
+        self.registry.alive() > 0
     }
 
     /// The scopes that are open directly below this one.
     pub(super) fn nested_scopes(&self) -> Vec<Arc<Self>> {
         let mut nested = Vec::new();
         self.registry
-            .for_each(|_, record| nested.extend(record.scope.as_ref().and_then(Weak::upgrade)));
+            .for_each(|_, record, _| nested.extend(record.scope.as_ref().and_then(Weak::upgrade)));
         nested
     }
 
     /// Takes the waker of the scope's own future, which leaves it again when it is polled.
     pub(super) fn take_driver(&self) -> Option<Waker> {
-        self.join.take_joiner()
+        self.registry.joiner().take()
     }
 
     /// Why the scope ended before its time, unless it was cancelled from inside: what came
@@ -227,7 +225,7 @@ impl ScopeNode {
 
     pub(super) fn live(&self) -> usize {
         let own = [&self.body, &self.driver].map(|flag| usize::from(flag.load(Ordering::Acquire)));
-        self.join.alive().saturating_sub(own[0] + own[1])
+        self.registry.alive().saturating_sub(own[0] + own[1])
     }
 
     /// The names from the root down, such as `/server/conn-7`.
@@ -258,10 +256,12 @@ impl ScopeNode {
         kind: WorkKind,
         vault: Option<AnyVault>,
     ) -> Result<Key, Cause> {
-        if self.is_aborting() || !self.join.enter() {
-            return Err(self.refuse(name, at, kind));
-        }
-        Ok(self.registry.insert(Record { vault, ..Record::new(name, at, kind) }))
+        let admitted = if self.is_aborting() {
+            Err(name)
+        } else {
+            self.registry.insert(Record::new(name, at, kind), vault)
+        };
+        admitted.map_err(|name| self.refuse(name, at, kind))
     }
 
     /// Says that new work is refused, and why: its handle may be ignored.
@@ -278,16 +278,16 @@ impl ScopeNode {
         cause
     }
 
-    /// Gives a record back: the work has ended and everything it owned is dropped. `waker` is
-    /// that of its task, if the record has none.
-    pub(super) fn release(&self, key: Key, waker: Option<Waker>) {
-        self.registry.remove(key, waker);
-        self.leave();
+    /// Gives a record back: the work has ended and everything it owned is dropped.
+    pub(super) fn release(&self, key: Key, end: End<'_>) {
+        if self.registry.remove(key, end) {
+            self.has_closed();
+        }
     }
 
     /// The vault of the work under `key`, once.
     pub(super) fn take_vault(&self, key: Key) -> Option<AnyVault> {
-        self.registry.update(key, |record| record.vault.take())
+        self.registry.take_vault(key)
     }
 
     /// Names the work under `key`.
@@ -303,8 +303,8 @@ impl ScopeNode {
 
     /// The body has ended, or is dropped with the scope's future; told once.
     pub(super) fn body_ended(&self) {
-        if self.body.swap(false, Ordering::AcqRel) {
-            self.leave();
+        if self.body.swap(false, Ordering::AcqRel) && self.registry.leave_body() {
+            self.has_closed();
         }
     }
 
@@ -320,15 +320,15 @@ impl ScopeNode {
         self.bequeath(reader);
         self.abort();
         self.body_ended();
-        if self.driver.swap(false, Ordering::AcqRel) {
-            self.leave();
+        if self.driver.swap(false, Ordering::AcqRel) && self.registry.leave() {
+            self.has_closed();
         }
     }
 
     /// Ready once the scope's own future is all that lives here; the scope is closed then.
     /// [`close`](Self::close) must follow.
     pub(super) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
-        self.join.poll_closed(cx)
+        self.registry.poll_closed(cx)
     }
 
     /// Ends a closed scope: hands out the ledger, then gives the place in the parent back.
@@ -336,19 +336,21 @@ impl ScopeNode {
         self.driver.store(false, Ordering::Release);
         let ledger = self.take_ledger();
         if let Some(parent) = &self.parent {
-            parent.node.release(parent.key, None);
+            parent.node.release(parent.key, End::Other);
         }
         ledger
     }
 
-    /// One less lives here. Closing a scope can close its parent too, whose future was
-    /// dropped earlier, and so on up: a loop, so that the depth is bounded by memory alone.
-    fn leave(&self) {
+    /// It was closed by other than its driver, which is gone: an orphan. That can close its
+    /// parent too, whose future was dropped earlier, and so on up: a loop, so that the depth is
+    /// bounded by memory alone.
+    fn has_closed(&self) {
         let mut node = self;
-        while node.join.leave() {
-            // Closed by other than its driver, which is gone: an orphan.
+        loop {
             let Some(parent) = &node.parent else { return reaper::reap(node.home) };
-            parent.node.registry.remove(parent.key, None);
+            if !parent.node.registry.remove(parent.key, End::Other) {
+                return;
+            }
             node = &parent.node;
         }
     }
@@ -356,9 +358,7 @@ impl ScopeNode {
     /// Whether suspended work shall go on: false, if it is to be dropped. An abort sets its
     /// flag before it looks for wakers, so that one of the two sees the other.
     pub(super) fn park(&self, key: Key, waker: &Waker) -> bool {
-        let waker = Some(waker.clone());
-        let former =
-            self.registry.update(key, |record| std::mem::replace(&mut record.waker, waker));
+        let former = self.registry.park(key, waker.clone());
         drop(former);
         !self.is_aborting()
     }
@@ -383,17 +383,17 @@ impl ScopeNode {
         if self.aborting.swap(true, Ordering::AcqRel) {
             return nested;
         }
-        self.registry.for_each(|_, record| {
-            wakers.extend(record.waker.take());
+        self.registry.for_each(|_, record, kept| {
+            wakers.extend(kept.waker.take());
             nested.extend(record.scope.as_ref().and_then(Weak::upgrade));
         });
-        wakers.extend(self.join.take_joiner());
+        wakers.extend(self.registry.joiner().take());
         nested
     }
 
     /// Whether the scope's own future shall go on waiting, as [`park`](Self::park).
     pub(super) fn park_driver(&self, cx: &Context<'_>) -> bool {
-        self.join.park(cx);
+        self.registry.joiner().park(cx);
         !self.is_aborting()
     }
 

@@ -36,8 +36,8 @@ struct Running<T, E> {
     handle: JoinHandle<Output<T, E>>,
     vault: Option<Arc<Vault<T>>>,
     work: Spawned,
-    /// That somebody waits for it, for the inspection.
-    awaited: Option<Entered>,
+    /// That somebody waits for it, for the inspection. Seldom there, and large.
+    awaited: Option<Box<Entered>>,
 }
 
 /// Which work, and where it was spawned.
@@ -102,7 +102,7 @@ impl<T, E> Running<T, E> {
                 return Poll::Ready(Err(TaskError::Itself));
             }
             if self.awaited.is_none() && Tick::now().is_known() {
-                self.awaited = Some(Entered::new("", at, Target::Work(id)));
+                self.awaited = Some(Box::new(Entered::new("", at, Target::Work(id))));
             }
             return Poll::Pending;
         };

@@ -6,6 +6,7 @@ use super::{
     WorkKind,
     ledger::{Entry, Reader},
     node::{Plan, ScopeNode},
+    registry::End,
 };
 use crate::{CancelToken, sync::Arc};
 use std::{
@@ -49,7 +50,7 @@ fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
     root.body_ended();
     assert!(poll_closed(root).is_pending(), "the deepest child holds every scope above it open");
     leaf.note_aborted(Some(key), None);
-    leaf.release(key, None);
+    leaf.release(key, End::Other);
     assert!(chain[1..].iter().all(|scope| !scope.is_open()));
     assert!(poll_closed(root).is_ready());
     assert_eq!(root.close().orphan(Reader::Parent).entries.len(), 1);
@@ -85,7 +86,7 @@ fn stragglers_of_nested_scopes_are_found_from_the_root() {
     root.body_ended();
     nested.body_ended();
     assert_eq!(paths(&root), ["/app/jobs/stuck"]);
-    nested.release(key, None);
+    nested.release(key, End::Other);
     assert_eq!(paths(&root), ["/app/jobs"], "a scope that nobody polls is what is left");
     nested.close();
     assert_eq!(paths(&root), ["/app"]);
@@ -103,7 +104,7 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let key = nested.admit("child".into(), at, WorkKind::Task, None).unwrap();
     nested.body_ended();
     nested.panicked(Some(key), &"deliberate");
-    nested.release(key, None);
+    nested.release(key, End::Other);
     parent.body_ended();
     assert!(poll_closed(&parent).is_pending());
     nested.orphan();

@@ -121,7 +121,8 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
     let mut scopes: Vec<_> = roots.into_iter().enumerate().collect();
     while let Some((index, scope)) = scopes.pop() {
         let mut nested = Vec::new();
-        scope.look_at_records(|id, record, is_aborting| {
+        let is_aborting = scope.is_aborting();
+        scope.look_at_records(|id, record, is_suspended| {
             if let Some(node) = record.scope.as_ref().and_then(Weak::upgrade) {
                 nested.push((seen.len(), node));
             }
@@ -134,7 +135,7 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
                 turn: record.turn,
                 began: record.began,
                 polled: record.polled,
-                is_suspended: record.waker.is_some(),
+                is_suspended,
                 is_aborting,
                 open: None,
             });
@@ -209,8 +210,10 @@ impl ScopeNode {
         });
     }
 
+    /// Also tells whether the work has been suspended since it began.
     fn look_at_records(&self, mut f: impl FnMut(WorkId, &Record, bool)) {
-        let is_aborting = self.is_aborting();
-        self.for_each_record(|key, record| f(self.outside().child(key), record, is_aborting));
+        self.for_each_record(|key, record, kept| {
+            f(self.outside().child(key), record, kept.waker.is_some());
+        });
     }
 }
