@@ -16,19 +16,13 @@ pub(crate) struct Polled {
 }
 
 impl Polled {
-    /// Counts a poll that began at `began` and is over now. True, if the clock has moved on
-    /// since the last time that this said so.
+    /// Counts a poll that began at `began`, when somebody watched, and is over now.
     #[inline]
-    pub(crate) fn count(&mut self, began: Tick) -> bool {
-        if !began.is_known() {
-            return false;
-        }
+    pub(crate) fn count(&mut self, began: Tick) {
         let now = Tick::now();
         self.polls = self.polls.saturating_add(1);
         self.busy = self.busy.saturating_add(now.ticks_since(began));
-        let has_moved = now != self.last;
         self.last = now;
-        has_moved
     }
 }
 

@@ -257,7 +257,7 @@ impl Work {
         self.age
     }
 
-    /// How often it was polled while there was a [`Watch`](super::Watch), without those of the last 20 ms.
+    /// How often it was polled while there was a [`Watch`](super::Watch).
     #[must_use]
     pub fn polls(&self) -> u32 {
         self.polls

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     TaskPanic,
     cancel::SharedError,
-    inspect::{Doing, Polled, Run, Tick, WorkId, run},
+    inspect::{Doing, Run, Tick, WorkId, run},
     sync::Arc,
 };
 use pin_project_lite::pin_project;
@@ -37,13 +37,11 @@ pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
 pub(super) struct Lease {
     node: Arc<ScopeNode>,
     key: Key,
-    /// What the record is told of it when the clock has moved on.
-    polled: Polled,
 }
 
 impl Lease {
     pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
-        Self { node, key, polled: Polled::default() }
+        Self { node, key }
     }
 
     pub(super) fn id(&self) -> WorkId {
@@ -56,13 +54,13 @@ impl Lease {
     }
 
     /// The same for a poll, which is counted.
-    fn poll<R>(&mut self, poll: impl FnOnce(&mut Self) -> R) -> R {
+    fn poll<R>(&self, poll: impl FnOnce(&Self) -> R) -> R {
         let began = Tick::now();
         let run = run(self.id(), began);
         let result = poll(self);
         drop(run);
-        if self.polled.count(began) {
-            self.node.count_polled(self.key, self.polled);
+        if began.is_known() {
+            self.node.count_poll(self.key, began);
         }
         result
     }

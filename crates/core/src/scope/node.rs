@@ -10,14 +10,14 @@ use super::{
     policy::Rule,
     reaper::{self, Home},
     registry::{End, Key, Record, Registry},
-    seats::Kept,
+    seats::Seat,
     values::Values,
     vault::AnyVault,
     view::Outside,
 };
 use crate::{
     CancelToken, Cause, CauseKind, Name,
-    inspect::{Polled, Snapshot, Tick},
+    inspect::{Snapshot, Tick},
     observe,
     panic::{self, wake_quietly},
     sync::{
@@ -190,7 +190,7 @@ impl ScopeNode {
         self.driver.load(Ordering::Acquire)
     }
 
-    pub(super) fn for_each_record(&self, f: impl FnMut(Key, &Record, &mut Kept)) {
+    pub(super) fn for_each_record(&self, f: impl FnMut(Key, &Record, &Seat)) {
         self.registry.for_each(f);
     }
 
@@ -383,8 +383,8 @@ impl ScopeNode {
         if self.aborting.swap(true, Ordering::AcqRel) {
             return nested;
         }
-        self.registry.for_each(|_, record, kept| {
-            wakers.extend(kept.waker.take());
+        self.registry.for_each(|_, record, seat| {
+            wakers.extend(seat.kept().waker.take());
             nested.extend(record.scope.as_ref().and_then(Weak::upgrade));
         });
         wakers.extend(self.registry.joiner().take());
@@ -403,9 +403,9 @@ impl ScopeNode {
         key.map_or_else(|| self.outside.began(), of_child)
     }
 
-    /// Tells what is known of the polls of the work under `key`.
-    pub(super) fn count_polled(&self, key: Key, polled: Polled) {
-        self.registry.update(key, |record| record.polled = polled);
+    /// Counts a poll of the work under `key` that began then and is over now.
+    pub(super) fn count_poll(&self, key: Key, began: Tick) {
+        self.registry.count_poll(key, began);
     }
 
     /// Everything that lives in this scope now, bodies and the work in nested scopes

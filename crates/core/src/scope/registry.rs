@@ -4,12 +4,12 @@ use super::{
     WorkKind,
     join::Joiner,
     node::ScopeNode,
-    seats::{Chain, Kept, Leave, Left, Place, Seats, difference},
+    seats::{Chain, Kept, Leave, Left, Place, Seat, Seats, difference},
     vault::AnyVault,
 };
 use crate::{
     Name,
-    inspect::{Polled, Tick, thread},
+    inspect::{Tick, thread},
     sync::{
         Mutex, Weak,
         atomic::{AtomicU32, Ordering},
@@ -31,13 +31,11 @@ pub(super) struct Record {
     /// When it began, as a place in the row of its siblings and as a time.
     pub(super) turn: u32,
     pub(super) began: Tick,
-    pub(super) polled: Polled,
 }
 
 impl Record {
     pub(super) fn new(name: Name, at: &'static Location<'static>, kind: WorkKind) -> Self {
-        let (began, polled) = (Tick::now(), Polled::default());
-        Self { name, at, kind, scope: None, turn: 0, began, polled }
+        Self { name, at, kind, scope: None, turn: 0, began: Tick::now() }
     }
 }
 
@@ -331,6 +329,11 @@ impl Registry {
         self.seats.get(key.0).kept().vault.take()
     }
 
+    /// Counts a poll of some work that began then and is over now.
+    pub(super) fn count_poll(&self, key: Key, began: Tick) {
+        self.seats.get(key.0).count_poll(began);
+    }
+
     fn take_kept(&self, key: Key) -> Kept {
         std::mem::take(&mut *self.seats.get(key.0).kept())
     }
@@ -344,7 +347,7 @@ impl Registry {
 
     /// Goes through all records. `f` runs under a lock, which is given back now and then: a
     /// look at many records must not hold up those who spawn and end.
-    pub(super) fn for_each(&self, mut f: impl FnMut(Key, &Record, &mut Kept)) {
+    pub(super) fn for_each(&self, mut f: impl FnMut(Key, &Record, &Seat)) {
         let mut indices = 0..0;
         loop {
             let mut front = lock(&self.front.0);
@@ -353,7 +356,7 @@ impl Registry {
             for index in indices.clone() {
                 let (record, seat) = (&*front.records.get(index), self.seats.get(index));
                 if let (Some(record), true) = (record, seat.is_alive()) {
-                    f(Key(index), record, &mut seat.kept());
+                    f(Key(index), record, seat);
                 }
             }
             if indices.end == used {

@@ -2,10 +2,13 @@
 //! along, and how it leaves without a lock.
 
 use super::vault::AnyVault;
-use crate::sync::{
-    Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64, Ordering},
-    lock,
+use crate::{
+    inspect::{Polled, SharedPolled, Tick},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+        lock,
+    },
 };
 use std::{sync::OnceLock, task::Waker};
 
@@ -32,18 +35,32 @@ pub(super) struct Seat {
     next: AtomicU32,
     /// The thread that spawned the work.
     thread: AtomicU32,
+    /// Written by the work alone.
+    polled: SharedPolled,
 }
 
 impl Seat {
     fn new() -> Self {
         let (next, thread) = (AtomicU32::new(NONE), AtomicU32::new(0));
-        Self { kept: Mutex::default(), next, thread }
+        Self { kept: Mutex::default(), next, thread, polled: SharedPolled::default() }
     }
 
     /// Its work begins, spawned by that thread.
     pub(super) fn begin(&self, thread: u32) {
         self.thread.store(thread, Ordering::Relaxed);
+        self.polled.set(Polled::default());
         self.next.store(ALIVE, Ordering::Relaxed);
+    }
+
+    /// Counts a poll of its work that began then and is over now.
+    pub(super) fn count_poll(&self, began: Tick) {
+        let mut polled = self.polled.get();
+        polled.count(began);
+        self.polled.set(polled);
+    }
+
+    pub(super) fn polled(&self) -> Polled {
+        self.polled.get()
     }
 
     pub(super) fn is_alive(&self) -> bool {

@@ -5,6 +5,7 @@ use super::{
     node::ScopeNode,
     reaper::Home,
     registry::{Key, Record},
+    seats::Seat,
 };
 use crate::{
     Cause, Name,
@@ -122,7 +123,7 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
     while let Some((index, scope)) = scopes.pop() {
         let mut nested = Vec::new();
         let is_aborting = scope.is_aborting();
-        scope.look_at_records(|id, record, is_suspended| {
+        scope.look_at_records(|id, record, seat| {
             if let Some(node) = record.scope.as_ref().and_then(Weak::upgrade) {
                 nested.push((seen.len(), node));
             }
@@ -134,8 +135,8 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
                 kind: record.kind,
                 turn: record.turn,
                 began: record.began,
-                polled: record.polled,
-                is_suspended,
+                polled: seat.polled(),
+                is_suspended: seat.kept().waker.is_some(),
                 is_aborting,
                 open: None,
             });
@@ -210,10 +211,7 @@ impl ScopeNode {
         });
     }
 
-    /// Also tells whether the work has been suspended since it began.
-    fn look_at_records(&self, mut f: impl FnMut(WorkId, &Record, bool)) {
-        self.for_each_record(|key, record, kept| {
-            f(self.outside().child(key), record, kept.waker.is_some());
-        });
+    fn look_at_records(&self, mut f: impl FnMut(WorkId, &Record, &Seat)) {
+        self.for_each_record(|key, record, seat| f(self.outside().child(key), record, seat));
     }
 }
