@@ -30,6 +30,11 @@ impl Snapshot {
     /// nobody has told, such as a timeout around a wait, may still end the circle.
     #[must_use]
     pub fn deadlocks(&self) -> Vec<Deadlock> {
+        // A circle has a wait in it: without one the graph, which takes its time, is none.
+        let is_edge = |wait: &Wait| wait.resource.is_some() || wait.work.is_some();
+        if !self.work().iter().flat_map(Work::waits).any(is_edge) {
+            return Vec::new();
+        }
         let cycles = graph::cycles(&self.graph());
         let deadlock = |cycle: Vec<usize>| {
             let nexts = cycle.iter().cycle().skip(1);

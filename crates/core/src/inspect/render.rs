@@ -1,4 +1,7 @@
 //! A snapshot for programs: JSON, and Graphviz's language.
+//!
+//! All is written into one string: of a hundred thousand tasks, small strings that are put
+//! together would take several times as long as the look at them.
 
 use super::{Deadlock, Link, ResourceInfo, Snapshot, Wait, Work};
 use crate::{Budget, WorkKind};
@@ -25,13 +28,15 @@ impl Snapshot {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut out = Object::default();
-        out.list("work", self.work(), work_to_json);
-        out.list("resources", self.resources(), resource_to_json);
-        out.list("deadlocks", &self.deadlocks(), |deadlock| {
-            list(deadlock.links(), |link| link.work().to_string())
+        let mut out = Json(String::with_capacity(self.work().len() * WORK_LEN));
+        out.object(|out| {
+            out.list("work", self.work(), write_work);
+            out.list("resources", self.resources(), write_resource);
+            out.list("deadlocks", &self.deadlocks(), |out, deadlock| {
+                out.items(deadlock.links(), |out, link| out.number(link.work()));
+            });
         });
-        out.end()
+        out.0
     }
 
     /// The snapshot as a graph in the DOT language: `dot -Tsvg` draws it. A line leads from each
@@ -56,7 +61,7 @@ impl Snapshot {
         for (index, work) in self.work().iter().enumerate() {
             let color = if stuck.contains(&index) { ", color=red" } else { "" };
             let style = if work.kind() == WorkKind::Scope { ", style=rounded" } else { "" };
-            let label = Quoted(&format!("{}\n{}", work.name(), work.doing()), Escape::Dot);
+            let label = DotText(&format!("{}\n{}", work.name(), work.doing())).to_string();
             line(&mut out, format_args!("w{index} [label={label}{style}{color}];"));
             if let Some(parent) = work.parent() {
                 line(&mut out, format_args!("w{parent} -> w{index};"));
@@ -67,7 +72,7 @@ impl Snapshot {
         }
         for resource in self.resources() {
             let text = format!("{} {}", resource.kind(), resource.name());
-            let (key, label) = (resource.key, Quoted(&text, Escape::Dot));
+            let (key, label) = (resource.key, DotText(&text));
             line(&mut out, format_args!("r{key} [label={label}, shape=ellipse];"));
             for holder in resource.holders().iter().flatten() {
                 line(&mut out, format_args!("r{key} -> w{holder} [style=bold];"));
@@ -78,66 +83,72 @@ impl Snapshot {
     }
 }
 
+/// How long a piece of work is, roughly, so that the text is seldom copied as it grows.
+const WORK_LEN: usize = 160;
+
 fn line(out: &mut String, line: fmt::Arguments<'_>) {
     let written = writeln!(out, "  {line}");
     debug_assert!(written.is_ok(), "a string takes everything");
 }
 
-fn work_to_json(work: &Work) -> String {
-    let mut out = Object::default();
-    out.text("name", work.name().as_str());
-    out.text("kind", kind(work.kind()));
-    out.text("state", &work.state().to_string());
-    out.raw("parent", work.parent());
-    place(&mut out, work.location());
-    out.time("age", work.age());
-    out.time("running_for", work.running_for());
-    if work.polls() > 0 {
-        out.raw("polls", Some(work.polls()));
-        out.time("busy", Some(work.busy()));
-    }
-    out.time("last_poll", work.last_poll());
-    if work.is_aborting() {
-        out.raw("aborting", Some(true));
-    }
-    if !work.waits().is_empty() {
-        out.list("waits", work.waits(), wait_to_json);
-    }
-    out.raw("live", work.live());
-    out.time("remaining", work.remaining().and_then(Budget::duration));
-    for (name, cause) in [("stop_cause", work.stop_cause()), ("cause", work.cause())] {
-        if let Some(cause) = cause {
-            out.text(name, &cause.to_string());
+fn write_work(out: &mut Json, work: &Work) {
+    out.object(|out| {
+        out.text("name", work.name().as_str());
+        out.text("kind", kind(work.kind()));
+        out.text("state", work.state().as_str());
+        out.count("parent", work.parent());
+        out.place(work.location());
+        out.time("age", work.age());
+        out.time("running_for", work.running_for());
+        if work.polls() > 0 {
+            out.count("polls", Some(work.polls() as usize));
+            out.time("busy", Some(work.busy()));
         }
-    }
-    out.end()
-}
-
-fn wait_to_json(wait: &Wait) -> String {
-    let mut out = Object::default();
-    out.text("label", wait.label());
-    place(&mut out, wait.location());
-    out.time("lasts", wait.lasts());
-    out.raw("resource", wait.resource);
-    out.end()
-}
-
-fn resource_to_json(resource: &ResourceInfo) -> String {
-    let mut out = Object::default();
-    out.raw("id", Some(resource.key));
-    out.text("kind", resource.kind());
-    out.text("name", resource.name().as_str());
-    out.raw("owner", resource.owner());
-    place(&mut out, resource.location());
-    let mut details = Object::default();
-    for (name, value) in resource.details() {
-        details.text(name, value);
-    }
-    out.raw("details", Some(details.end()));
-    out.list("holders", resource.holders(), |holder| {
-        holder.map_or_else(|| "null".to_owned(), |holder| holder.to_string())
+        out.time("last_poll", work.last_poll());
+        if work.is_aborting() {
+            out.name("aborting");
+            out.0.push_str("true");
+        }
+        if !work.waits().is_empty() {
+            out.list("waits", work.waits(), write_wait);
+        }
+        out.count("live", work.live());
+        out.time("remaining", work.remaining().and_then(Budget::duration));
+        for (name, cause) in [("stop_cause", work.stop_cause()), ("cause", work.cause())] {
+            if let Some(cause) = cause {
+                out.text(name, &cause.to_string());
+            }
+        }
     });
-    out.end()
+}
+
+fn write_wait(out: &mut Json, wait: &Wait) {
+    out.object(|out| {
+        out.text("label", wait.label());
+        out.place(wait.location());
+        out.time("lasts", wait.lasts());
+        out.count("resource", wait.resource);
+    });
+}
+
+fn write_resource(out: &mut Json, resource: &ResourceInfo) {
+    out.object(|out| {
+        out.count("id", Some(resource.key));
+        out.text("kind", resource.kind());
+        out.text("name", resource.name().as_str());
+        out.count("owner", resource.owner());
+        out.place(resource.location());
+        out.name("details");
+        out.object(|out| {
+            for (name, value) in resource.details() {
+                out.text(name, value);
+            }
+        });
+        out.list("holders", resource.holders(), |out, holder| match holder {
+            Some(holder) => out.number(*holder),
+            None => out.0.push_str("null"),
+        });
+    });
 }
 
 fn kind(kind: WorkKind) -> &'static str {
@@ -148,70 +159,172 @@ fn kind(kind: WorkKind) -> &'static str {
     }
 }
 
-fn place(out: &mut Object, at: &Location<'_>) {
-    out.text("at", &format!("{}:{}", at.file(), at.line()));
-}
+/// JSON that is being written.
+struct Json(String);
 
-fn list<T>(items: &[T], write: impl Fn(&T) -> String) -> String {
-    let items: Vec<_> = items.iter().map(write).collect();
-    format!("[{}]", items.join(","))
-}
+impl Json {
+    fn object(&mut self, write: impl FnOnce(&mut Self)) {
+        self.0.push('{');
+        write(self);
+        self.0.push('}');
+    }
 
-/// A JSON object that is being written.
-#[derive(Default)]
-struct Object(String);
+    fn items<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.0.push('[');
+        for (n, item) in items.iter().enumerate() {
+            if n > 0 {
+                self.0.push(',');
+            }
+            write(self, item);
+        }
+        self.0.push(']');
+    }
 
-impl Object {
-    fn raw(&mut self, name: &str, value: Option<impl Display>) {
-        let Some(value) = value else { return };
-        let before = if self.0.is_empty() { '{' } else { ',' };
-        let written = write!(self.0, "{before}{}:{value}", Quoted(name, Escape::Json));
-        debug_assert!(written.is_ok(), "a string takes everything");
+    /// The name of what comes next in an object.
+    fn name(&mut self, name: &str) {
+        if !self.0.ends_with('{') {
+            self.0.push(',');
+        }
+        self.quoted(name);
+        self.0.push(':');
+    }
+
+    fn list<T>(&mut self, name: &str, items: &[T], write: impl Fn(&mut Self, &T)) {
+        self.name(name);
+        self.items(items, write);
     }
 
     fn text(&mut self, name: &str, value: &str) {
-        self.raw(name, Some(Quoted(value, Escape::Json)));
+        self.name(name);
+        self.quoted(value);
     }
 
-    fn time(&mut self, name: &str, value: Option<Duration>) {
-        self.raw(name, value.map(|time| time.as_secs_f64()));
-    }
-
-    fn list<T>(&mut self, name: &str, items: &[T], write: impl Fn(&T) -> String) {
-        self.raw(name, Some(list(items, write)));
-    }
-
-    fn end(mut self) -> String {
-        if self.0.is_empty() {
-            self.0.push('{');
+    fn count(&mut self, name: &str, value: Option<usize>) {
+        if let Some(value) = value {
+            self.name(name);
+            self.number(value);
         }
-        self.0.push('}');
-        self.0
+    }
+
+    fn place(&mut self, at: &Location<'_>) {
+        self.name("at");
+        self.0.push('"');
+        self.escaped(at.file());
+        self.0.push(':');
+        self.number(at.line() as usize);
+        self.0.push('"');
+    }
+
+    /// Seconds, without zeros at the end.
+    fn time(&mut self, name: &str, value: Option<Duration>) {
+        let Some(time) = value else { return };
+        self.name(name);
+        let written = write!(self.0, "{}", time.as_secs());
+        debug_assert!(written.is_ok(), "a string takes everything");
+        let mut digit = 100_000_000;
+        let mut rest = time.subsec_nanos();
+        if rest > 0 {
+            self.0.push('.');
+        }
+        while rest > 0 {
+            self.0.push(char::from_digit(rest / digit, 10).unwrap_or('0'));
+            rest %= digit;
+            digit /= 10;
+        }
+    }
+
+    fn number(&mut self, number: usize) {
+        let written = write!(self.0, "{number}");
+        debug_assert!(written.is_ok(), "a string takes everything");
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.0.push('"');
+        self.escaped(text);
+        self.0.push('"');
+    }
+
+    fn escaped(&mut self, text: &str) {
+        // Most need nothing. All that do are ASCII.
+        let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte != 0x7f;
+        if text.bytes().all(is_plain) {
+            return self.0.push_str(text);
+        }
+        for c in text.chars() {
+            match c {
+                '"' | '\\' => self.0.extend(['\\', c]),
+                '\n' => self.0.push_str("\\n"),
+                c if !c.is_control() => self.0.push(c),
+                c => {
+                    let written = write!(self.0, "\\u{:04x}", u32::from(c));
+                    debug_assert!(written.is_ok(), "a string takes everything");
+                }
+            }
+        }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escape {
-    Json,
-    /// Knows no escapes but those of quotes, backslashes and ends of lines.
-    Dot,
-}
+/// A string in quotes. Graphviz knows no escapes but those of quotes, backslashes and ends of
+/// lines.
+struct DotText<'a>(&'a str);
 
-/// A string in quotes.
-struct Quoted<'a>(&'a str, Escape);
-
-impl Display for Quoted<'_> {
+impl Display for DotText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char('"')?;
         for c in self.0.chars() {
             match c {
                 '"' | '\\' => write!(f, "\\{c}")?,
                 '\n' => f.write_str("\\n")?,
-                c if !c.is_control() => f.write_char(c)?,
-                c if self.1 == Escape::Json => write!(f, "\\u{:04x}", u32::from(c))?,
-                _ => f.write_char(' ')?,
+                c if c.is_control() => f.write_char(' ')?,
+                c => f.write_char(c)?,
             }
         }
         f.write_char('"')
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+
+    fn json(write: impl FnOnce(&mut Json)) -> String {
+        let mut out = Json(String::new());
+        write(&mut out);
+        out.0
+    }
+
+    #[test]
+    fn times_are_seconds_as_short_as_they_can_be() {
+        let time = |nanos| json(|out| out.time("t", Some(Duration::from_nanos(nanos))));
+        assert_eq!(time(0), r#","t":0"#);
+        assert_eq!(time(2_000_000_000), r#","t":2"#);
+        assert_eq!(time(980_000_000), r#","t":0.98"#);
+        assert_eq!(time(60_020_000_001), r#","t":60.020000001"#);
+        assert_eq!(json(|out| out.time("t", None)), "");
+    }
+
+    #[test]
+    fn text_is_escaped_where_it_must_be() {
+        assert_eq!(json(|out| out.quoted("plain ü")), "\"plain ü\"");
+        assert_eq!(
+            json(|out| out.quoted("a\"b\\c\nd\te\u{7f}\u{85}")),
+            r#""a\"b\\c\nd\u0009e\u007f\u0085""#
+        );
+        assert_eq!(DotText("a\"b\nc\td").to_string(), r#""a\"b\nc d""#);
+    }
+
+    #[test]
+    fn objects_and_lists_have_commas_between_and_nowhere_else() {
+        let text = json(|out| {
+            out.object(|out| {
+                out.list("none", &[0; 0], |out, n| out.number(*n));
+                out.list("some", &[1, 2], |out, n| out.number(*n));
+                out.name("empty");
+                out.object(|_| ());
+                out.count("n", Some(3));
+                out.count("not", None);
+            });
+        });
+        assert_eq!(text, r#"{"none":[],"some":[1,2],"empty":{},"n":3}"#);
     }
 }

@@ -83,6 +83,13 @@ pub(super) struct Seen {
     pub(super) holders: Vec<Option<WorkId>>,
 }
 
+impl Seen {
+    /// The work that it names.
+    pub(super) fn work(&self) -> impl Iterator<Item = WorkId> {
+        self.holders.iter().copied().chain([self.owner]).flatten()
+    }
+}
+
 impl Resource {
     /// Registers a resource of that kind, such as `pool`, and name. It belongs to the work that
     /// calls this, if any.

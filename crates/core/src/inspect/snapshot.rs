@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Name, Straggler, WorkKind,
-    scope::{Home, ScopeNode, Seen, below, indices, look, roots},
+    scope::{Home, ScopeNode, Seen, below, look, roots},
     sync::Arc,
 };
 use std::{
@@ -142,9 +142,10 @@ impl Snapshot {
             let doing = Doing::new(&seen, now, since, &waits);
             work.push(Work::new(seen, Tree { parent, scope, depth }, now, doing));
         }
-        let at: HashMap<_, _> = work.iter().enumerate().map(|(n, work)| (work.id, n)).collect();
-        let resources = resource::all().into_iter();
-        let resources = resources.map(|seen| ResourceInfo::new(seen, &at));
+        let resources = resource::all();
+        let named = resources.iter().flat_map(resource::Seen::work).collect();
+        let at = places(work.iter().map(|work| work.id), &named);
+        let resources = resources.into_iter().map(|seen| ResourceInfo::new(seen, &at));
         let waited_for: HashSet<_> =
             work.iter().flat_map(Work::waits).filter_map(|wait| wait.resource).collect();
         let resources = resources.filter(|resource| {
@@ -153,6 +154,15 @@ impl Snapshot {
         });
         Self { resources: resources.collect(), work }
     }
+}
+
+/// Where those of `all` are that are `wanted`, which are few: a table of all would take longer
+/// than the look at them.
+fn places(all: impl Iterator<Item = WorkId>, wanted: &HashSet<WorkId>) -> HashMap<WorkId, usize> {
+    if wanted.is_empty() {
+        return HashMap::new();
+    }
+    all.enumerate().filter(|(_, id)| wanted.contains(id)).map(|(n, id)| (id, n)).collect()
 }
 
 /// Where in the tree something comes that was seen at `index`.
@@ -164,7 +174,8 @@ struct Place {
 
 /// The order of a tree read from the top, and the place in it of everything that was seen.
 fn tree(seen: &[Seen]) -> (Vec<Place>, Vec<usize>) {
-    let by_id = indices(seen);
+    let openers = seen.iter().filter_map(|work| work.open.as_ref()?.opener).collect();
+    let by_id = places(seen.iter().map(|work| work.id), &openers);
     let mut children = vec![Vec::new(); seen.len()];
     let mut roots = Vec::new();
     for (index, work) in seen.iter().enumerate() {

@@ -301,15 +301,21 @@ impl Work {
     }
 }
 
-impl fmt::Display for WorkState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl WorkState {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
             Self::Queued => "queued",
             Self::Running => "running",
             Self::Waiting => "waiting",
             Self::Idle => "idle",
             Self::Joining => "joining",
             Self::Orphaned => "orphaned",
-        })
+        }
+    }
+}
+
+impl fmt::Display for WorkState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }

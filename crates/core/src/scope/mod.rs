@@ -66,7 +66,7 @@ pub(crate) use self::{
     node::{ScopeNode, below},
     reaper::Home,
     supervised::run_supervised,
-    view::{Seen, SeenScope, indices, look, roots},
+    view::{Seen, SeenScope, look, roots},
 };
 
 #[cfg(all(test, tidegate_loom))]

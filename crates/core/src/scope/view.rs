@@ -17,7 +17,6 @@ use crate::{
 };
 use slab::Slab;
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, Location, catch_unwind},
     thread,
 };
@@ -148,11 +147,6 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
         }
     }
     seen
-}
-
-/// The index of each work that was seen; that of a scope by the number of its body, too.
-pub(crate) fn indices(seen: &[Seen]) -> HashMap<WorkId, usize> {
-    seen.iter().enumerate().map(|(index, seen)| (seen.id, index)).collect()
 }
 
 impl ScopeNode {
