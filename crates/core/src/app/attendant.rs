@@ -171,8 +171,7 @@ impl Watchdog {
             _ => Duration::ZERO,
         };
         self.signals = self.signals.saturating_add(1);
-        // What root scopes left that were dropped has its time to end, too.
-        let at = now.checked_add(left.saturating_add(abort).saturating_add(SLACK));
+        let at = now.checked_add(left.saturating_add(SLACK));
         let signal = self.bites.map_or(received.number, |(_, signal)| signal);
         let sooner = self.bites.iter().map(|(at, _)| *at).chain(at).min();
         self.bites = sooner.map(|at| (at, signal));
@@ -215,12 +214,12 @@ mod tests {
     #[test]
     fn each_signal_leaves_the_time_of_the_stages_after_it() {
         assert_eq!(bites(20, &[]), None);
-        assert_eq!(bites(20, &[(0, 15)]), Some((28, 15)));
-        assert_eq!(bites(20, &[(0, 15), (3, 2)]), Some((11, 15)), "the first one decides");
-        assert_eq!(bites(20, &[(0, 15), (3, 2), (4, 2)]), Some((6, 15)));
-        assert_eq!(bites(0, &[(0, 2)]), Some((8, 2)));
-        assert_eq!(bites(0, &[(0, 2), (1, 2)]), Some((3, 2)));
-        assert_eq!(bites(20, &[(0, 15), (27, 2)]), Some((28, 15)), "no more than there was");
+        assert_eq!(bites(20, &[(0, 15)]), Some((27, 15)));
+        assert_eq!(bites(20, &[(0, 15), (3, 2)]), Some((10, 15)), "the first one decides");
+        assert_eq!(bites(20, &[(0, 15), (3, 2), (4, 2)]), Some((5, 15)));
+        assert_eq!(bites(0, &[(0, 2)]), Some((7, 2)));
+        assert_eq!(bites(0, &[(0, 2), (1, 2)]), Some((2, 2)));
+        assert_eq!(bites(20, &[(0, 15), (26, 2)]), Some((27, 15)), "no more than there was");
     }
 
     #[test]

@@ -115,7 +115,8 @@ impl App {
     }
 
     /// How long the program may take from the moment it is to stop, or is cancelled, until
-    /// [`run`](Self::run) returns, such as the 30 s that Kubernetes waits before it kills. The
+    /// [`run`](Self::run) returns: some seconds less than the 30 that Kubernetes waits before it
+    /// kills, so that there is time to say what was left. The
     /// stages share it: a second (or a quarter, if that is less) to abort, then the
     /// [grace](Self::grace) period as far as there is room, and the rest to
     /// [drain](Self::drain), which has no more than that.
@@ -127,17 +128,17 @@ impl App {
     /// use tidegate_core::{App, Cx};
     /// use tokio::time::Instant;
     ///
-    /// let app = App::new("server").budget(Duration::from_secs(30)).grace(Duration::from_secs(5));
+    /// let app = App::new("server").budget(Duration::from_secs(25)).grace(Duration::from_secs(5));
     /// app.token().stop("as SIGTERM does");
     /// let begun = Instant::now();
     /// let report = app
     ///     .run(async |cx: Cx<Infallible>| {
     ///         cx.cancelled().await; // After the time to drain.
-    ///         assert_eq!(begun.elapsed(), Duration::from_secs(24));
+    ///         assert_eq!(begun.elapsed(), Duration::from_secs(19));
     ///         pending::<Result<(), _>>().await
     ///     })
     ///     .await;
-    /// assert_eq!(begun.elapsed(), Duration::from_secs(29), "aborted at once after the grace");
+    /// assert_eq!(begun.elapsed(), Duration::from_secs(24), "aborted at once after the grace");
     /// assert_eq!(report.aborted().len(), 1);
     /// # }
     /// ```

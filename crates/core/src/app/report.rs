@@ -10,7 +10,8 @@ use std::{
 /// How a program ended, and what it left behind. Its `Display` names all of it, a line each.
 ///
 /// `main` may return it: it is written to stderr then if the program did not end well, and its
-/// [exit code](Self::exit_code) is that of the program.
+/// [exit code](Self::exit_code) is that of the program. An async `main` returns when its runtime
+/// was dropped, which waits for blocking work: where that may hang, use [`exit`](Self::exit).
 #[derive(Debug)]
 #[must_use = "it may name work that still runs"]
 pub struct ExitReport<T, E> {

@@ -11,7 +11,7 @@
 //! | which work there is, and where it was spawned | nothing: scopes know |
 //! | what suspended work waits for | [`waiting`], or [`Resource::waiting`] |
 //! | who waits for whom, and in a circle | [`Resource::hold`] in addition, then [`Snapshot::deadlocks`] |
-//! | ages, polls, how long a poll has been running | [`Watch::start`]; [`App`](crate::App) does |
+//! | ages, polls, how long a poll has been running, which tasks are awaited by others | [`Watch::start`]; [`App`](crate::App) does |
 //! | what came, what went and what does not move | two snapshots and [`Snapshot::since`] |
 //!
 //! What is not a child of a scope is not seen, `tokio::spawn` for instance.

@@ -265,8 +265,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// let import = Scope::builder("import").limit(8).run(async |cx: Cx<Infallible>| {
     ///     for row in 0..1000 {
-    ///         let stored = cx.spawn_in_turn("row", async move { Ok(drop(row)) });
-    ///         assert!(stored.await.is_ok());
+    ///         let spawned = cx.spawn_in_turn("row", async move { Ok(row) }).await;
+    ///         assert!(spawned.is_ok(), "the scope is open");
     ///     }
     ///     Ok(())
     /// });

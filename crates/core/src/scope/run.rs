@@ -270,8 +270,8 @@ impl<P> Scope<P> {
     /// scope is cancelled, who waits is dropped unrun, and its task reports
     /// [`TaskError::Cancelled`](super::TaskError::Cancelled).
     ///
-    /// A child that waits for a sibling while all slots are taken waits for ever: a
-    /// [snapshot](crate::inspect::Snapshot::deadlocks) shows it. Blocking work and nested scopes
+    /// A child that waits for a sibling while all slots are taken waits for ever: while there is a
+    /// [`Watch`](crate::inspect::Watch), a [snapshot](crate::inspect::Snapshot::deadlocks) shows it. Blocking work and nested scopes
     /// take no slot: have a child await them.
     ///
     /// ```
