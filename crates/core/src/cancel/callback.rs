@@ -1,9 +1,6 @@
 //! A function that is called when a token is cancelled.
 
-use super::{
-    Cause,
-    node::{Level, Node},
-};
+use super::{Cause, node::Node};
 use crate::{
     observe,
     panic::{drop_quietly, message},
@@ -73,7 +70,7 @@ impl OnCancel {
 
     fn take_back(&mut self) -> Option<Function> {
         let Registered { node, key, callback } = self.0.take()?;
-        node.forget_waiter(Level::Cancelled, key);
+        node.forget_callback(key);
         // A cancellation may have taken the waiters and not have come to this one yet.
         callback.take()
     }

@@ -33,7 +33,7 @@ impl<N: Borrow<Node>> Wait<N> {
 impl<N: Borrow<Node>> Drop for Wait<N> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
-            self.node.borrow().forget_waiter(self.level, key);
+            self.node.borrow().forget_waker(self.level, key);
         }
     }
 }

@@ -22,8 +22,15 @@ pub(crate) enum Level {
     Cancelled,
 }
 
+/// What a node has reached: how many levels, or [`INHERITED`].
+const LIVE: u8 = 0;
+const STOPPING: u8 = Level::Stopping as u8 + 1;
+const CANCELLED: u8 = Level::Cancelled as u8 + 1;
+/// Both, and the cancellation came down from an ancestor.
+const INHERITED: u8 = CANCELLED + 1;
+
 /// One of each level.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct PerLevel<T>([T; 2]);
 
 impl<T> Index<Level> for PerLevel<T> {
@@ -40,7 +47,7 @@ impl<T> IndexMut<Level> for PerLevel<T> {
     }
 }
 
-/// Who is told when a level is reached.
+/// Who waits.
 enum Waiter {
     Task(Waker),
     Callback(Arc<Callback>),
@@ -55,8 +62,29 @@ impl Waiter {
     }
 }
 
+/// What is still to be done when nodes have reached a level, without a lock.
+#[derive(Default)]
+struct News {
+    children: Vec<Weak<Node>>,
+    waiters: Vec<Waiter>,
+}
+
+impl News {
+    fn add(&mut self, tables: Tables) {
+        let Tables { children, wakers, callbacks } = tables;
+        self.children.extend(children.into_iter().map(|(_, child)| child));
+        wakers.0.into_iter().for_each(|wakers| self.add_wakers(wakers));
+        let callbacks = callbacks.into_iter();
+        self.waiters.extend(callbacks.map(|(_, callback)| Waiter::Callback(callback)));
+    }
+
+    fn add_wakers(&mut self, wakers: Slab<Waker>) {
+        self.waiters.extend(wakers.into_iter().map(|(_, waker)| Waiter::Task(waker)));
+    }
+}
+
 pub(crate) struct Node {
-    /// How many levels are reached. Raised under the lock, after the cause: a check is one load.
+    /// Raised under the lock, after the cause: a check is one load.
     reached: AtomicU8,
     inner: Mutex<Inner>,
     parent: Option<Parent>,
@@ -67,42 +95,67 @@ struct Parent {
     key: usize,
 }
 
-#[derive(Default)]
 struct Inner {
     /// Present for each level that is reached.
     causes: PerLevel<Option<Cause>>,
-    /// Whether the cancellation came down from an ancestor.
-    inherited: bool,
+    /// Who is to hear of a level that is not reached. Many tokens have nobody in all their life,
+    /// and are cheap to make and to drop without the tables.
+    tables: Option<Box<Tables>>,
+}
+
+#[derive(Default)]
+struct Tables {
     children: Slab<Weak<Node>>,
-    /// Who waits for a level that is not reached.
-    waiters: PerLevel<Slab<Waiter>>,
+    wakers: PerLevel<Slab<Waker>>,
+    /// Functions that are called at the cancellation.
+    callbacks: Slab<Arc<Callback>>,
+}
+
+impl Inner {
+    fn tables(&mut self) -> &mut Tables {
+        self.tables.get_or_insert_default()
+    }
+
+    fn has_waker(&self, level: Level, key: usize, waker: &Waker) -> bool {
+        let own = self.tables.as_ref().and_then(|tables| tables.wakers[level].get(key));
+        own.is_some_and(|own| own.will_wake(waker))
+    }
 }
 
 impl Node {
     pub(crate) fn root() -> Arc<Self> {
-        Self::new(Inner::default(), None)
+        Self::live(None)
     }
 
-    fn new(inner: Inner, parent: Option<Parent>) -> Arc<Self> {
-        let reached = inner.causes.0.iter().flatten().count();
-        #[expect(clippy::cast_possible_truncation, reason = "two at most")]
-        let reached = AtomicU8::new(reached as u8);
-        Arc::new(Self { reached, inner: Mutex::new(inner), parent })
+    /// Made of constants where it stays: causes that come by argument, and are moved from place
+    /// to place, take longer than all the rest.
+    fn live(parent: Option<Parent>) -> Arc<Self> {
+        let inner = Mutex::new(Inner { causes: PerLevel([None, None]), tables: None });
+        Arc::new(Self { reached: AtomicU8::new(LIVE), inner, parent })
+    }
+
+    fn born(reached: u8, causes: PerLevel<Option<Cause>>, parent: Option<Parent>) -> Arc<Self> {
+        let inner = Mutex::new(Inner { causes, tables: None });
+        Arc::new(Self { reached: AtomicU8::new(reached), inner, parent })
     }
 
     /// A child is born at the level of its parent. If that is cancelled, the child has no tie
     /// to it.
     pub(crate) fn child(self: &Arc<Self>) -> Arc<Self> {
         let mut inner = lock(&self.inner);
-        let causes = PerLevel(inner.causes.0.clone());
+        let Inner { causes, tables } = &mut *inner;
         if causes[Level::Cancelled].is_some() {
+            let causes = causes.clone();
             drop(inner);
-            return Self::new(Inner { causes, inherited: true, ..Inner::default() }, None);
+            return Self::born(INHERITED, causes, None);
         }
         // The slot is reserved before the child exists, because the child must know its key.
-        let slot = inner.children.vacant_entry();
-        let parent = Parent { node: Arc::clone(self), key: slot.key() };
-        let child = Self::new(Inner { causes, ..Inner::default() }, Some(parent));
+        let slot = tables.get_or_insert_default().children.vacant_entry();
+        let parent = Some(Parent { node: Arc::clone(self), key: slot.key() });
+        let child = match causes[Level::Stopping] {
+            None => Self::live(parent),
+            Some(_) => Self::born(STOPPING, causes.clone(), parent),
+        };
         slot.insert(Arc::downgrade(&child));
         child
     }
@@ -120,71 +173,73 @@ impl Node {
 
     /// The cause of the cancellation, if it came down from an ancestor.
     pub(crate) fn inherited_cause(&self) -> Option<Cause> {
-        let inner = lock(&self.inner);
-        inner.causes[Level::Cancelled].clone().filter(|_| inner.inherited)
+        let is_inherited = self.reached.load(Ordering::Acquire) == INHERITED;
+        self.cause(Level::Cancelled).filter(|_| is_inherited)
     }
 
     /// Takes this node and its descendants to `level`; false if it was there before. All of
     /// them have reached it before the first waiter is told: those are foreign code.
     pub(crate) fn raise(&self, level: Level, cause: &Cause) -> bool {
-        let mut waiters = Vec::new();
+        let mut news = News::default();
+        if !self.fire(level, cause, false, &mut news) {
+            return false;
+        }
         // Held till the end: the last handle may go meanwhile, and with it what is foreign.
         let mut reached = Vec::new();
-        let Some(mut pending) = self.fire(level, cause, false, &mut waiters) else { return false };
-        while let Some(child) = pending.pop() {
+        while let Some(child) = news.children.pop() {
             let Some(node) = child.upgrade() else { continue };
-            pending.extend(node.fire(level, cause, true, &mut waiters).into_iter().flatten());
+            node.fire(level, cause, true, &mut news);
             reached.push(node);
         }
-        for waiter in waiters {
+        for waiter in news.waiters {
             waiter.tell(cause);
         }
         true
     }
 
-    /// One transition of the table. Returns the children, which are next, and adds who waits.
-    fn fire(
-        &self,
-        level: Level,
-        cause: &Cause,
-        inherited: bool,
-        waiters: &mut Vec<Waiter>,
-    ) -> Option<Vec<Weak<Self>>> {
+    /// One transition of the table; false if there is none. Adds the children, which are next,
+    /// and who waits.
+    fn fire(&self, level: Level, cause: &Cause, inherited: bool, news: &mut News) -> bool {
         let mut inner = lock(&self.inner);
         if inner.causes[level].is_some() {
-            return None;
+            return false;
         }
         // What is cancelled is stopping, too; a cause that it has for that stays.
         inner.causes[Level::Stopping].get_or_insert_with(|| cause.clone());
-        let stopping = std::mem::take(&mut inner.waiters[Level::Stopping]);
-        let mut cancelled = Slab::new();
-        let children = match level {
-            Level::Stopping => inner.children.iter().map(|(_, child)| child.clone()).collect(),
+        let mut taken = None;
+        let reached = match level {
+            Level::Stopping => {
+                if let Some(tables) = &mut inner.tables {
+                    news.children.extend(tables.children.iter().map(|(_, child)| child.clone()));
+                    news.add_wakers(std::mem::take(&mut tables.wakers[level]));
+                }
+                STOPPING
+            }
             Level::Cancelled => {
                 inner.causes[level] = Some(cause.clone());
-                inner.inherited = inherited;
-                cancelled = std::mem::take(&mut inner.waiters[level]);
-                std::mem::take(&mut inner.children).into_iter().map(|(_, child)| child).collect()
+                taken = inner.tables.take();
+                if inherited { INHERITED } else { CANCELLED }
             }
         };
-        self.reached.store(level as u8 + 1, Ordering::Release);
+        self.reached.store(reached, Ordering::Release);
         drop(inner);
-        waiters.extend(stopping.into_iter().chain(cancelled).map(|(_, waiter)| waiter));
-        Some(children)
+        if let Some(tables) = taken {
+            news.add(*tables);
+        }
+        true
     }
 
     /// Registers a function for the cancellation; the cause, if that has come.
     pub(crate) fn add_callback(&self, callback: &Arc<Callback>) -> Result<usize, Cause> {
         let mut inner = lock(&self.inner);
-        if let Some(cause) = &inner.causes[Level::Cancelled] {
-            return Err(cause.clone());
+        match &inner.causes[Level::Cancelled] {
+            Some(cause) => Err(cause.clone()),
+            None => Ok(inner.tables().callbacks.insert(Arc::clone(callback))),
         }
-        let waiter = Waiter::Callback(Arc::clone(callback));
-        Ok(inner.waiters[Level::Cancelled].insert(waiter))
     }
 
     /// Ready with the cause once `level` is reached; else leaves the waker under `key`, which
-    /// stays valid until [`forget_waiter`](Self::forget_waiter).
+    /// stays valid until [`forget_waker`](Self::forget_waker).
     pub(crate) fn poll_reached(
         &self,
         level: Level,
@@ -196,52 +251,52 @@ impl Node {
             return Poll::Ready(cause);
         }
         // A future that is polled for other reasons has left the same waker before.
-        if let Some(key) = *key {
-            let inner = lock(&self.inner);
-            if let Some(Waiter::Task(waker)) = inner.waiters[level].get(key) {
-                if waker.will_wake(cx.waker()) {
-                    return Poll::Pending;
-                }
-            }
+        if key.is_some_and(|key| lock(&self.inner).has_waker(level, key, cx.waker())) {
+            return Poll::Pending;
         }
         // A waker's clone and drop are foreign code: neither runs under the lock.
-        let mut waiter = Some(Waiter::Task(cx.waker().clone()));
+        let waker = cx.waker().clone();
         let mut inner = lock(&self.inner);
         if let Some(cause) = inner.causes[level].clone() {
             drop(inner);
             *key = None;
             return Poll::Ready(cause);
         }
-        let waiters = &mut inner.waiters[level];
-        match *key {
-            Some(key) => waiter = waiter.map(|new| std::mem::replace(&mut waiters[key], new)),
-            None => *key = waiter.take().map(|waiter| waiters.insert(waiter)),
-        }
+        let wakers = &mut inner.tables().wakers[level];
+        let Some(key) = *key else {
+            *key = Some(wakers.insert(waker));
+            return Poll::Pending;
+        };
+        let former = std::mem::replace(&mut wakers[key], waker);
         drop(inner);
-        drop(waiter);
+        drop(former);
         Poll::Pending
     }
 
-    pub(crate) fn forget_waiter(&self, level: Level, key: usize) {
-        let mut inner = lock(&self.inner);
-        // Reaching the level took the whole table, so a key is good only before that.
-        let is_good = inner.causes[level].is_none();
-        let waiter = if is_good { inner.waiters[level].try_remove(key) } else { None };
-        drop(inner);
-        drop(waiter);
+    pub(crate) fn forget_waker(&self, level: Level, key: usize) {
+        let waker = self.forget(level, |tables| tables.wakers[level].try_remove(key));
+        drop(waker);
     }
 
-    fn forget_child(&self, key: usize) {
+    pub(crate) fn forget_callback(&self, key: usize) {
+        let callback = self.forget(Level::Cancelled, |tables| tables.callbacks.try_remove(key));
+        drop(callback);
+    }
+
+    /// Takes something out of a table. Reaching the level has taken all of it, so a key is good
+    /// only before that.
+    fn forget<T>(&self, level: Level, take: impl FnOnce(&mut Tables) -> Option<T>) -> Option<T> {
         let mut inner = lock(&self.inner);
-        if inner.causes[Level::Cancelled].is_none() {
-            inner.children.try_remove(key);
-        }
+        if inner.causes[level].is_some() { None } else { take(inner.tables.as_mut()?) }
     }
 
     #[cfg(all(test, tidegate_loom))]
     pub(crate) fn registered(&self) -> (usize, usize) {
         let inner = lock(&self.inner);
-        (inner.children.len(), inner.waiters.0.iter().map(Slab::len).sum())
+        inner.tables.as_ref().map_or((0, 0), |tables| {
+            let wakers: usize = tables.wakers.0.iter().map(Slab::len).sum();
+            (tables.children.len(), wakers + tables.callbacks.len())
+        })
     }
 }
 
@@ -251,7 +306,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         let mut parent = self.parent.take();
         while let Some(Parent { node, key }) = parent {
-            node.forget_child(key);
+            drop(node.forget(Level::Cancelled, |tables| tables.children.try_remove(key)));
             parent = Arc::into_inner(node).and_then(|mut node| node.parent.take());
         }
     }
