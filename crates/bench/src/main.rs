@@ -22,6 +22,7 @@ mod pipeline;
 mod record;
 mod scope;
 mod syscalls;
+mod token;
 mod tree;
 mod treesum;
 mod walk;
@@ -86,7 +87,9 @@ fn main() -> ExitCode {
     let mut missed = false;
     for area in areas {
         let (name, results) = match area {
-            Area::Core => ("core", scope::run(plan)),
+            Area::Core => {
+                ("core", [token::run(plan), scope::run(plan)].into_iter().flatten().collect())
+            }
             Area::Walk => ("walk", walk::run(plan)),
             Area::Pipeline => ("pipeline", pipeline::run(plan)),
             Area::Treesum => ("treesum", treesum::run(plan)),
