@@ -219,7 +219,7 @@ pub enum RetryStop {
     #[error("the budget for retries is used up")]
     NoBudget,
     /// The token was cancelled, in an attempt or in a wait.
-    #[error("{0}")]
+    #[error("cancelled: {0}")]
     Cancelled(Cause),
 }
 

@@ -13,6 +13,8 @@ mod budget;
 mod cancel;
 #[path = "all/cancel_everywhere.rs"]
 mod cancel_everywhere;
+#[path = "all/causes.rs"]
+mod causes;
 #[path = "all/collect.rs"]
 mod collect;
 #[path = "all/concurrent.rs"]

@@ -102,7 +102,7 @@ impl<E: Display> Display for Reason<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Item(error) => Display::fmt(error, f),
-            Self::Cancelled(cause) => Display::fmt(cause, f),
+            Self::Cancelled(cause) => write!(f, "cancelled: {cause}"),
             Self::Panicked { stage, message } => write!(f, "stage `{stage}` panicked: {message}"),
             Self::Aborted => f.write_str("a worker was aborted"),
         }

@@ -4,12 +4,13 @@ use std::{
     any::Any,
     borrow::Cow,
     error::Error,
-    fmt::{self, Debug, Display},
+    fmt::{self, Debug, Display, Write as _},
     panic::Location,
     sync::Arc,
 };
 
-/// Why a token was cancelled: what kind of event, where in the program, and the error.
+/// Why a token was stopped or cancelled: what kind of event, where in the program, the error, and
+/// what had led to it.
 ///
 /// Cheap to clone: every token that inherits a cause shares it.
 ///
@@ -20,24 +21,60 @@ use std::{
 /// token.cancel("the client went away");
 /// let cause = token.cause().unwrap();
 /// assert_eq!(cause.kind(), CauseKind::Explicit);
-/// assert!(cause.to_string().starts_with("cancelled: the client went away"));
+/// assert!(cause.to_string().starts_with("the client went away (at "));
 /// ```
+///
+/// # The chain
+///
+/// A cause that is the consequence of another has it as its [`parent`](Self::parent), and so on
+/// to the [`root`](Self::root). A scope links them by itself: when the work that ran it fails in
+/// the very poll in which it was told of the failure of the scope, the one is the parent of the
+/// other. An error that is handled before is forgotten with that poll. For anything else there is
+/// [`because_of`](Self::because_of).
+///
+/// As text a chain begins with the root, because that is what somebody has to mend, and a link
+/// does not repeat what the one before it has said:
+///
+/// ```
+/// use tidegate_core::Cause;
+///
+/// let root = Cause::error(std::io::Error::other("the disk is full"));
+/// let cause = Cause::explicit("no snapshot").because_of(&root);
+/// let (first, then) = (cause.root().location().line(), cause.location().line());
+/// let file = file!();
+/// assert_eq!(
+///     cause.to_string(),
+///     format!("the disk is full (at {file}:{first}) -> no snapshot (at {file}:{then})"),
+/// );
+/// assert!(cause.root().downcast_ref::<std::io::Error>().is_some());
+/// ```
+///
+/// A chain has 16 links at most: of a longer one those next to the root are kept, and the last;
+/// [`left_out`](Self::left_out) is the number of those between.
 #[derive(Clone)]
 pub struct Cause(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: CauseKind,
     message: Option<Cow<'static, str>>,
     origin: Option<String>,
     at: &'static Location<'static>,
     error: Option<Arc<dyn SharedError>>,
+    parent: Option<Cause>,
+    /// How many links the chain has from here on: never more than `MAX_LINKS`, so that dropping
+    /// one may recurse.
+    links: usize,
+    left_out: usize,
 }
 
-/// What kind of event cancelled a token.
+const MAX_LINKS: usize = 16;
+
+/// What kind of event stopped or cancelled a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CauseKind {
-    /// Somebody called `cancel`.
+    /// Somebody called `stop` or `cancel`.
     Explicit,
     /// A child of a scope, or its body, returned an error.
     ChildFailed,
@@ -115,7 +152,48 @@ impl Cause {
         at: &'static Location<'static>,
         error: Option<Arc<dyn SharedError>>,
     ) -> Self {
-        Self(Arc::new(Inner { kind, message, origin, at, error }))
+        let (parent, links, left_out) = (None, 1, 0);
+        Self(Arc::new(Inner { kind, message, origin, at, error, parent, links, left_out }))
+    }
+
+    /// The same cause as a consequence of `parent`, in place of the parent that it had. Where
+    /// `self` is in use already, it stays as it is there, and is not the [`same`](Self::same).
+    #[must_use]
+    pub fn because_of(self, parent: &Self) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        // Of a full chain the last link goes, whose own count says how often that was so before.
+        let next = parent.parent().filter(|_| parent.0.links == MAX_LINKS);
+        let (parent, left_out) = match next {
+            Some(next) => (next.clone(), parent.0.left_out + 1),
+            None => (parent.clone(), 0),
+        };
+        inner.links = parent.0.links + 1;
+        inner.left_out = left_out;
+        inner.parent = Some(parent);
+        Self(Arc::new(inner))
+    }
+
+    /// What led to it, unless it is the root.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Self> {
+        self.0.parent.as_ref()
+    }
+
+    /// What it all began with; itself, without a parent.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        self.chain().last().unwrap_or(self)
+    }
+
+    /// From this one on to the root.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |cause| cause.parent())
+    }
+
+    /// How many links of the chain are left out between this one and its parent.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.0.left_out
     }
 
     /// What kind of event it was.
@@ -142,6 +220,23 @@ impl Cause {
         self.0.error.as_deref()?.as_any().downcast_ref()
     }
 
+    /// The error behind it, if there is one, for people: it need not be a
+    /// [`std::error::Error`].
+    #[must_use]
+    pub fn shown_error(&self) -> Option<&(dyn Display + Send + Sync + 'static)> {
+        self.0.error.as_deref().map(SharedError::as_display)
+    }
+
+    /// What it was given to say, if anything: the text of an explicit cause, or of a panic.
+    #[must_use]
+    pub fn message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    pub(crate) fn shared_error(&self) -> Option<&Arc<dyn SharedError>> {
+        self.0.error.as_ref()
+    }
+
     /// Whether both are the same event, as a token and its children report it.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
@@ -163,14 +258,32 @@ impl From<String> for Cause {
     }
 }
 
+/// The whole chain, from the root on.
 impl Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        f.write_str("cancelled: ")?;
-        if let Some(origin) = &inner.origin {
-            write!(f, "{origin} ")?;
+        let links: Vec<_> = self.chain().collect();
+        let mut before = String::new();
+        for (index, link) in links.into_iter().rev().enumerate() {
+            if index > 0 {
+                f.write_str(" -> ")?;
+            }
+            if link.0.left_out > 0 {
+                write!(f, "{} more -> ", link.0.left_out)?;
+            }
+            before = link.0.write(f, &before)?;
         }
-        f.write_str(match inner.kind {
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Writes this link; `before` is what the link before it had to say, which an error that
+    /// wraps that of the link, as a `?` makes one, says again. Returns what this one has to say.
+    fn write(&self, f: &mut fmt::Formatter<'_>, before: &str) -> Result<String, fmt::Error> {
+        let told = self.told()?;
+        let origin = self.origin.iter().map(String::as_str);
+        let what = match self.kind {
+            CauseKind::Explicit if told.is_empty() => "no reason was given",
             CauseKind::Explicit => "",
             CauseKind::ChildFailed => "failed",
             CauseKind::ChildPanicked => "panicked",
@@ -181,25 +294,33 @@ impl Display for Cause {
             CauseKind::Signal => "signal",
             CauseKind::Restart => "restarts",
             CauseKind::Shutdown => "shuts down",
-        })?;
-        let told = inner.message.is_some() || inner.error.is_some();
-        let mut separator = match inner.kind {
-            CauseKind::Explicit => "",
-            CauseKind::Signal => " ",
-            _ => ": ",
         };
-        if let Some(message) = &inner.message {
-            write!(f, "{separator}{message}")?;
-            separator = ": ";
+        let subject = origin.chain([what]).filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        f.write_str(&subject.join(" "))?;
+        let is_repeated = !subject.is_empty() && !before.is_empty() && told.contains(before);
+        if !told.is_empty() && !is_repeated {
+            let separator = match self.kind {
+                CauseKind::Explicit => "",
+                CauseKind::Signal => " ",
+                _ => ": ",
+            };
+            write!(f, "{separator}{told}")?;
         }
-        if let Some(error) = &inner.error {
-            write!(f, "{separator}{error}")?;
+        // A signal comes from without.
+        if self.kind != CauseKind::Signal {
+            write!(f, " (at {}:{})", self.at.file(), self.at.line())?;
         }
-        if inner.kind == CauseKind::Signal {
-            return Ok(());
+        Ok(told)
+    }
+
+    fn told(&self) -> Result<String, fmt::Error> {
+        let mut told = self.message.as_deref().unwrap_or_default().to_owned();
+        if let Some(error) = &self.error {
+            let separator = if told.is_empty() { "" } else { ": " };
+            // Not by `to_string`, which panics if the error does not write itself.
+            write!(told, "{separator}{error}")?;
         }
-        let space = if inner.kind == CauseKind::Explicit && !told { "" } else { " " };
-        write!(f, "{space}(at {}:{})", inner.at.file(), inner.at.line())
+        Ok(told)
     }
 }
 
@@ -211,21 +332,29 @@ impl Debug for Cause {
             .field("origin", &self.0.origin)
             .field("at", &format_args!("{}:{}", self.0.at.file(), self.0.at.line()))
             .field("error", &self.0.error)
+            .field("parent", &self.0.parent)
             .finish()
     }
 }
 
+// Without a source: the text has the whole chain, which a report that walks the sources would say
+// twice. For programs there are `parent` and `chain`.
 impl Error for Cause {}
 
 /// Any error a scope can carry, `anyhow::Error` and boxed ones included, which is why this
 /// asks for less than [`Error`].
 pub(crate) trait SharedError: Display + Debug + Send + Sync {
     fn as_any(&self) -> &dyn Any;
+    fn as_display(&self) -> &(dyn Display + Send + Sync + 'static);
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }
 
 impl<E: Display + Debug + Send + Sync + 'static> SharedError for E {
     fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_display(&self) -> &(dyn Display + Send + Sync + 'static) {
         self
     }
 
@@ -238,33 +367,95 @@ impl<E: Display + Debug + Send + Sync + 'static> SharedError for E {
 mod tests {
     use super::*;
 
+    fn failed(origin: &str, error: &str) -> Cause {
+        let (kind, at) = (CauseKind::ChildFailed, Location::caller());
+        Cause::of_child(kind, origin.into(), at, None, Some(Arc::new(error.to_owned())))
+    }
+
+    /// Without the places.
+    fn text(cause: &Cause) -> String {
+        let text = cause.to_string();
+        let mut parts = text.split(" (at ");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + part.split_once(')').unwrap().1)
+    }
+
     #[test]
     fn reads_as_one_line() {
         let line = line!() + 1;
         let explicit = Cause::explicit("no more work");
+        assert_eq!(explicit.to_string(), format!("no more work (at {}:{line})", file!()));
+        assert_eq!(text(&failed("/srv/db", "io timeout")), "/srv/db failed: io timeout");
+        assert_eq!(Cause::signal("SIGTERM").to_string(), "signal SIGTERM");
+        assert_eq!(text(&Cause::new(CauseKind::Explicit)), "no reason was given");
+        assert_eq!(text(&Cause::new(CauseKind::DeadlineExceeded)), "ran out of time");
+    }
+
+    #[test]
+    fn a_chain_reads_from_the_root_and_repeats_nothing() {
+        let root = failed("/srv/db/conn-7", "io timeout");
+        let db = failed("/srv/db", "conn-7: io timeout").because_of(&root);
+        let srv = failed("/srv", "no database").because_of(&db);
+        let app = Cause::explicit("no database, no service").because_of(&srv);
         assert_eq!(
-            explicit.to_string(),
-            format!("cancelled: no more work (at {}:{line})", file!())
+            text(&app),
+            "/srv/db/conn-7 failed: io timeout -> /srv/db failed -> /srv failed: no database \
+             -> no database, no service"
         );
-        let failed = Cause::of_child(
-            CauseKind::ChildFailed,
-            "/srv/db".into(),
-            explicit.location(),
-            None,
-            Some(Arc::new("io timeout".to_owned())),
-        );
-        assert_eq!(
-            failed.to_string(),
-            format!("cancelled: /srv/db failed: io timeout (at {}:{line})", file!())
-        );
-        assert_eq!(Cause::signal("SIGTERM").to_string(), "cancelled: signal SIGTERM");
+        assert!(app.root().same(&root) && app.parent().unwrap().same(&srv));
+        assert_eq!(app.chain().count(), 4);
+        assert!(root.parent().is_none() && root.root().same(&root));
+        let relinked = srv.clone().because_of(&root);
+        assert!(srv.parent().unwrap().same(&db), "what is in use stays as it is");
+        assert!(relinked.parent().unwrap().same(&root) && !relinked.same(&srv));
+    }
+
+    #[test]
+    fn a_chain_is_bounded_and_counts_what_it_leaves_out() {
+        const LEN: usize = if cfg!(miri) { 50 } else { 10_000 };
+        let mut cause = failed("/0", "it broke");
+        for n in 1..LEN {
+            cause = failed(&format!("/{n}"), &format!("{n}")).because_of(&cause);
+            assert_eq!(cause.chain().count(), MAX_LINKS.min(n + 1));
+            let left_out: usize = cause.chain().map(Cause::left_out).sum();
+            assert_eq!(cause.chain().count() + left_out, n + 1);
+        }
+        assert_eq!(cause.root().origin(), Some("/0"));
+        let text = text(&cause);
+        let begin = "/0 failed: it broke -> /1 failed: 1 -> /2 failed: 2 -> ";
+        assert!(text.starts_with(begin), "{text}");
+        let (more, last) = (LEN - MAX_LINKS, LEN - 1);
+        let end = format!("-> /14 failed: 14 -> {more} more -> /{last} failed: {last}");
+        assert!(text.ends_with(&end), "{text}");
+    }
+
+    #[test]
+    fn an_error_that_does_not_write_itself_panics_nobody() {
+        struct Mute;
+        impl Display for Mute {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Err(fmt::Error)
+            }
+        }
+        impl Debug for Mute {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Err(fmt::Error)
+            }
+        }
+        let mut text = String::new();
+        assert!(write!(text, "{}", Cause::error(Mute)).is_err());
     }
 
     #[test]
     fn keeps_the_type_of_the_error() {
         let cause = Cause::error(std::io::Error::other("boom"));
         assert_eq!(cause.downcast_ref::<std::io::Error>().unwrap().to_string(), "boom");
-        assert!(cause.to_string().starts_with("cancelled: boom (at "), "{cause}");
+        assert!(cause.to_string().starts_with("boom (at "), "{cause}");
+        assert_eq!(cause.shown_error().unwrap().to_string(), "boom");
+        assert_eq!(cause.message(), None);
+        let said = Cause::explicit("enough");
+        assert_eq!(said.message(), Some("enough"));
+        assert!(said.shown_error().is_none());
         assert!(cause.downcast_ref::<String>().is_none());
         assert!(cause.same(&cause.clone()));
         assert!(!cause.same(&Cause::error("boom")));

@@ -6,14 +6,19 @@
 //! it, so the places of a thread are a short stack.
 
 use super::clock::Tick;
-use crate::sync::{
-    thread_local,
-    unmodelled::{AtomicU64, Mutex, Ordering, lock},
+use crate::{
+    Cause,
+    panic::drop_quietly,
+    sync::{
+        thread_local,
+        unmodelled::{AtomicU64, Mutex, Ordering, lock},
+    },
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     marker::PhantomData,
+    mem::ManuallyDrop,
     sync::{Arc, Weak},
 };
 
@@ -63,6 +68,34 @@ static THREADS: Mutex<Vec<Weak<Running>>> = Mutex::new(Vec::new());
 struct Thread {
     running: Arc<Running>,
     depth: Cell<usize>,
+    /// Why a scope has failed that some of it has run, in this poll, by the depth of that work;
+    /// and the last of these depths, or 0.
+    left: RefCell<Vec<(usize, Cause)>>,
+    left_at: Cell<usize>,
+}
+
+/// Why a scope failed in the poll that has ended, for the work that ran it: if that fails itself,
+/// this is why. Dropping it may drop an error, whose destructor is foreign code.
+#[derive(Debug, Default)]
+pub(crate) struct Left(Option<Cause>);
+
+impl Left {
+    /// The cause of that work's own failure.
+    pub(crate) fn led_to(&self, cause: Cause) -> Cause {
+        match &self.0 {
+            Some(parent) => cause.because_of(parent),
+            None => cause,
+        }
+    }
+}
+
+impl Drop for Left {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(cause) = self.0.take() {
+            drop_quietly(cause);
+        }
+    }
 }
 
 thread_local! {
@@ -75,12 +108,36 @@ impl Thread {
         let mut threads = lock(&THREADS);
         threads.retain(|thread| thread.strong_count() > 0);
         threads.push(Arc::downgrade(&running));
-        Self { running, depth: Cell::new(0) }
+        let (left, left_at) = (RefCell::default(), Cell::new(0));
+        Self { running, depth: Cell::new(0), left, left_at }
     }
 
     fn top(&self) -> Option<WorkId> {
         let frame = self.running.0.get(self.depth.get().checked_sub(1)?)?;
         frame.read().map(|(id, _)| id)
+    }
+
+    /// Leaves a cause to the innermost work. Gives back what is for nobody: one from before, or
+    /// this one, if there is no work.
+    fn leave(&self, cause: Option<Cause>) -> Left {
+        let depth = self.depth.get();
+        if depth == 0 {
+            return Left(cause);
+        }
+        let former = self.take_left(depth);
+        self.left.borrow_mut().extend(cause.map(|cause| (depth, cause)));
+        self.left_at.set(depth);
+        former
+    }
+
+    fn take_left(&self, depth: usize) -> Left {
+        if self.left_at.get() != depth {
+            return Left(None);
+        }
+        let mut left = self.left.borrow_mut();
+        let cause = left.pop().map(|(_, cause)| cause);
+        self.left_at.set(left.last().map_or(0, |(at, _)| *at));
+        Left(cause)
     }
 }
 
@@ -126,15 +183,37 @@ pub(crate) fn run(work: WorkId, since: Tick) -> Run {
     Run(PhantomData)
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = THREAD.try_with(|thread| {
-            let depth = thread.depth.get().saturating_sub(1);
-            if let Some(frame) = thread.running.0.get(depth) {
+/// A scope has failed in this poll of the work that the calling thread runs.
+pub(crate) fn leave(cause: Cause) {
+    let mut cause = Left(Some(cause));
+    let surplus = THREAD.try_with(|thread| thread.leave(cause.0.take()));
+    drop(surplus);
+}
+
+impl Run {
+    /// Ends it, and tells what a scope has left to the work.
+    pub(crate) fn end(self) -> Left {
+        let _ = ManuallyDrop::new(self);
+        Self::ended()
+    }
+
+    fn ended() -> Left {
+        let left = THREAD.try_with(|thread| {
+            let depth = thread.depth.get();
+            let below = depth.saturating_sub(1);
+            if let Some(frame) = thread.running.0.get(below) {
                 frame.leave();
             }
-            thread.depth.set(depth);
+            thread.depth.set(below);
+            thread.take_left(depth)
         });
+        left.unwrap_or_default()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        drop(Self::ended());
     }
 }
 
@@ -196,6 +275,25 @@ mod tests {
         drop(outer);
         assert_eq!(work(), None);
         assert!(!running().contains_key(&OUTER));
+    }
+
+    #[test]
+    fn what_a_scope_leaves_is_for_the_work_that_ran_it() {
+        let says = |left: &Left| {
+            let parent = left.led_to(Cause::explicit("it failed")).parent().cloned();
+            parent.map(|parent| parent.message().unwrap().to_owned())
+        };
+        leave(Cause::explicit("nobody runs it"));
+        let outer = run(OUTER, Tick::UNKNOWN);
+        leave(Cause::explicit("first"));
+        leave(Cause::explicit("last"));
+        let inner = run(INNER, Tick::UNKNOWN);
+        assert_eq!(says(&inner.end()), None);
+        let inner = run(INNER, Tick::UNKNOWN);
+        leave(Cause::explicit("inner"));
+        drop(inner);
+        assert_eq!(says(&outer.end()).as_deref(), Some("last"));
+        assert_eq!(says(&run(OUTER, Tick::UNKNOWN).end()), None, "another poll");
     }
 
     #[test]

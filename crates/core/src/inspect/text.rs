@@ -100,7 +100,7 @@ impl Display for Work {
             write!(f, ", {} left", Rough(left))?;
         }
         match (self.cause(), self.stop_cause()) {
-            (Some(cause), _) => write!(f, ", {cause}")?,
+            (Some(cause), _) => write!(f, ", cancelled: {cause}")?,
             (None, Some(cause)) => write!(f, ", stopping: {cause}")?,
             (None, None) => {}
         }

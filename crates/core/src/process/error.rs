@@ -59,7 +59,7 @@ pub enum SpawnError {
         source: io::Error,
     },
     /// The scope was cancelled before.
-    #[error("did not run {program:?}: {cause}")]
+    #[error("did not run {program:?}: cancelled: {cause}")]
     Cancelled {
         /// The program that was to run.
         program: String,

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     TaskPanic,
     cancel::SharedError,
-    inspect::{Doing, Run, Tick, WorkId, run},
+    inspect::{Doing, Left, Run, Tick, WorkId, run},
     sync::Arc,
 };
 use pin_project_lite::pin_project;
@@ -53,16 +53,16 @@ impl Lease {
         run(self.id(), Tick::now())
     }
 
-    /// The same for a poll, which is counted.
-    fn poll<R>(&self, poll: impl FnOnce(&Self) -> R) -> R {
+    /// The same for a poll, which is counted. Tells what a scope has left to the child, too.
+    fn poll<R>(&self, poll: impl FnOnce(&Self) -> R) -> (R, Left) {
         let began = Tick::now();
         let run = run(self.id(), began);
         let result = poll(self);
-        drop(run);
+        let left = run.end();
         if began.is_known() {
             self.node.count_poll(self.key, began);
         }
-        result
+        (result, left)
     }
 }
 
@@ -71,9 +71,15 @@ impl Lease {
 struct Ending<'a> {
     lease: Lease,
     how: registry::End<'a>,
+    /// What a scope has left to it.
+    left: Left,
 }
 
 impl Ending<'_> {
+    fn of(lease: Lease) -> Self {
+        Self { lease, how: registry::End::Other, left: Left::default() }
+    }
+
     /// Enters what came out of the work and of its destructor, and hands the result over.
     fn end<T, E>(self, ended: Outcome<T, E>, dropped: thread::Result<()>) -> Output<T, E>
     where
@@ -85,7 +91,7 @@ impl Ending<'_> {
             Ok(Err(error)) => {
                 let error = Arc::new(error);
                 let shared: Arc<dyn SharedError> = Arc::clone(&error) as _;
-                self.lease.node.failed(Some(self.lease.key), &shared);
+                self.lease.node.failed(Some(self.lease.key), &shared, &self.left);
                 Err(TaskError::Failed(error))
             }
             Err(payload) => Err(TaskError::Panicked(self.panicked(payload))),
@@ -148,7 +154,7 @@ impl Ending<'_> {
     }
 
     fn panicked(&self, payload: Payload) -> TaskPanic {
-        let panic = self.lease.node.panicked(Some(self.lease.key), &*payload);
+        let panic = self.lease.node.panicked(Some(self.lease.key), &*payload, &self.left);
         self.lease.node.dispose(&panic, payload);
         panic
     }
@@ -200,7 +206,7 @@ pin_project! {
             let run = lease.run();
             let (doing, dropped) = cut_off(&lease, this.future.as_mut());
             drop(run);
-            let _: TaskError<()> = Ending { lease, how: registry::End::Other }.abort(Some(*doing), dropped);
+            let _: TaskError<()> = Ending::of(lease).abort(Some(*doing), dropped);
         }
     }
 }
@@ -281,8 +287,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(lease) = this.lease else { return Poll::Ready(Err(TaskError::Aborted)) };
-        let end =
-            ready!(lease.poll(|lease| step(this.future, this.gate, this.is_parked, lease, cx)));
+        let (end, left) =
+            lease.poll(|lease| step(this.future, this.gate, this.is_parked, lease, cx));
+        let end = ready!(end);
         // Before anybody hears of the end, who may count on a free slot.
         this.gate.leave();
         let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
@@ -290,15 +297,10 @@ where
             End::Itself(ended, dropped) => {
                 let (waker, is_parked) = (cx.waker(), *this.is_parked);
                 let how = registry::End::Polled { waker, is_parked };
-                Ending { lease, how }.end(ended, dropped)
+                Ending { lease, how, left }.end(ended, dropped)
             }
-            End::Aborted(doing, dropped) => {
-                let how = registry::End::Other;
-                Err(Ending { lease, how }.abort(Some(*doing), dropped))
-            }
-            End::Refused(dropped) => {
-                Err(Ending { lease, how: registry::End::Other }.refuse(dropped))
-            }
+            End::Aborted(doing, dropped) => Err(Ending::of(lease).abort(Some(*doing), dropped)),
+            End::Refused(dropped) => Err(Ending::of(lease).refuse(dropped)),
         })
     }
 }
@@ -327,7 +329,7 @@ impl<W> Job<W> {
                 let run = lease.run();
                 let ended = catch_unwind(AssertUnwindSafe(work));
                 drop(run);
-                Ending { lease, how: registry::End::Other }.end(ended, Ok(()))
+                Ending::of(lease).end(ended, Ok(()))
             }
             work => Err(drop_unrun(lease, work)),
         }
@@ -339,7 +341,7 @@ fn drop_unrun<W, E>(lease: Lease, work: Option<W>) -> TaskError<E> {
     let run = lease.run();
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
     drop(run);
-    Ending { lease, how: registry::End::Other }.abort(None, dropped)
+    Ending::of(lease).abort(None, dropped)
 }
 
 impl<W> Drop for Job<W> {

@@ -35,8 +35,8 @@ pub enum ConcurrentError<E> {
     #[error("{0}")]
     Failed(E),
     /// The scope was cancelled; the futures were dropped.
-    #[error("{0}")]
-    Cancelled(#[source] Cause),
+    #[error("cancelled: {0}")]
+    Cancelled(Cause),
 }
 
 /// Runs futures within one task; made by [`Cx::concurrent`].

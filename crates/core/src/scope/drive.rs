@@ -5,7 +5,11 @@ use super::{
     node::ScopeNode,
 };
 use crate::{
-    Cause, CauseKind, TaskPanic, cancel::SharedError, inspect::Doing, panic::drop_quietly, rt,
+    Cause, CauseKind, TaskPanic,
+    cancel::SharedError,
+    inspect::{Doing, Left, leave},
+    panic::drop_quietly,
+    rt,
     sync::Arc,
 };
 use std::{
@@ -93,13 +97,13 @@ where
     let mut doing = None;
     let (ended, dropped) = {
         let cx = Cx::new(Arc::clone(&node));
-        let (body, panic) = match node.run_body(|| body(cx)) {
+        let (body, panic) = match node.run_body(|| body(cx)).0 {
             Ok(body) => (Some(body), None),
             Err(payload) => (None, Some(payload)),
         };
         let mut body = pin!(body);
         let ended = match panic {
-            Some(payload) => Ended::Panicked(payload),
+            Some(payload) => Ended::Panicked(payload, Left::default()),
             None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
         };
         if matches!(ended, Ended::Overdue) {
@@ -107,7 +111,7 @@ where
             node.abort_overdue();
         }
         // The body is dropped before the join: children may wait for what it holds.
-        (ended, node.run_body(|| body.set(None)))
+        (ended, node.run_body(|| body.set(None)).0)
     };
     let mut is_overdue = matches!(ended, Ended::Overdue);
     let (mut value, panic) = settle(&node, ended, dropped, doing);
@@ -131,13 +135,18 @@ where
     if raised.is_some() {
         drop_quietly(value.take());
     }
-    (ledger.into_result(outer, value), raised)
+    let driven = ledger.into_result(outer, value);
+    if let (Err(_), Some(cause)) = (&driven.0, driven.1.cause()) {
+        // For the work that runs this: if it fails, too, this is why.
+        leave(cause.clone());
+    }
+    (driven, raised)
 }
 
 /// How a body ended.
 enum Ended<T, E> {
-    Itself(Result<T, E>),
-    Panicked(Payload),
+    Itself(Result<T, E>, Left),
+    Panicked(Payload, Left),
     Overdue,
 }
 
@@ -150,9 +159,10 @@ fn poll_body<T, E, Fut: Future<Output = Result<T, E>>>(
     let (Some(body), false) = (body.as_pin_mut(), node.is_aborting()) else {
         return Poll::Ready(Ended::Overdue);
     };
-    match node.run_body(|| body.poll(cx)) {
-        Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result)),
-        Err(payload) => Poll::Ready(Ended::Panicked(payload)),
+    let (polled, left) = node.run_body(|| body.poll(cx));
+    match polled {
+        Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result, left)),
+        Err(payload) => Poll::Ready(Ended::Panicked(payload, left)),
         // An abort of the scope above reaches a body by its waker, as it reaches a child.
         Ok(Poll::Pending) if node.park_driver(cx) => overdue.poll(cx).map(|()| Ended::Overdue),
         Ok(Poll::Pending) => Poll::Ready(Ended::Overdue),
@@ -169,16 +179,18 @@ fn settle<T, E: Display + Debug + Send + Sync + 'static>(
     let mut value = None;
     let mut panic = None;
     match ended {
-        Ended::Itself(Ok(ready)) => value = Some(ready),
-        Ended::Itself(Err(error)) => {
+        Ended::Itself(Ok(ready), _) => value = Some(ready),
+        Ended::Itself(Err(error), left) => {
             let error: Arc<dyn SharedError> = Arc::new(error);
-            node.failed(None, &error);
+            node.failed(None, &error, &left);
         }
-        Ended::Panicked(payload) => panic = Some((node.panicked(None, &*payload), payload)),
+        Ended::Panicked(payload, left) => {
+            panic = Some((node.panicked(None, &*payload, &left), payload));
+        }
         Ended::Overdue => node.note_aborted(None, doing),
     }
     if let Err(payload) = dropped {
-        let second = node.panicked(None, &*payload);
+        let second = node.panicked(None, &*payload, &Left::default());
         drop_quietly(value.take());
         match panic {
             Some(_) => drop_quietly(payload),

@@ -204,6 +204,17 @@ pub enum TaskError<E> {
     Itself,
 }
 
+impl<E> TaskError<E> {
+    /// Why the child was not started, if that is so.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Cancelled(cause) => Some(cause),
+            _ => None,
+        }
+    }
+}
+
 /// Why a scope ended without its value.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -226,7 +237,7 @@ impl<E: Display> Display for Reason<E> {
         match self {
             Self::Failed(failure) => write!(f, "{} failed: {}", failure.task, failure.error),
             Self::Panicked(panic) => Display::fmt(panic, f),
-            Self::Cancelled(cause) => Display::fmt(cause, f),
+            Self::Cancelled(cause) => write!(f, "cancelled: {cause}"),
             Self::Empty => f.write_str("there was nothing to run"),
             Self::Aborted => f.write_str("work ignored the cancellation and was aborted"),
         }
@@ -328,12 +339,14 @@ impl<E> ScopeError<E> {
         }
     }
 
-    /// The cause, if the scope was cancelled from outside.
+    /// Why it ended so, with the chain of what had led to it: the cause that it was cancelled
+    /// for from outside, or that of its first failure. None, if there was nothing to run, or work
+    /// had to be aborted and nothing else explains the end.
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
         match &self.reason {
             Reason::Cancelled(cause) => Some(cause),
-            _ => None,
+            _ => self.report.cause(),
         }
     }
 }

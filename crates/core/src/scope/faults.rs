@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Cause, CauseKind, TaskPanic,
     cancel::SharedError,
-    inspect::Doing,
+    inspect::{Doing, Left},
     observe,
     panic::drop_quietly,
     sync::{Arc, Mutex, lock},
@@ -46,24 +46,29 @@ impl ScopeNode {
         of.map_or_else(|| self.info(), |key| self.describe(key))
     }
 
-    /// Enters an error. Foreign code comes last: the error is safe by then, whatever a subscriber
-    /// does.
-    pub(super) fn failed(&self, of: Option<Key>, error: &Arc<dyn SharedError>) {
+    /// Enters an error; `left` is what may have led to it. Foreign code comes last: the error is
+    /// safe by then, whatever a subscriber does.
+    pub(super) fn failed(&self, of: Option<Key>, error: &Arc<dyn SharedError>, left: &Left) {
         let task = self.who(of);
         let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
         let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
-        self.fault(of, cause, Fault::Failed(task.clone(), Arc::clone(error)));
+        self.fault(of, Fault::Failed(task.clone(), left.led_to(cause)));
         // A reference to a reference: upcasting of trait objects came with Rust 1.86.
         observe::failed(&task, &&**error);
     }
 
     /// Enters a panic that the calling thread has just caught.
-    pub(super) fn panicked(&self, of: Option<Key>, payload: &(dyn Any + Send)) -> TaskPanic {
+    pub(super) fn panicked(
+        &self,
+        of: Option<Key>,
+        payload: &(dyn Any + Send),
+        left: &Left,
+    ) -> TaskPanic {
         let panic = TaskPanic::caught(self.who(of), payload);
         let (path, at) = (panic.task().path().to_owned(), panic.task().location());
         let text = Some(panic.message().to_owned());
         let cause = Cause::of_child(CauseKind::ChildPanicked, path, at, text, None);
-        self.fault(of, cause, Fault::Panicked(panic.clone()));
+        self.fault(of, Fault::Panicked(panic.clone(), left.led_to(cause)));
         observe::panicked(&panic);
         if self.faults().on_panic == OnPanic::Abort {
             abort_process(&panic);
@@ -99,8 +104,9 @@ impl ScopeNode {
 
     /// The token decides who was first: only the failure that cancelled it is the root. Where
     /// failures are collected the ledger does, and that of a child cancels nothing.
-    fn fault(&self, of: Option<Key>, cause: Cause, fault: Fault) {
+    fn fault(&self, of: Option<Key>, fault: Fault) {
         let Faults { rule, .. } = self.faults();
+        let cause = fault.cause().clone();
         let after = match of {
             Some(key) => rule.after_failure(&ChildEnd::new(self, key, Some(&fault))),
             None if rule.fails_fast() => AfterFailure::Cancel,

@@ -2,17 +2,17 @@
 //! waker or lock. The node keeps it under its lock.
 
 use super::{Adopted, Failure, JoinReport, Reason, Straggler, TaskInfo, WorkKind, error::Payload};
-use crate::{Cause, TaskPanic, cancel::SharedError, sync::Arc};
+use crate::{Cause, TaskPanic, panic::drop_quietly, sync::Arc};
 
 /// How much a scope keeps of what dropped nested scopes left; the rest is counted. A server
 /// that drops a nested scope with every request would grow without bound otherwise.
 const ADOPTED_MAX: usize = 16;
 
-/// An error that was returned, or a panic.
+/// An error that was returned, which the cause has, or a panic.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
-    Failed(TaskInfo, Arc<dyn SharedError>),
-    Panicked(TaskPanic),
+    Failed(TaskInfo, Cause),
+    Panicked(TaskPanic, Cause),
 }
 
 /// One entry of the ledger.
@@ -175,7 +175,7 @@ impl Ledger {
     /// Whether nothing went wrong before `panic`.
     pub(super) fn begins_with(&self, panic: &TaskPanic) -> bool {
         let first = self.first.as_ref().or_else(|| self.also.first());
-        matches!(first, Some(Fault::Panicked(first)) if first.same(panic))
+        matches!(first, Some(Fault::Panicked(first, _)) if first.same(panic))
     }
 
     /// What a closed scope returns, and what else went wrong. An error that a child returned is
@@ -188,16 +188,15 @@ impl Ledger {
         self.forgive_if_finished();
         let Self { first, also, more, tolerated, tolerated_more, .. } = self;
         let mut also = also.into_iter();
-        let reason = match (first, outer) {
-            (Some(first), _) => Some(first.typed()),
-            (None, Some(cause)) => Some(Reason::Cancelled(cause)),
-            (None, None) => also.next().map(Fault::typed),
-        };
+        let first = if outer.is_some() { first } else { first.or_else(|| also.next()) };
+        let cause = first.as_ref().map(|first| first.cause().clone()).or_else(|| outer.clone());
+        let reason = first.map(Fault::typed).or(outer.map(Reason::Cancelled));
         let result = match (reason, value) {
             (None, Some(value)) if self.aborted.is_empty() => Ok(value),
             (reason, _) => Err(reason.unwrap_or(Reason::Aborted)),
         };
         let report = JoinReport {
+            cause,
             also: also.map(Fault::typed).collect(),
             more,
             tolerated: tolerated.into_iter().map(Fault::typed).collect(),
@@ -230,19 +229,30 @@ impl Fault {
     pub(super) fn is_of_body(&self) -> bool {
         let task = match self {
             Self::Failed(task, _) => task,
-            Self::Panicked(panic) => panic.task(),
+            Self::Panicked(panic, _) => panic.task(),
         };
         task.kind() == WorkKind::Scope
     }
 
+    pub(super) fn cause(&self) -> &Cause {
+        let (Self::Failed(_, cause) | Self::Panicked(_, cause)) = self;
+        cause
+    }
+
     fn typed<E: Send + Sync + 'static>(self) -> Reason<E> {
-        match self {
-            Self::Failed(task, error) => match error.into_any().downcast() {
-                Ok(error) => Reason::Failed(Failure { task, error }),
-                Err(_) => unreachable!("only a scope's own `Cx<E>` enters errors, of type `E`"),
-            },
-            Self::Panicked(panic) => Reason::Panicked(panic),
-        }
+        let (reason, cause) = match self {
+            Self::Failed(task, cause) => {
+                let error = cause.shared_error().map(|error| Arc::clone(error).into_any());
+                match error.map(Arc::downcast) {
+                    Some(Ok(error)) => (Reason::Failed(Failure { task, error }), cause),
+                    _ => unreachable!("only a scope's own `Cx<E>` enters errors, of type `E`"),
+                }
+            }
+            Self::Panicked(panic, cause) => (Reason::Panicked(panic), cause),
+        };
+        // With it may go the last of an error that had led to this one.
+        drop_quietly(cause);
+        reason
     }
 }
 

@@ -108,8 +108,8 @@ impl<'a> ChildEnd<'a> {
     #[must_use]
     pub fn error<E: 'static>(&self) -> Option<&E> {
         match self.fault? {
-            Fault::Failed(_, error) => (**error).as_any().downcast_ref(),
-            Fault::Panicked(_) => None,
+            Fault::Failed(_, cause) => cause.downcast_ref(),
+            Fault::Panicked(..) => None,
         }
     }
 
@@ -117,7 +117,7 @@ impl<'a> ChildEnd<'a> {
     #[must_use]
     pub fn panic(&self) -> Option<&TaskPanic> {
         match self.fault? {
-            Fault::Panicked(panic) => Some(panic),
+            Fault::Panicked(panic, _) => Some(panic),
             Fault::Failed(..) => None,
         }
     }

@@ -1,12 +1,13 @@
 //! What else went wrong while a scope ended.
 
 use super::{Reason, Straggler, TaskInfo, ledger::Fault};
-use crate::TaskPanic;
+use crate::{Cause, TaskPanic};
 use std::fmt::{self, Display};
 
 /// What else went wrong while a scope ended.
 #[derive(Debug)]
 pub struct JoinReport<E> {
+    pub(super) cause: Option<Cause>,
     pub(super) also: Vec<Reason<E>>,
     pub(super) more: usize,
     pub(super) tolerated: Vec<Reason<E>>,
@@ -20,6 +21,7 @@ pub struct JoinReport<E> {
 impl<E> JoinReport<E> {
     pub(super) fn empty() -> Self {
         Self {
+            cause: None,
             also: Vec::new(),
             more: 0,
             tolerated: Vec::new(),
@@ -29,6 +31,13 @@ impl<E> JoinReport<E> {
             adopted_more: 0,
             refused: 0,
         }
+    }
+
+    /// Why the scope ended without its value, with the chain of what had led to it: see
+    /// [`ScopeError::cause`](super::ScopeError::cause).
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref()
     }
 
     /// Errors and panics after the first, oldest first: 16 of them, or as many as
@@ -115,7 +124,7 @@ impl Adopted {
     pub fn task(&self) -> &TaskInfo {
         match &self.0 {
             What::Fault(Fault::Failed(task, _)) => task,
-            What::Fault(Fault::Panicked(panic)) => panic.task(),
+            What::Fault(Fault::Panicked(panic, _)) => panic.task(),
             What::Aborted(straggler) => straggler.task(),
         }
     }
@@ -126,11 +135,20 @@ impl Adopted {
         matches!(self.0, What::Aborted(_))
     }
 
+    /// Why, with the chain of what had led to it; none, if it was dropped before it ended.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Cause> {
+        match &self.0 {
+            What::Fault(fault) => Some(fault.cause()),
+            What::Aborted(_) => None,
+        }
+    }
+
     /// The panic, if it was one.
     #[must_use]
     pub fn panic(&self) -> Option<&TaskPanic> {
         match &self.0 {
-            What::Fault(Fault::Panicked(panic)) => Some(panic),
+            What::Fault(Fault::Panicked(panic, _)) => Some(panic),
             _ => None,
         }
     }
@@ -139,7 +157,7 @@ impl Adopted {
     #[must_use]
     pub fn downcast_ref<E: 'static>(&self) -> Option<&E> {
         match &self.0 {
-            What::Fault(Fault::Failed(_, error)) => (**error).as_any().downcast_ref(),
+            What::Fault(Fault::Failed(_, cause)) => cause.downcast_ref(),
             _ => None,
         }
     }
@@ -148,8 +166,11 @@ impl Adopted {
 impl Display for Adopted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            What::Fault(Fault::Failed(task, error)) => write!(f, "{task} failed: {error}"),
-            What::Fault(Fault::Panicked(panic)) => Display::fmt(panic, f),
+            What::Fault(Fault::Failed(task, cause)) => match cause.shown_error() {
+                Some(error) => write!(f, "{task} failed: {error}"),
+                None => write!(f, "{task} failed"),
+            },
+            What::Fault(Fault::Panicked(panic, _)) => Display::fmt(panic, f),
             What::Aborted(straggler) => write!(f, "{straggler} was aborted"),
         }
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Cause, Name,
-    inspect::{self, Polled, SharedPolled, Tick, WorkId},
+    inspect::{self, Left, Polled, SharedPolled, Tick, WorkId},
     sync::{
         Arc, Weak,
         unmodelled::{AtomicU64, Mutex, Ordering, lock},
@@ -150,19 +150,19 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
 }
 
 impl ScopeNode {
-    /// Runs user code as that of the body.
-    pub(super) fn run_body<R>(&self, code: impl FnOnce() -> R) -> thread::Result<R> {
+    /// Runs user code as that of the body. Tells what a scope has left to it, too.
+    pub(super) fn run_body<R>(&self, code: impl FnOnce() -> R) -> (thread::Result<R>, Left) {
         let began = Tick::now();
         let body = self.outside().body();
         let run = inspect::run(body, began);
         let result = catch_unwind(AssertUnwindSafe(code));
-        drop(run);
+        let left = run.end();
         if began.is_known() {
             let mut polled = self.outside().body_polled.get();
             polled.count(began);
             self.outside().body_polled.set(polled);
         }
-        result
+        (result, left)
     }
 
     fn seen_as_root(&self) -> Seen {

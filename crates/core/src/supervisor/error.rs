@@ -120,7 +120,7 @@ pub enum SupervisorError {
     #[error("ended with {0}")]
     Significant(Box<Fatal>),
     /// It was cancelled from outside, and has stopped its children.
-    #[error("{0}")]
+    #[error("cancelled: {0}")]
     Cancelled(Cause),
     /// It runs already, or what it ran has not ended yet.
     #[error("the supervisor runs already")]

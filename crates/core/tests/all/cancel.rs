@@ -276,7 +276,7 @@ fn a_stop_wakes_those_who_wait_for_it_and_nobody_else() {
 
     assert!(token.cancel("now"));
     assert_eq!(woken(), [1, 1]);
-    assert!(leaf.cause().unwrap().to_string().starts_with("cancelled: now"));
+    assert!(leaf.cause().unwrap().to_string().starts_with("now (at "));
 }
 
 #[test]

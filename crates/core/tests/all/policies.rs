@@ -132,7 +132,7 @@ async fn the_first_success_ends_the_scope_and_forgives_the_failures() {
                 cx.spawn("loser", async move {
                     let cause = own.cancelled().await;
                     assert_eq!(cause.kind(), CauseKind::Finished);
-                    assert!(cause.to_string().starts_with("cancelled: /race has finished"));
+                    assert!(cause.to_string().starts_with("/race has finished"));
                     cleaned.fetch_add(1, Ordering::Relaxed);
                     Err::<(), _>("given up")
                 });

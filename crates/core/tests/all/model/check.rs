@@ -236,8 +236,8 @@ fn is_cause(oracle: &Oracle<'_>, cause: &Cause, why: Why) -> bool {
     let scope = |id: usize| oracle.scopes[id].as_ref().unwrap();
     let origin = cause.origin().unwrap_or_default();
     match why {
-        Why::Outer => cause.to_string().starts_with("cancelled: outer "),
-        Why::Step(prog) => cause.to_string().starts_with(&format!("cancelled: by p{prog}! ")),
+        Why::Outer => cause.message() == Some("outer"),
+        Why::Step(prog) => cause.message() == Some(&*format!("by p{prog}!")),
         Why::Fault(id) => {
             matches!(cause.kind(), CauseKind::ChildFailed | CauseKind::ChildPanicked)
                 && scope(id).cancelled_by.iter().any(|prog| path_foretold(oracle, *prog) == origin)
