@@ -7,6 +7,9 @@ mod app;
 #[cfg(all(feature = "signal", not(miri)))]
 #[path = "all/app_signals.rs"]
 mod app_signals;
+#[cfg(feature = "tokio-util")]
+#[path = "all/bridge.rs"]
+mod bridge;
 #[path = "all/budget.rs"]
 mod budget;
 #[path = "all/cancel.rs"]

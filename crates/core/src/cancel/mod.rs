@@ -14,6 +14,8 @@
 //! is taken, a waker is woken or a cause is dropped, and neither cancelling nor dropping
 //! recurses, so the depth of the tree is bounded by memory alone.
 
+#[cfg(feature = "tokio-util")]
+mod bridge;
 mod callback;
 mod cause;
 mod future;
