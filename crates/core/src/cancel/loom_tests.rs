@@ -4,8 +4,8 @@ use super::CancelToken;
 use crate::sync::{Arc, thread};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Checks every interleaving. Returns how many there were.
-pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) -> usize {
+/// Checks every interleaving, of which there are to be many.
+pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) {
     let executions = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&executions);
     loom::model(move || {
@@ -14,21 +14,23 @@ pub(crate) fn model(name: &str, check: impl Fn() + Send + Sync + 'static) -> usi
     });
     let executions = executions.load(Ordering::Relaxed);
     println!("loom-executions: {name} {executions}");
-    assert!(executions > 1, "{name}: one execution explores nothing");
-    executions
+    assert!(executions > 100, "{name}: {executions} executions explore little");
 }
 
 #[test]
-fn loom_one_of_two_cancels_wins() {
-    model("one_of_two_cancels_wins", || {
+fn loom_one_of_three_cancels_wins() {
+    model("one_of_three_cancels_wins", || {
         let token = CancelToken::new();
-        let other = token.clone();
-        let racer = thread::spawn(move || other.cancel("b"));
-        let won = token.cancel("a");
-        let lost = racer.join().unwrap();
-        assert!(won ^ lost);
-        let cause = token.cause().unwrap().to_string();
-        assert_eq!(cause.starts_with("cancelled: a"), won, "{cause}");
+        let racers = ["a", "b"].map(|name| {
+            let token = token.clone();
+            thread::spawn(move || token.cancel(name))
+        });
+        let mut won = vec![("c", token.cancel("c"))];
+        let [a, b] = racers.map(|racer| racer.join().unwrap());
+        won.extend([("a", a), ("b", b)]);
+        won.retain(|(_, won)| *won);
+        assert_eq!(won.len(), 1);
+        assert_eq!(token.cause().unwrap().message(), Some(won[0].0));
     });
 }
 
@@ -36,14 +38,23 @@ fn loom_one_of_two_cancels_wins() {
 fn loom_a_flag_that_is_seen_has_its_cause() {
     model("a_flag_that_is_seen_has_its_cause", || {
         let token = CancelToken::new();
-        let other = token.clone();
-        let reader = thread::spawn(move || {
-            if other.is_cancelled() {
-                assert!(other.cause().is_some());
-            }
+        let child = token.child();
+        let readers = [token.clone(), child.clone()].map(|token| {
+            thread::spawn(move || {
+                // The level that is reached last is looked at first.
+                if token.is_cancelled() {
+                    assert!(token.cause().is_some() && token.is_stopping());
+                }
+                if token.is_stopping() {
+                    assert!(token.stop_cause().is_some());
+                }
+            })
         });
-        assert!(token.cancel("stop"));
-        reader.join().unwrap();
+        assert!(token.stop("stop"));
+        assert!(token.cancel("cancel"));
+        for reader in readers {
+            reader.join().unwrap();
+        }
     });
 }
 
@@ -51,10 +62,13 @@ fn loom_a_flag_that_is_seen_has_its_cause() {
 fn loom_a_waiter_is_never_lost() {
     model("a_waiter_is_never_lost", || {
         let token = CancelToken::new();
-        let other = token.clone();
-        let canceller = thread::spawn(move || other.cancel("stop"));
-        loom::future::block_on(token.cancelled());
-        canceller.join().unwrap();
+        let child = token.child();
+        let cancellers =
+            [token, child.clone()].map(|token| thread::spawn(move || token.cancel("stop")));
+        loom::future::block_on(child.cancelled());
+        for canceller in cancellers {
+            canceller.join().unwrap();
+        }
     });
 }
 
@@ -94,14 +108,15 @@ fn loom_what_leaves_a_live_token_leaves_nothing_behind() {
         };
         let child = token.child();
         assert_eq!(token.node().registered(), (1, 0));
-        let other = token.clone();
+        let (other, third) = (token.clone(), token.clone());
         let leaving = thread::spawn(move || {
             polled(&other);
             drop(child);
         });
+        let passing = thread::spawn(move || drop(third.child()));
         polled(&token);
-        drop(token.child());
         leaving.join().unwrap();
+        passing.join().unwrap();
         assert_eq!(token.node().registered(), (0, 0));
     });
 }
@@ -110,13 +125,18 @@ fn loom_what_leaves_a_live_token_leaves_nothing_behind() {
 fn loom_a_child_is_born_into_the_cancellation() {
     model("a_child_is_born_into_the_cancellation", || {
         let token = CancelToken::new();
-        let other = token.clone();
-        let canceller = thread::spawn(move || other.cancel("stop"));
+        let (other, third, parent) = (token.clone(), token.clone(), token.clone());
+        let stopper = thread::spawn(move || other.stop("stop"));
+        let canceller = thread::spawn(move || third.cancel("cancel"));
+        let born = thread::spawn(move || parent.child());
         let child = token.child();
         let grandchild = child.child();
+        stopper.join().unwrap();
         canceller.join().unwrap();
-        assert!(child.is_cancelled() && grandchild.is_cancelled());
-        assert!(child.cause().unwrap().same(&token.cause().unwrap()));
+        for token in [&child, &grandchild, &born.join().unwrap()] {
+            assert_eq!(token.cause().unwrap().message(), Some("cancel"));
+            assert!(token.stop_cause().is_some());
+        }
     });
 }
 
@@ -125,25 +145,34 @@ fn loom_a_child_leaves_while_its_parent_is_cancelled() {
     model("a_child_leaves_while_its_parent_is_cancelled", || {
         let token = CancelToken::new();
         let (child, sibling) = (token.child(), token.child());
-        let leaving = thread::spawn(move || drop(child));
-        token.cancel("stop");
-        leaving.join().unwrap();
+        let grandchild = child.child();
+        let newborn = token.clone();
+        let leaving = [child, grandchild].map(|token| thread::spawn(move || drop(token)));
+        let passing = thread::spawn(move || drop(newborn.child()));
+        token.stop("stop");
+        token.cancel("cancel");
+        passing.join().unwrap();
+        for leaving in leaving {
+            leaving.join().unwrap();
+        }
         assert!(sibling.is_cancelled());
+        assert_eq!(token.node().registered(), (0, 0));
     });
 }
 
 #[test]
-fn loom_cancels_at_two_heights_reach_the_leaf_once() {
-    model("cancels_at_two_heights_reach_the_leaf_once", || {
+fn loom_cancels_at_three_heights_reach_the_leaf_once() {
+    model("cancels_at_three_heights_reach_the_leaf_once", || {
         let root = CancelToken::new();
         let middle = root.child();
         let leaf = middle.child();
-        let lower = middle.clone();
-        let canceller = thread::spawn(move || lower.cancel("middle"));
+        let lower = [(middle.clone(), "middle"), (leaf.clone(), "leaf")];
+        let cancellers = lower.map(|(token, name)| thread::spawn(move || token.cancel(name)));
         root.cancel("root");
-        canceller.join().unwrap();
+        let [_, own] = cancellers.map(|canceller| canceller.join().unwrap());
         let (above, below) = (middle.cause().unwrap(), leaf.cause().unwrap());
-        assert!(above.same(&below), "a leaf has its parent's cause: {above} / {below}");
+        assert_eq!(below.message() == Some("leaf"), own);
+        assert!(own || above.same(&below), "a leaf has its parent's cause: {above} / {below}");
     });
 }
 
@@ -152,16 +181,19 @@ fn loom_a_stop_and_a_cancellation_race() {
     model("a_stop_and_a_cancellation_race", || {
         let token = CancelToken::new();
         let child = token.child();
-        let other = token.clone();
+        let (other, third) = (token.clone(), token.clone());
         let stopper = thread::spawn(move || other.stop("stop"));
+        let parent = thread::spawn(move || third.child());
         token.cancel("cancel");
         let stopped = stopper.join().unwrap();
         let (stop, cancel) = (token.stop_cause().unwrap(), token.cause().unwrap());
         assert_eq!(stop.same(&cancel), !stopped, "{stop} / {cancel}");
-        // The cancellation may overtake the stop on its way down.
-        let below = child.stop_cause().unwrap();
-        assert!(below.same(&stop) || below.same(&cancel), "{below}");
-        assert!(child.cause().unwrap().same(&cancel));
+        for child in [child, parent.join().unwrap()] {
+            // The cancellation may overtake the stop on its way down.
+            let below = child.stop_cause().unwrap();
+            assert!(below.same(&stop) || below.same(&cancel), "{below}");
+            assert!(child.cause().unwrap().same(&cancel));
+        }
     });
 }
 
@@ -169,10 +201,13 @@ fn loom_a_stop_and_a_cancellation_race() {
 fn loom_who_waits_for_a_stop_is_never_lost() {
     model("who_waits_for_a_stop_is_never_lost", || {
         let token = CancelToken::new();
-        let (child, other) = (token.child(), token.clone());
+        let (child, other, third) = (token.child(), token.clone(), token.clone());
         let stopper = thread::spawn(move || other.stop("stop"));
+        let leaver = thread::spawn(move || drop(third.on_cancel(|_| ())));
         loom::future::block_on(child.stopping());
         stopper.join().unwrap();
+        leaver.join().unwrap();
+        assert_eq!(token.node().registered(), (1, 0));
     });
 }
 
@@ -181,11 +216,21 @@ fn loom_a_callback_is_called_or_taken_back() {
     model("a_callback_is_called_or_taken_back", || {
         let calls = Arc::new(AtomicUsize::new(0));
         let token = CancelToken::new();
-        let (counter, other) = (Arc::clone(&calls), token.clone());
-        let canceller = thread::spawn(move || other.cancel("now"));
-        let registered = token.on_cancel(move |_| _ = counter.fetch_add(1, Ordering::Relaxed));
-        let taken_back = registered.unregister();
-        canceller.join().unwrap();
-        assert_eq!(calls.load(Ordering::Relaxed), usize::from(!taken_back));
+        let child = token.child();
+        let counter = Arc::clone(&calls);
+        let cancellers =
+            [token, child.clone()].map(|token| thread::spawn(move || token.cancel("now")));
+        let count = move || _ = counter.fetch_add(1, Ordering::Relaxed);
+        child
+            .on_cancel({
+                let count = count.clone();
+                move |_| count()
+            })
+            .keep();
+        let taken_back = child.on_cancel(move |_| count()).unregister();
+        for canceller in cancellers {
+            canceller.join().unwrap();
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 1 + usize::from(!taken_back));
     });
 }

@@ -65,20 +65,20 @@ fn loom_join_waits_for_every_child() {
 fn loom_a_child_that_spawns_at_the_end_is_waited_for() {
     model("a_child_that_spawns_at_the_end_is_waited_for", || {
         let scope = scope();
-        let first = child(&scope);
-        let spawner = {
+        let spawners = [child(&scope), child(&scope)].map(|first| {
             let scope = Arc::clone(&scope);
             thread::spawn(move || {
-                // While the first child lives the scope is open, whatever the body does.
+                // While the first child lives the scope is open, whatever the others do.
                 let second = child(&scope);
                 scope.release(first, End::Other);
                 second
             })
-        };
+        });
         scope.body_ended();
-        let second = spawner.join().unwrap();
-        assert!(scope.is_open());
-        scope.release(second, End::Other);
+        for second in spawners.map(|spawner| spawner.join().unwrap()) {
+            assert!(scope.is_open());
+            scope.release(second, End::Other);
+        }
         join(&scope);
     });
 }
@@ -88,20 +88,22 @@ fn loom_spawning_into_a_closing_scope_is_admitted_or_refused() {
     model("spawning_into_a_closing_scope_is_admitted_or_refused", || {
         let scope = scope();
         let first = child(&scope);
-        let outsider = {
+        let outsiders = ["late", "later"].map(|name| {
             let scope = Arc::clone(&scope);
             thread::spawn(move || {
-                let key = scope.admit("late".into(), Location::caller(), WorkKind::Task, None);
+                let key = scope.admit(name.into(), Location::caller(), WorkKind::Task, None);
                 if let Ok(key) = key {
                     assert!(scope.is_open(), "an admitted child holds the scope open");
                     scope.release(key, End::Other);
                 }
             })
-        };
+        });
         scope.release(first, End::Other);
         scope.body_ended();
         join(&scope);
-        outsider.join().unwrap();
+        for outsider in outsiders {
+            outsider.join().unwrap();
+        }
         assert!(!scope.is_open());
     });
 }
@@ -137,17 +139,18 @@ fn loom_a_dropped_scope_is_waited_for_by_its_parent() {
     model("a_dropped_scope_is_waited_for_by_its_parent", || {
         let parent = scope();
         let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
-        let key = child(&nested);
-        let ending = {
+        let ending = [child(&nested), child(&nested)].map(|key| {
             let nested = Arc::clone(&nested);
             thread::spawn(move || end_aborted(&nested, key))
-        };
+        });
         nested.orphan();
         parent.body_ended();
         join(&parent);
         assert!(!nested.is_open(), "the parent closed before the scope it adopted");
-        assert_eq!(left_in(&parent), 1);
-        ending.join().unwrap();
+        assert_eq!(left_in(&parent), 2);
+        for ending in ending {
+            ending.join().unwrap();
+        }
     });
 }
 
@@ -156,17 +159,19 @@ fn loom_a_scope_dropped_while_it_joins_loses_no_straggler() {
     model("a_scope_dropped_while_it_joins_loses_no_straggler", || {
         let parent = scope();
         let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
-        let key = child(&nested);
+        let keys = [child(&nested), child(&nested)];
         nested.body_ended();
-        let ending = {
+        let ending = keys.map(|key| {
             let nested = Arc::clone(&nested);
             thread::spawn(move || end_aborted(&nested, key))
-        };
+        });
         parent.body_ended();
         nested.orphan();
         join(&parent);
-        assert_eq!(left_in(&parent), 1);
-        ending.join().unwrap();
+        assert_eq!(left_in(&parent), 2);
+        for ending in ending {
+            ending.join().unwrap();
+        }
     });
 }
 
@@ -203,15 +208,20 @@ fn loom_a_deadline_that_moves_is_seen_by_the_driver() {
     model("a_deadline_that_moves_is_seen_by_the_driver", || {
         let parent = scope();
         let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
-        let mover = thread::spawn(move || {
-            parent.set_deadline(Some(Instant::now()));
-            parent
+        let movers = [(); 2].map(|()| {
+            let parent = Arc::clone(&parent);
+            thread::spawn(move || {
+                parent.set_deadline(Some(Instant::now()));
+                parent
+            })
         });
         loom::future::block_on(poll_fn(|cx| {
             assert!(nested.park_driver(cx));
             if nested.deadline().is_some() { Poll::Ready(()) } else { Poll::Pending }
         }));
-        drop(mover.join().unwrap());
+        for mover in movers {
+            drop(mover.join().unwrap());
+        }
     });
 }
 
