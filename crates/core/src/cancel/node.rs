@@ -70,9 +70,8 @@ struct News {
 }
 
 impl News {
-    fn add(&mut self, tables: Tables) {
-        let Tables { children, wakers, callbacks } = tables;
-        self.children.extend(children.into_iter().map(|(_, child)| child));
+    fn add(&mut self, waiters: Waiters) {
+        let Waiters { wakers, callbacks } = waiters;
         wakers.0.into_iter().for_each(|wakers| self.add_wakers(wakers));
         let callbacks = callbacks.into_iter();
         self.waiters.extend(callbacks.map(|(_, callback)| Waiter::Callback(callback)));
@@ -98,26 +97,30 @@ struct Parent {
 struct Inner {
     /// Present for each level that is reached.
     causes: PerLevel<Option<Cause>>,
-    /// Who is to hear of a level that is not reached. Many tokens have nobody in all their life,
-    /// and are cheap to make and to drop without the tables.
-    tables: Option<Box<Tables>>,
+    children: Slab<Weak<Node>>,
+    /// Who waits for a level that is not reached. Many tokens have nobody in all their life, and
+    /// are cheaper to make and to drop without the tables.
+    waiters: Option<Box<Waiters>>,
 }
 
 #[derive(Default)]
-struct Tables {
-    children: Slab<Weak<Node>>,
+struct Waiters {
     wakers: PerLevel<Slab<Waker>>,
     /// Functions that are called at the cancellation.
     callbacks: Slab<Arc<Callback>>,
 }
 
 impl Inner {
-    fn tables(&mut self) -> &mut Tables {
-        self.tables.get_or_insert_default()
+    fn new(causes: PerLevel<Option<Cause>>) -> Self {
+        Self { causes, children: Slab::new(), waiters: None }
+    }
+
+    fn waiters(&mut self) -> &mut Waiters {
+        self.waiters.get_or_insert_default()
     }
 
     fn has_waker(&self, level: Level, key: usize, waker: &Waker) -> bool {
-        let own = self.tables.as_ref().and_then(|tables| tables.wakers[level].get(key));
+        let own = self.waiters.as_ref().and_then(|waiters| waiters.wakers[level].get(key));
         own.is_some_and(|own| own.will_wake(waker))
     }
 }
@@ -130,12 +133,12 @@ impl Node {
     /// Made of constants where it stays: causes that come by argument, and are moved from place
     /// to place, take longer than all the rest.
     fn live(parent: Option<Parent>) -> Arc<Self> {
-        let inner = Mutex::new(Inner { causes: PerLevel([None, None]), tables: None });
+        let inner = Mutex::new(Inner::new(PerLevel([None, None])));
         Arc::new(Self { reached: AtomicU8::new(LIVE), inner, parent })
     }
 
     fn born(reached: u8, causes: PerLevel<Option<Cause>>, parent: Option<Parent>) -> Arc<Self> {
-        let inner = Mutex::new(Inner { causes, tables: None });
+        let inner = Mutex::new(Inner::new(causes));
         Arc::new(Self { reached: AtomicU8::new(reached), inner, parent })
     }
 
@@ -143,14 +146,14 @@ impl Node {
     /// to it.
     pub(crate) fn child(self: &Arc<Self>) -> Arc<Self> {
         let mut inner = lock(&self.inner);
-        let Inner { causes, tables } = &mut *inner;
+        let Inner { causes, children, .. } = &mut *inner;
         if causes[Level::Cancelled].is_some() {
             let causes = causes.clone();
             drop(inner);
             return Self::born(INHERITED, causes, None);
         }
         // The slot is reserved before the child exists, because the child must know its key.
-        let slot = tables.get_or_insert_default().children.vacant_entry();
+        let slot = children.vacant_entry();
         let parent = Some(Parent { node: Arc::clone(self), key: slot.key() });
         let child = match causes[Level::Stopping] {
             None => Self::live(parent),
@@ -206,25 +209,27 @@ impl Node {
         }
         // What is cancelled is stopping, too; a cause that it has for that stays.
         inner.causes[Level::Stopping].get_or_insert_with(|| cause.clone());
-        let mut taken = None;
+        let (mut children, mut waiters) = (Slab::new(), None);
         let reached = match level {
             Level::Stopping => {
-                if let Some(tables) = &mut inner.tables {
-                    news.children.extend(tables.children.iter().map(|(_, child)| child.clone()));
-                    news.add_wakers(std::mem::take(&mut tables.wakers[level]));
+                news.children.extend(inner.children.iter().map(|(_, child)| child.clone()));
+                if let Some(waiters) = &mut inner.waiters {
+                    news.add_wakers(std::mem::take(&mut waiters.wakers[level]));
                 }
                 STOPPING
             }
             Level::Cancelled => {
                 inner.causes[level] = Some(cause.clone());
-                taken = inner.tables.take();
+                children = std::mem::take(&mut inner.children);
+                waiters = inner.waiters.take();
                 if inherited { INHERITED } else { CANCELLED }
             }
         };
         self.reached.store(reached, Ordering::Release);
         drop(inner);
-        if let Some(tables) = taken {
-            news.add(*tables);
+        news.children.extend(children.into_iter().map(|(_, child)| child));
+        if let Some(waiters) = waiters {
+            news.add(*waiters);
         }
         true
     }
@@ -234,7 +239,7 @@ impl Node {
         let mut inner = lock(&self.inner);
         match &inner.causes[Level::Cancelled] {
             Some(cause) => Err(cause.clone()),
-            None => Ok(inner.tables().callbacks.insert(Arc::clone(callback))),
+            None => Ok(inner.waiters().callbacks.insert(Arc::clone(callback))),
         }
     }
 
@@ -262,7 +267,7 @@ impl Node {
             *key = None;
             return Poll::Ready(cause);
         }
-        let wakers = &mut inner.tables().wakers[level];
+        let wakers = &mut inner.waiters().wakers[level];
         let Some(key) = *key else {
             *key = Some(wakers.insert(waker));
             return Poll::Pending;
@@ -274,29 +279,33 @@ impl Node {
     }
 
     pub(crate) fn forget_waker(&self, level: Level, key: usize) {
-        let waker = self.forget(level, |tables| tables.wakers[level].try_remove(key));
+        let waker = self.forget(level, |inner| inner.waiters().wakers[level].try_remove(key));
         drop(waker);
     }
 
     pub(crate) fn forget_callback(&self, key: usize) {
-        let callback = self.forget(Level::Cancelled, |tables| tables.callbacks.try_remove(key));
-        drop(callback);
+        let take = |inner: &mut Inner| inner.waiters().callbacks.try_remove(key);
+        drop(self.forget(Level::Cancelled, take));
     }
 
-    /// Takes something out of a table. Reaching the level has taken all of it, so a key is good
-    /// only before that.
-    fn forget<T>(&self, level: Level, take: impl FnOnce(&mut Tables) -> Option<T>) -> Option<T> {
+    fn forget_child(&self, key: usize) {
+        drop(self.forget(Level::Cancelled, |inner| inner.children.try_remove(key)));
+    }
+
+    /// Takes something out of a table, for the caller to drop. Reaching the level has taken all
+    /// of it, so a key is good only before that.
+    fn forget<T>(&self, level: Level, take: impl FnOnce(&mut Inner) -> Option<T>) -> Option<T> {
         let mut inner = lock(&self.inner);
-        if inner.causes[level].is_some() { None } else { take(inner.tables.as_mut()?) }
+        if inner.causes[level].is_some() { None } else { take(&mut inner) }
     }
 
     #[cfg(all(test, tidegate_loom))]
     pub(crate) fn registered(&self) -> (usize, usize) {
         let inner = lock(&self.inner);
-        inner.tables.as_ref().map_or((0, 0), |tables| {
-            let wakers: usize = tables.wakers.0.iter().map(Slab::len).sum();
-            (tables.children.len(), wakers + tables.callbacks.len())
-        })
+        let waiters = inner.waiters.as_ref().map_or(0, |waiters| {
+            waiters.wakers.0.iter().map(Slab::len).sum::<usize>() + waiters.callbacks.len()
+        });
+        (inner.children.len(), waiters)
     }
 }
 
@@ -306,7 +315,7 @@ impl Drop for Node {
     fn drop(&mut self) {
         let mut parent = self.parent.take();
         while let Some(Parent { node, key }) = parent {
-            drop(node.forget(Level::Cancelled, |tables| tables.children.try_remove(key)));
+            node.forget_child(key);
             parent = Arc::into_inner(node).and_then(|mut node| node.parent.take());
         }
     }
