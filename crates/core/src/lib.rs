@@ -18,6 +18,7 @@ pub mod panic;
 pub mod process;
 mod retry;
 mod rt;
+mod say;
 mod scope;
 pub mod supervisor;
 #[doc(hidden)]

@@ -39,6 +39,13 @@ pub(crate) fn callback_panicked(cause: &Cause, message: &str) {
     let _ = (cause, message);
 }
 
+pub(crate) fn policy_panicked(message: &str) {
+    #[cfg(feature = "tracing")]
+    quietly(|| tracing::error!(target: TARGET, message, "a policy panicked"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = message;
+}
+
 /// The grace period of a scope is over, or an app is given up: what is still there.
 pub(crate) fn left(scope: &str, stragglers: &[Straggler], event: &'static str) {
     #[cfg(feature = "tracing")]

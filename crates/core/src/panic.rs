@@ -9,7 +9,7 @@ use std::{
     any::Any,
     backtrace::Backtrace,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::Arc,
     task::Waker,
 };
@@ -19,7 +19,8 @@ use std::{
 /// The place is known to the panic hook alone. The first root scope of a process puts one in front
 /// of the program's, which notes where work of a scope panics, with a
 /// [backtrace](std::backtrace) if `RUST_BACKTRACE` asks for one, and lets the program's
-/// go on as before. A program that replaces the hook after that has panics without a place.
+/// go on as before. Set a hook of your own before that: a program that replaces it later has panics
+/// without a place.
 #[derive(Clone, Debug)]
 pub struct TaskPanic(Arc<Inner>);
 
@@ -27,7 +28,7 @@ pub struct TaskPanic(Arc<Inner>);
 struct Inner {
     task: TaskInfo,
     message: String,
-    place: Option<Place>,
+    place: Option<Arc<Place>>,
 }
 
 impl TaskPanic {
@@ -36,6 +37,14 @@ impl TaskPanic {
         let message = message(payload);
         let place = place::take(&message);
         Self(Arc::new(Inner { task, message, place }))
+    }
+
+    /// Lets a panic go on that was caught; whoever catches it next knows where it began.
+    pub(crate) fn go_on(&self, payload: Box<dyn Any + Send>) -> ! {
+        if let Some(place) = &self.0.place {
+            place::put_back(&self.0.message, place);
+        }
+        resume_unwind(payload)
     }
 
     /// Whether both are the same event.

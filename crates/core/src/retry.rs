@@ -273,14 +273,8 @@ impl<E: Display> Display for RetryError<E> {
     }
 }
 
-impl<E: std::error::Error + 'static> std::error::Error for RetryError<E> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.last {
-            Some(AttemptError::Failed(error)) => Some(error),
-            _ => None,
-        }
-    }
-}
+// `E` need not be an error itself, as for `ScopeError`: the text has what it says.
+impl<E: Debug + Display> std::error::Error for RetryError<E> {}
 
 /// What retries cost, shared by many operations: with most of them failing, only a fraction is
 /// tried again, so that clients do not multiply the load on a server that is down.

@@ -9,13 +9,18 @@ use super::{
     signals::{Received, Signals},
     stages::Times,
 };
-use crate::{inspect::Snapshot, observe, panic::quietly, sync::Arc};
+use crate::{
+    inspect::Snapshot,
+    observe,
+    say::{Saying, say_line},
+    sync::Arc,
+};
 use std::{
     future::{Future, poll_fn},
-    io::{self, Write as _},
+    io,
     pin::{Pin, pin},
     process,
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::mpsc::{SyncSender, sync_channel},
     task::Poll,
     thread::{Builder, JoinHandle},
     time::Duration,
@@ -30,17 +35,13 @@ use tokio::{
 /// What is done with a picture.
 pub(super) type OnDump = Arc<dyn Fn(&Snapshot) + Send + Sync>;
 
-/// How long a program that ends waits for a picture that is being written: whoever should read it
-/// may have stopped reading.
-const PATIENCE: Duration = Duration::from_millis(200);
-
 /// How long after its time a program that was told to end may take before it is held to hang.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// Attends to the signals until it is dropped.
+/// Attends to the signals until it is dropped. The thread runs no foreign code itself, so that it
+/// can always be joined.
 pub(super) struct Attendant {
     end: Option<oneshot::Sender<()>>,
-    told: Receiver<io::Result<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -56,8 +57,8 @@ impl Attendant {
         let thread = Builder::new()
             .name("tidegate-signals".into())
             .spawn(move || listen(&tell, ended, times, &on_dump))?;
-        let attendant = Self { end: Some(end), told, thread: Some(thread) };
-        attendant.told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread has ended")))?;
+        let attendant = Self { end: Some(end), thread: Some(thread) };
+        told.recv().unwrap_or_else(|_| Err(io::Error::other("the thread has ended")))?;
         Ok(attendant)
     }
 }
@@ -65,12 +66,8 @@ impl Attendant {
 impl Drop for Attendant {
     fn drop(&mut self) {
         drop(self.end.take());
-        // The thread says no more, but its end hangs up.
-        let is_busy = matches!(self.told.recv_timeout(PATIENCE), Err(RecvTimeoutError::Timeout));
-        if let Some(thread) = self.thread.take().filter(|_| !is_busy) {
-            // It catches what panics in it.
-            let _ = thread.join();
-        }
+        // It runs nothing that panics.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -99,19 +96,67 @@ fn listen(
 }
 
 async fn attend(mut heard: Heard, times: Times, on_dump: &OnDump) {
-    let mut watchdog = Watchdog { times, signals: 0, bites: None };
+    let mut bites = None;
+    let mut picture = None;
     loop {
-        match heard.next(watchdog.bites.map(|(at, _)| at)).await {
-            What::Ended => return,
-            What::Dump => drop(quietly(|| on_dump(&Snapshot::take()))),
-            What::End(received) => watchdog.hear(&received, Instant::now()),
+        match heard.next(bites.map(|(at, _)| at)).await {
+            What::Ended => break,
+            What::Dump => take_picture(&mut picture, on_dump),
+            // Further signals are the program's to count: it may have heard two as one.
+            What::End(received) => {
+                bites = bites.or_else(|| Some((late(times, Instant::now())?, received.number)));
+            }
             What::Late => {
-                let Some((_, signal)) = watchdog.bites else { continue };
+                let Some((_, signal)) = bites else { continue };
                 last_words(signal, on_dump);
-                process::exit(128 + (signal & 0x7f));
+                if heard.has_ended() {
+                    break;
+                }
+                end_process(signal);
             }
         }
     }
+    // The last picture, if somebody reads it.
+    if let Some(picture) = picture {
+        picture.wait();
+    }
+}
+
+/// When a program that was told to end now has had the time of all its stages; never, if that is
+/// further away than the clock reaches.
+fn late(Times { drain, grace, abort }: Times, now: Instant) -> Option<Instant> {
+    let times = [grace, abort, SLACK].into_iter().fold(drain, Duration::saturating_add);
+    now.checked_add(times)
+}
+
+/// Asks for a picture, unless one is being taken: nobody may read it.
+fn take_picture(former: &mut Option<Saying>, on_dump: &OnDump) {
+    if former.as_ref().is_none_or(Saying::is_over) {
+        let on_dump = Arc::clone(on_dump);
+        *former = Saying::begin(move || on_dump(&Snapshot::take()));
+    }
+}
+
+/// Says what hangs.
+fn last_words(signal: i32, on_dump: &OnDump) {
+    let on_dump = Arc::clone(on_dump);
+    let saying = Saying::begin(move || {
+        on_dump(&Snapshot::take());
+        observe::hangs(signal);
+    });
+    if let Some(saying) = saying {
+        saying.wait();
+    }
+    say_line(format!("hangs after signal {signal}: the process is ended"));
+}
+
+/// What is done at the exit of a process, such as flushing stdout, may hang in its turn.
+fn end_process(signal: i32) -> ! {
+    let exit = Saying::begin(move || process::exit(128 + (signal & 0x7f)));
+    if let Some(exit) = exit {
+        exit.wait();
+    }
+    process::abort()
 }
 
 /// What the thread waits for.
@@ -151,45 +196,10 @@ impl Heard {
         })
         .await
     }
-}
 
-/// When the process is ended, by whichever signal came first. A further signal leaves less time,
-/// as it skips a stage.
-struct Watchdog {
-    times: Times,
-    signals: u32,
-    bites: Option<(Instant, i32)>,
-}
-
-impl Watchdog {
-    fn hear(&mut self, received: &Received, now: Instant) {
-        let Times { drain, grace, abort } = self.times;
-        let ending = grace.saturating_add(abort);
-        let left = match (self.signals, drain.is_zero()) {
-            (0, _) => drain.saturating_add(ending),
-            (1, false) => ending,
-            _ => Duration::ZERO,
-        };
-        self.signals = self.signals.saturating_add(1);
-        let at = now.checked_add(left.saturating_add(SLACK));
-        let signal = self.bites.map_or(received.number, |(_, signal)| signal);
-        let sooner = self.bites.iter().map(|(at, _)| *at).chain(at).min();
-        self.bites = sooner.map(|at| (at, signal));
-    }
-}
-
-/// Says what hangs, on a thread of its own: nobody may read it.
-fn last_words(signal: i32, on_dump: &OnDump) {
-    let (said, heard) = sync_channel::<()>(0);
-    let on_dump = Arc::clone(on_dump);
-    let speaker = Builder::new().name("tidegate-last-words".into()).spawn(move || {
-        quietly(|| on_dump(&Snapshot::take()));
-        let _ = writeln!(io::stderr(), "hangs after signal {signal}: the process is ended");
-        observe::hangs(signal);
-        drop(said);
-    });
-    if speaker.is_ok() {
-        let _ = heard.recv_timeout(PATIENCE);
+    /// Whether the program has ended meanwhile.
+    fn has_ended(&mut self) -> bool {
+        !matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }
 }
 
@@ -197,36 +207,13 @@ fn last_words(signal: i32, on_dump: &OnDump) {
 mod tests {
     use super::*;
 
-    const fn secs(n: u64) -> Duration {
-        Duration::from_secs(n)
-    }
-
-    fn bites(drain: u64, signals: &[(u64, i32)]) -> Option<(u64, i32)> {
-        let times = Times { drain: secs(drain), grace: secs(5), abort: secs(1) };
-        let mut watchdog = Watchdog { times, signals: 0, bites: None };
-        let begun = Instant::now();
-        for &(at, number) in signals {
-            watchdog.hear(&Received { name: "a signal", number }, begun + secs(at));
-        }
-        watchdog.bites.map(|(at, signal)| ((at - begun).as_secs(), signal))
-    }
-
     #[test]
-    fn each_signal_leaves_the_time_of_the_stages_after_it() {
-        assert_eq!(bites(20, &[]), None);
-        assert_eq!(bites(20, &[(0, 15)]), Some((27, 15)));
-        assert_eq!(bites(20, &[(0, 15), (3, 2)]), Some((10, 15)), "the first one decides");
-        assert_eq!(bites(20, &[(0, 15), (3, 2), (4, 2)]), Some((5, 15)));
-        assert_eq!(bites(0, &[(0, 2)]), Some((7, 2)));
-        assert_eq!(bites(0, &[(0, 2), (1, 2)]), Some((2, 2)));
-        assert_eq!(bites(20, &[(0, 15), (26, 2)]), Some((27, 15)), "no more than there was");
-    }
-
-    #[test]
-    fn who_may_take_for_ever_is_never_held_to_hang() {
-        let times = Times { drain: Duration::MAX, grace: Duration::MAX, abort: secs(1) };
-        let mut watchdog = Watchdog { times, signals: 0, bites: None };
-        watchdog.hear(&Received { name: "SIGTERM", number: 15 }, Instant::now());
-        assert_eq!(watchdog.bites, None);
+    fn a_program_is_late_when_all_stages_have_had_their_time() {
+        let secs = Duration::from_secs;
+        let now = Instant::now();
+        let times = Times { drain: secs(20), grace: secs(5), abort: secs(1) };
+        assert_eq!(late(times, now), Some(now + secs(27)));
+        let never = Times { drain: Duration::MAX, grace: Duration::MAX, abort: secs(1) };
+        assert_eq!(late(never, now), None);
     }
 }

@@ -29,7 +29,7 @@ use self::{
     stages::{Times, join_orphans, left_by_orphans, pass, stuck},
 };
 use crate::{
-    CancelToken, Cause, Cx, DEFAULT_GRACE, Name, OnPanic, Scope, ScopeError,
+    CancelToken, Cause, Cx, DEFAULT_GRACE, Name, OnPanic, Scope,
     inspect::{Snapshot, Watch},
     observe,
     scope::{ScopeNode, drive},
@@ -219,6 +219,9 @@ impl App {
     {
         let Self { scope, token, budget, drain, grace, on_dump } = self;
         let times = Times::within(budget, drain, grace);
+        // Before anybody else hears one: a signal that this missed would end nothing.
+        let mut signals =
+            Signals::install().unwrap_or_else(|error| panic!("cannot listen for signals: {error}"));
         // Without a thread for it there are no times.
         let _watch = Watch::start();
         #[cfg(all(unix, feature = "signal"))]
@@ -228,9 +231,7 @@ impl App {
         drop(on_dump);
         let open = scope.grace(times.grace).root(&token);
         let node = Arc::clone(open.node());
-        let mut signals =
-            Signals::install().unwrap_or_else(|error| panic!("cannot listen for signals: {error}"));
-        let mut stage = Stage { token: &token, node: &node, signal: None };
+        let mut stage = Stage { token: &token, node: &node, times, signal: None };
         let mut running = pin!(drive(open, body));
         // A body may use up the budget of the task at each poll: signals are heard and time
         // passes all the same.
@@ -244,7 +245,7 @@ impl App {
             passing.as_mut().poll(cx)
         };
         let ended = poll_fn(|cx| match running.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(Some(ScopeError::of(ended))),
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
             Poll::Pending => overdue(cx).map(|()| None),
         });
         let Some(result) = ended.await else {
@@ -257,7 +258,7 @@ impl App {
         })
         .await;
         let (signal, stuck) = (stage.signal, left_by_orphans());
-        ExitReport { result, gave_up: false, signal, stuck, deadlocks: Vec::new() }
+        ExitReport::ended(result, signal, stuck)
     }
 }
 
@@ -265,6 +266,7 @@ impl App {
 struct Stage<'a> {
     token: &'a CancelToken,
     node: &'a ScopeNode,
+    times: Times,
     signal: Option<i32>,
 }
 
@@ -277,8 +279,9 @@ impl Stage<'_> {
         }
         self.signal = Some(received.number);
         observe::stopping(self.node.name().as_str(), &cause);
-        // A program that is draining already skips to the next stage.
-        if !self.token.stop(cause.clone()) {
+        // A program that is draining already, or has no time to, skips to the next stage: at once,
+        // so that a signal that comes together with this one finds it there.
+        if !self.token.stop(cause.clone()) || self.times.drain.is_zero() {
             self.token.cancel(cause);
         }
         false
@@ -292,8 +295,8 @@ fn give_up_on<T, E: Send + Sync + 'static>(
 ) -> ExitReport<T, E> {
     let (stuck, deadlocks) = (stuck(node), Snapshot::take().deadlocks());
     observe::left(&node.path(), &stuck, "gave up");
-    let result: Result<T, ScopeError<E>> = node.give_up();
-    ExitReport { result, gave_up: true, signal, stuck, deadlocks }
+    let result = node.give_up();
+    ExitReport::given_up(result, signal, stuck, deadlocks)
 }
 
 /// A picture goes to stderr, where people look for it. Nobody may be there to read.

@@ -1,9 +1,8 @@
 //! How a program ended.
 
-use crate::{ScopeError, Straggler, inspect::Deadlock};
+use crate::{JoinReport, Reason, ScopeError, Straggler, inspect::Deadlock, say::say_line};
 use std::{
     fmt::{self, Display},
-    io::Write,
     process::{ExitCode, Termination},
 };
 
@@ -15,14 +14,47 @@ use std::{
 #[derive(Debug)]
 #[must_use = "it may name work that still runs"]
 pub struct ExitReport<T, E> {
-    pub(super) result: Result<T, ScopeError<E>>,
-    pub(super) gave_up: bool,
-    pub(super) signal: Option<i32>,
-    pub(super) stuck: Vec<Straggler>,
-    pub(super) deadlocks: Vec<Deadlock>,
+    result: Result<(T, JoinReport<E>), ScopeError<E>>,
+    gave_up: bool,
+    signal: Option<i32>,
+    stuck: Vec<Straggler>,
+    deadlocks: Vec<Deadlock>,
 }
 
 impl<T, E> ExitReport<T, E> {
+    /// Of a program whose root scope has ended.
+    pub(super) fn ended(
+        (result, report): (Result<T, Reason<E>>, JoinReport<E>),
+        signal: Option<i32>,
+        stuck: Vec<Straggler>,
+    ) -> Self {
+        let result = match result {
+            Ok(value) => Ok((value, report)),
+            Err(reason) => ScopeError::of((Err(reason), report)),
+        };
+        Self { result, gave_up: false, signal, stuck, deadlocks: Vec::new() }
+    }
+
+    /// Of a program that did not end in time.
+    pub(super) fn given_up(
+        error: ScopeError<E>,
+        signal: Option<i32>,
+        stuck: Vec<Straggler>,
+        deadlocks: Vec<Deadlock>,
+    ) -> Self {
+        Self { result: Err(error), gave_up: true, signal, stuck, deadlocks }
+    }
+
+    /// What else went wrong until the last child of the root scope had ended, also if it ended well:
+    /// in nested scopes that were dropped, for instance.
+    #[must_use]
+    pub fn report(&self) -> &JoinReport<E> {
+        match &self.result {
+            Ok((_, report)) => report,
+            Err(error) => error.report(),
+        }
+    }
+
     /// The result of the root scope. If [`App::run`](super::App::run) gave up it is an error, which
     /// has all that had gone wrong by then.
     ///
@@ -30,7 +62,7 @@ impl<T, E> ExitReport<T, E> {
     ///
     /// As for [`Scope::run`](crate::Scope::run).
     pub fn result(&self) -> Result<&T, &ScopeError<E>> {
-        self.result.as_ref()
+        self.result.as_ref().map(|(value, _)| value)
     }
 
     /// The same, by value.
@@ -39,7 +71,7 @@ impl<T, E> ExitReport<T, E> {
     ///
     /// As for [`Scope::run`](crate::Scope::run).
     pub fn into_result(self) -> Result<T, ScopeError<E>> {
-        self.result
+        self.result.map(|(value, _)| value)
     }
 
     /// Whether [`App::run`](super::App::run) returned before the root scope had ended.
@@ -71,10 +103,7 @@ impl<T, E> ExitReport<T, E> {
     /// Work that ignored the cancellation and was dropped after the grace period.
     #[must_use]
     pub fn aborted(&self) -> &[Straggler] {
-        match &self.result {
-            Err(error) => error.report().aborted(),
-            Ok(_) => &[],
-        }
+        self.report().aborted()
     }
 
     /// The exit code: 0 for `Ok`, which a program that has drained in time returns, too;
@@ -99,8 +128,7 @@ impl<T, E: Display> ExitReport<T, E> {
 
     fn say(&self) -> u8 {
         if self.result.is_err() || !self.stuck.is_empty() {
-            // Who reads it may be gone.
-            let _ = writeln!(std::io::stderr(), "{self}");
+            say_line(self.to_string());
         }
         self.exit_code()
     }

@@ -51,7 +51,7 @@ impl Times {
 
 /// Takes a program that is to end through its stages; ends when it has had its time for all.
 pub(super) async fn pass(token: &CancelToken, node: &Arc<ScopeNode>, times: Times) {
-    let mut draining = pin!(cancel_drained(token, times.drain));
+    let mut draining = pin!(cancel_drained(token, node, times.drain));
     let mut telling = pin!(tell_who_is_left(node));
     let mut given_up = pin!(async {
         node.token().cancelled().await;
@@ -66,8 +66,8 @@ pub(super) async fn pass(token: &CancelToken, node: &Arc<ScopeNode>, times: Time
 }
 
 /// Cancels a program that is to stop when it has had its time to drain; never ends itself.
-async fn cancel_drained(token: &CancelToken, drain: Duration) -> Infallible {
-    let cause = token.stopping().await;
+async fn cancel_drained(token: &CancelToken, node: &ScopeNode, drain: Duration) -> Infallible {
+    let cause = node.token().stopping().await;
     if !drain.is_zero() {
         sleep(drain).await;
     }

@@ -9,7 +9,10 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     cell::RefCell,
     panic::{PanicHookInfo, set_hook, take_hook},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -24,7 +27,7 @@ pub(crate) struct Place {
 /// What the hook has seen last on a thread.
 struct Note {
     message: String,
-    place: Place,
+    place: Arc<Place>,
 }
 
 thread_local! {
@@ -55,15 +58,21 @@ fn note(info: &PanicHookInfo<'_>) {
     let Some(at) = info.location() else { return };
     let backtrace = Backtrace::capture();
     let backtrace = Some(backtrace).filter(|b| b.status() == BacktraceStatus::Captured);
-    let place = Place { at: at.to_string(), backtrace };
+    let place = Arc::new(Place { at: at.to_string(), backtrace });
     let note = Note { message: super::message(info.payload()), place };
     // A thread that ends has no notes any more. What was there is dropped after the borrow.
     let _ = NOTE.try_with(|last| last.replace(Some(note)));
 }
 
+/// A panic that was caught goes on, of which the hook is not told again.
+pub(super) fn put_back(message: &str, place: &Arc<Place>) {
+    let note = Note { message: message.to_owned(), place: Arc::clone(place) };
+    let _ = NOTE.try_with(|last| last.replace(Some(note)));
+}
+
 /// The place of the panic with this message that the calling thread has caught, if the hook was
 /// told: a payload that somebody caught elsewhere and threw again has none.
-pub(super) fn take(message: &str) -> Option<Place> {
+pub(super) fn take(message: &str) -> Option<Arc<Place>> {
     let note = NOTE.try_with(RefCell::take).ok().flatten();
     note.filter(|note| note.message == message).map(|note| note.place)
 }

@@ -276,7 +276,20 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let (name, at) = (name.into(), Location::caller());
+        self.spawn_from(name.into(), Location::caller(), future)
+    }
+
+    /// The same on behalf of that place in the source.
+    pub(super) fn spawn_from<T, F>(
+        &self,
+        name: Name,
+        at: &'static Location<'static>,
+        future: F,
+    ) -> Task<T, E>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
         match self.limit() {
             None => self.spawn_at(name, at, future),
             Some(limit) => {

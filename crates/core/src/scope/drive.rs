@@ -1,7 +1,10 @@
 //! Driving an open scope to its end: the body, the grace period and the join.
 
 use super::{
-    Cx, JoinReport, Reason, deadline::cancelled_or_expired, error::Payload, ledger::Ledger,
+    Cx, JoinReport, Reason,
+    deadline::cancelled_or_expired,
+    error::Payload,
+    ledger::{Ledger, Raised},
     node::ScopeNode,
 };
 use crate::{
@@ -15,7 +18,6 @@ use crate::{
 use std::{
     fmt::{Debug, Display},
     future::{Future, poll_fn},
-    panic::resume_unwind,
     pin::{Pin, pin},
     task::{Context, Poll},
     thread,
@@ -74,9 +76,9 @@ where
     Fut: Future<Output = Result<T, E>>,
 {
     let (driven, panic) = drive_caught(open, body).await;
-    if let Some(payload) = panic {
+    if let Some((panic, payload)) = panic {
         drop_quietly(driven);
-        resume_unwind(payload);
+        panic.go_on(payload);
     }
     driven
 }
@@ -85,7 +87,7 @@ where
 pub(super) async fn drive_caught<T, E, F, Fut>(
     mut open: OpenScope,
     body: F,
-) -> (Driven<T, E>, Option<Payload>)
+) -> (Driven<T, E>, Option<Raised>)
 where
     E: Display + Debug + Send + Sync + 'static,
     F: FnOnce(Cx<E>) -> Fut,
@@ -127,10 +129,15 @@ where
     .await;
     let outer = node.outer_cause();
     drop(open);
+    ledger.forgive_if_finished();
     let mut raised = ledger.take_raised();
     if let Some((panic, payload)) = panic {
         let first = ledger.begins_with(&panic);
-        drop_quietly(if first { raised.replace(payload) } else { Some(payload) });
+        if first {
+            drop_quietly(raised.replace((panic, payload)));
+        } else {
+            drop_quietly(payload);
+        }
     }
     if raised.is_some() {
         drop_quietly(value.take());

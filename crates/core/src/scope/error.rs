@@ -232,6 +232,9 @@ pub enum Reason<E> {
     Aborted,
 }
 
+// As for `ScopeError`, `E` need not be an error itself.
+impl<E: Debug + Display> std::error::Error for Reason<E> {}
+
 impl<E: Display> Display for Reason<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -359,9 +362,8 @@ impl<E: Display> Display for ScopeError<E> {
             write!(f, "; {also} more failed")?;
         }
         if !self.report.aborted.is_empty() {
-            write!(f, "; aborted:")?;
-            for straggler in &self.report.aborted {
-                write!(f, " {straggler}")?;
+            for (n, straggler) in self.report.aborted.iter().enumerate() {
+                write!(f, "{} {straggler}", if n == 0 { "; aborted:" } else { "," })?;
             }
         }
         Ok(())

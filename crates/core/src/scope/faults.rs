@@ -14,9 +14,10 @@ use crate::{
     inspect::{Doing, Left},
     observe,
     panic::drop_quietly,
+    say::say_line,
     sync::{Arc, Mutex, lock},
 };
-use std::{any::Any, io::Write as _};
+use std::any::Any;
 
 /// What went wrong in a scope, and what it does about that.
 pub(super) struct Faults {
@@ -70,7 +71,7 @@ impl ScopeNode {
         let cause = Cause::of_child(CauseKind::ChildPanicked, path, at, text, None);
         self.fault(of, Fault::Panicked(panic.clone(), left.led_to(cause)));
         observe::panicked(&panic);
-        if self.faults().on_panic == OnPanic::Abort {
+        if of.is_some() && self.faults().on_panic == OnPanic::Abort {
             abort_process(&panic);
         }
         panic
@@ -166,7 +167,6 @@ impl ScopeNode {
 
 /// Ends the process at a panic, after it was said which work it was.
 fn abort_process(panic: &TaskPanic) -> ! {
-    // Whoever reads it may be gone.
-    let _ = writeln!(std::io::stderr(), "{panic}\nthe process is aborted");
+    say_line(format!("{panic}\nthe process is aborted"));
     std::process::abort()
 }

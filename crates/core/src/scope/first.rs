@@ -3,6 +3,7 @@
 use super::{AfterFailure, AfterSuccess, ChildEnd, Cx, Policy, Reason, Scope, ScopeError};
 use crate::{
     Name,
+    panic::drop_quietly,
     sync::{Arc, Mutex, lock},
 };
 use std::{
@@ -76,7 +77,7 @@ impl<P> Scope<P> {
         N: Into<Name>,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let first = First::<T>::default();
+        let (first, at) = (First::<T>::default(), self.location());
         let scope = self.policy(FirstValue(Arc::clone(&first)));
         let run = scope.run_with_report(async |cx: Cx<E>| {
             let mut count = 0_usize;
@@ -85,7 +86,7 @@ impl<P> Scope<P> {
                     break;
                 }
                 let (own, first) = (cx.clone(), Arc::clone(&first));
-                cx.spawn(name, async move {
+                cx.spawn_from(name.into(), at, async move {
                     // One that is cut off has nothing to say.
                     let Ok(result) = own.run(attempt).await else { return Ok(()) };
                     let value = result?;
@@ -99,11 +100,14 @@ impl<P> Scope<P> {
             Ok(count)
         });
         let (result, report) = run.await;
+        let value = lock(&first).take();
         let count = match result {
             Ok(count) => count,
-            Err(reason) => return Err(ScopeError::new(reason, report)),
+            Err(reason) => {
+                drop_quietly(value);
+                return Err(ScopeError::new(reason, report));
+            }
         };
-        let value = lock(&first).take();
         let reason = if count == 0 { Reason::Empty } else { Reason::Aborted };
         value.ok_or_else(|| ScopeError::new(reason, report))
     }

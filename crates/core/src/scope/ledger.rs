@@ -40,13 +40,16 @@ pub(super) enum Reader {
     AbortingParent,
 }
 
+/// A panic that is to go on in the caller of a scope.
+pub(super) type Raised = (TaskPanic, Payload);
+
 /// What a dropped scope leaves to its parent.
 #[derive(Debug, Default)]
 pub(super) struct Estate {
     pub(super) entries: Vec<Entry>,
     pub(super) more: usize,
     /// Nobody is left to raise it: to be dropped without the lock.
-    pub(super) raised: Option<Payload>,
+    pub(super) raised: Option<Raised>,
 }
 
 #[derive(Debug)]
@@ -65,7 +68,7 @@ pub(super) struct Ledger {
     /// Whether the scope has what it wanted, so that no failure of a child counts.
     finished: bool,
     /// The payload of the panic that came first, if the scope is to end with it.
-    raised: Option<Payload>,
+    raised: Option<Raised>,
     reader: Reader,
 }
 
@@ -164,11 +167,14 @@ impl Ledger {
 
     /// Keeps the payload of `panic` if nothing went wrong before it; else gives it back.
     pub(super) fn raise(&mut self, panic: &TaskPanic, payload: Payload) -> Option<Payload> {
-        if self.begins_with(panic) { self.raised.replace(payload) } else { Some(payload) }
+        if !self.begins_with(panic) {
+            return Some(payload);
+        }
+        self.raised.replace((panic.clone(), payload)).map(|(_, former)| former)
     }
 
     /// The payload of a child's panic that came first.
-    pub(super) fn take_raised(&mut self) -> Option<Payload> {
+    pub(super) fn take_raised(&mut self) -> Option<Raised> {
         self.raised.take()
     }
 
@@ -186,14 +192,18 @@ impl Ledger {
         value: Option<T>,
     ) -> (Result<T, Reason<E>>, JoinReport<E>) {
         self.forgive_if_finished();
-        let Self { first, also, more, tolerated, tolerated_more, .. } = self;
+        let Self { first, also, more, tolerated, tolerated_more, finished, .. } = self;
         let mut also = also.into_iter();
         let first = if outer.is_some() { first } else { first.or_else(|| also.next()) };
         let cause = first.as_ref().map(|first| first.cause().clone()).or_else(|| outer.clone());
         let reason = first.map(Fault::typed).or(outer.map(Reason::Cancelled));
         let result = match (reason, value) {
-            (None, Some(value)) if self.aborted.is_empty() => Ok(value),
-            (reason, _) => Err(reason.unwrap_or(Reason::Aborted)),
+            // What a scope does not need any more makes it fail in no way.
+            (None, Some(value)) if self.aborted.is_empty() || finished => Ok(value),
+            (reason, value) => {
+                drop_quietly(value);
+                Err(reason.unwrap_or(Reason::Aborted))
+            }
         };
         let report = JoinReport {
             cause,
@@ -209,10 +219,13 @@ impl Ledger {
         (result, report)
     }
 
-    fn forgive_if_finished(&mut self) {
+    /// In a scope that has what it wanted no failure of a child counts, and none of their panics
+    /// is raised.
+    pub(super) fn forgive_if_finished(&mut self) {
         if !self.finished {
             return;
         }
+        drop_quietly(self.raised.take());
         let first = self.first.take_if(|fault| !fault.is_of_body());
         let (of_body, of_children) =
             std::mem::take(&mut self.also).into_iter().partition(Fault::is_of_body);

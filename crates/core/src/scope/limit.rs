@@ -28,13 +28,19 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(slots: usize, name: &Name, token: &CancelToken) -> Self {
+    pub(super) fn new(
+        slots: usize,
+        name: &Name,
+        at: &'static Location<'static>,
+        token: &CancelToken,
+    ) -> Self {
         let slots = Arc::new(Slots::new(slots));
         let (shown, closed) = (Arc::clone(&slots), Arc::clone(&slots));
-        let resource = Resource::with_details("limit", name.clone(), move || {
+        let details = move || {
             let (free, waiting) = shown.counts();
             vec![("free", free.to_string()), ("waiting", waiting.to_string())]
-        });
+        };
+        let resource = Resource::register("limit", name.clone(), at, Some(Box::new(details)));
         let closing = token.on_cancel(move |_| closed.close());
         Self { slots, resource, _closing: closing }
     }
@@ -285,7 +291,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the child's future, which did not run, and gives up the turn.
+    /// Dropping it drops the child's future, which did not run, and gives up the turn. Once polled
+    /// it has a turn: one that is kept without being polled on keeps a slot from others.
     #[track_caller]
     pub fn spawn_in_turn<T, F>(&self, name: impl Into<Name>, future: F) -> SpawnInTurn<E, F>
     where

@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use std::{
+    convert::Infallible,
     panic::Location,
     task::{Context, Poll, Waker},
 };
@@ -121,7 +122,7 @@ impl ScopeNode {
         home: Home,
     ) -> Self {
         let Plan { name, at, rule, on_panic, values, limit, detached, .. } = plan;
-        let limit = limit.map(|slots| Limit::new(slots, &name, &token));
+        let limit = limit.map(|slots| Limit::new(slots, &name, at, &token));
         Self {
             name,
             at,
@@ -422,8 +423,10 @@ impl ScopeNode {
     }
 
     /// What the ledger of a scope that is given up says so far.
-    pub(crate) fn give_up<T, E: Send + Sync + 'static>(&self) -> Result<T, ScopeError<E>> {
-        ScopeError::of(self.take_ledger().into_result(self.outer_cause(), None))
+    pub(crate) fn give_up<E: Send + Sync + 'static>(&self) -> ScopeError<E> {
+        let (result, report) = self.take_ledger().into_result(self.outer_cause(), None);
+        let Err(reason): Result<Infallible, _> = result;
+        ScopeError::new(reason, report)
     }
 }
 

@@ -1,15 +1,23 @@
 //! What the end of a child does to its scope.
 
 use super::{OnError, TaskInfo, ledger::Fault, node::ScopeNode, registry::Key};
-use crate::{TaskPanic, panic::quietly, sync::Arc};
-use std::fmt::{self, Debug};
+use crate::{
+    TaskPanic, observe,
+    panic::{drop_quietly, message},
+    sync::Arc,
+};
+use std::{
+    fmt::{self, Debug},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 /// Decides what the end of a child does to its scope: to the other children, and to the result.
 ///
 /// [`OnError`] has the two policies that most scopes want; [`Supervise`] and [`FirstSuccess`] are
 /// two more, and this is how a program writes its own. It is asked on the thread that ran the
 /// child, after the child's future was dropped, and shall be quick. What it keeps between its
-/// answers is its own; several threads may ask at once.
+/// answers is its own; several threads may ask at once. A panic of it is an event, and no failure of
+/// the scope.
 ///
 /// What goes wrong in the body is not asked about: it cancels the scope.
 ///
@@ -55,7 +63,7 @@ pub trait Policy: Send + Sync + 'static {
     /// A child returned an error or panicked. If this panics, the scope is cancelled.
     fn failed(&self, child: &ChildEnd<'_>) -> AfterFailure;
 
-    /// A child returned its value. The default is to go on.
+    /// A child returned its value. The default is to go on, also if this panics.
     fn succeeded(&self, child: &ChildEnd<'_>) -> AfterSuccess {
         let _ = child;
         AfterSuccess::GoOn
@@ -165,7 +173,33 @@ const ALSO_MAX: usize = 16;
 #[derive(Clone)]
 pub(super) enum Rule {
     OnError(OnError),
-    Own(Arc<dyn Policy>),
+    Own(Own),
+}
+
+/// A policy of the program's. Its scope may end on any thread, which must survive its destructor.
+#[derive(Clone)]
+pub(super) struct Own(Option<Arc<dyn Policy>>);
+
+impl Own {
+    pub(super) fn new(policy: impl Policy) -> Self {
+        Self(Some(Arc::new(policy)))
+    }
+
+    /// Its answer, unless it panics.
+    fn ask<A>(&self, ask: impl FnOnce(&dyn Policy) -> A) -> Option<A> {
+        let policy = self.0.as_deref()?;
+        let answer = catch_unwind(AssertUnwindSafe(|| ask(policy)));
+        answer
+            .inspect_err(|payload| observe::policy_panicked(&message(&**payload)))
+            .map_err(drop_quietly)
+            .ok()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
+    }
 }
 
 impl Rule {
@@ -182,11 +216,8 @@ impl Rule {
     }
 
     pub(super) fn after_success(&self, child: &ChildEnd<'_>) -> AfterSuccess {
-        let mut after = AfterSuccess::GoOn;
-        if let Self::Own(policy) = self {
-            quietly(|| after = policy.succeeded(child));
-        }
-        after
+        let Self::Own(policy) = self else { return AfterSuccess::GoOn };
+        policy.ask(|policy| policy.succeeded(child)).unwrap_or(AfterSuccess::GoOn)
     }
 
     pub(super) fn after_failure(&self, child: &ChildEnd<'_>) -> AfterFailure {
@@ -195,9 +226,7 @@ impl Rule {
             Self::OnError(OnError::Collect { .. }) => AfterFailure::Collect,
             Self::Own(policy) => {
                 // What cannot decide must not let failures pass.
-                let mut after = AfterFailure::Cancel;
-                quietly(|| after = policy.failed(child));
-                after
+                policy.ask(|policy| policy.failed(child)).unwrap_or(AfterFailure::Cancel)
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Root scopes that were dropped while something in them lived. No scope above them waits, so the
 //! reaper does: it counts them for each runtime, and whoever wants to can wait for the last.
 
+use crate::panic::quietly;
 use std::{collections::HashMap, sync::LazyLock};
 use tokio::{
     runtime::{Handle, Id},
@@ -22,18 +23,20 @@ static ORPHANS: LazyLock<watch::Sender<HashMap<Home, usize>>> =
     LazyLock::new(|| watch::channel(HashMap::new()).0);
 
 pub(super) fn adopt(home: Home) {
-    ORPHANS.send_modify(|orphans| *orphans.entry(home).or_default() += 1);
+    // It wakes who waits, whose wakers may panic: this is run by destructors.
+    quietly(|| ORPHANS.send_modify(|orphans| *orphans.entry(home).or_default() += 1));
 }
 
 pub(super) fn reap(home: Home) {
-    ORPHANS.send_modify(|orphans| {
+    let give_back = |orphans: &mut HashMap<Home, usize>| {
         let left = orphans.get(&home).map_or(0, |count| count.saturating_sub(1));
         if left == 0 {
             orphans.remove(&home);
         } else {
             orphans.insert(home, left);
         }
-    });
+    };
+    quietly(|| ORPHANS.send_modify(give_back));
 }
 
 /// How many root scopes of the current runtime were dropped and have children that did not end

@@ -92,7 +92,8 @@ impl<E> JoinReport<E> {
         self.adopted_more
     }
 
-    /// How many times new work was refused, because the scope was being aborted.
+    /// How many times new work was refused, because the scope had ended or was being aborted, or
+    /// was sent away unrun when it was cancelled before there was a [slot](super::Scope::limit).
     #[must_use]
     pub fn refused(&self) -> usize {
         self.refused

@@ -4,13 +4,14 @@ use super::{
     Cx, JoinReport, OnError, OnPanic, Reason, ScopeError,
     drive::{OpenScope, drive},
     node::{Plan, ScopeNode},
-    policy::{Policy, Rule},
+    policy::{Own, Policy, Rule},
 };
 use crate::{Budget, CancelToken, Cause, Name, sync::Arc};
 use std::{
     fmt::{Debug, Display},
     future::Future,
     marker::PhantomData,
+    panic::Location,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -161,6 +162,11 @@ impl Scope {
 }
 
 impl<P> Scope<P> {
+    /// Where it was built.
+    pub(super) fn location(&self) -> &'static Location<'static> {
+        self.plan.at
+    }
+
     /// How long children, and the body, may go on after the scope was cancelled before they
     /// are dropped at their next await. [`Duration::MAX`] waits for ever.
     pub fn grace(mut self, grace: Duration) -> Self {
@@ -260,7 +266,7 @@ impl<P> Scope<P> {
     /// What the end of a child does to the others and to the result, by a [`Policy`] such as
     /// [`Supervise`](super::Supervise) or an own one; it replaces [`on_error`](Self::on_error).
     pub fn policy(mut self, policy: impl Policy) -> Self {
-        self.plan.rule = Rule::Own(Arc::new(policy));
+        self.plan.rule = Rule::Own(Own::new(policy));
         self
     }
 

@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     future::pending,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -27,6 +27,8 @@ fn child_process() {
     match &*mode {
         "workers hang" => workers_hang(),
         "body hangs" => body_hangs(),
+        "busy" => busy(),
+        "nobody reads and it hangs" => nobody_reads_and_it_hangs(),
         "nobody reads" => nobody_reads(),
         "exits" => exits(),
         _ => ends(&mode),
@@ -93,6 +95,30 @@ fn nobody_reads() {
     std::process::exit(report.exit_code().into());
 }
 
+/// Does not hear signals for a while, and cleans up after that for longer than a hanging program
+/// is given.
+fn busy() {
+    let app = App::new("child").grace(secs(20));
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let report = runtime.block_on(app.run(async |cx: Cx<Infallible>| {
+        println!("ready");
+        let mut go_on = String::new();
+        std::io::stdin().read_line(&mut go_on).unwrap();
+        println!("cancel: {}", cx.cancelled().await);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        Ok(())
+    }));
+    println!("gave up: {}", report.gave_up());
+    std::process::exit(report.exit_code().into());
+}
+
+fn nobody_reads_and_it_hangs() {
+    let app = App::new("child").budget(Duration::ZERO).on_dump(|_| _ = hang("dump"));
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let _report = runtime.block_on(app.run(async |_: Cx<Infallible>| hang("body")));
+    unreachable!("it hangs");
+}
+
 /// Blocking work that hangs keeps its runtime alive, and not the process.
 fn exits() {
     let runtime = Runtime::new().unwrap();
@@ -123,6 +149,7 @@ fn child(mode: &str) -> (Program, impl BufRead) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "app_signals::child_process", "--nocapture"])
         .env("TIDEGATE_APP_CHILD", mode)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -179,6 +206,29 @@ fn a_picture_that_nobody_reads_does_not_keep_a_program_alive() {
     read_until(&mut out, "dump hangs");
     kill(&process, "INT");
     assert_eq!(process.0.wait().unwrap().code(), Some(130));
+}
+
+/// The program hears two as one, and has its grace period.
+#[test]
+fn two_signals_that_count_as_one_do_not_cost_the_grace_period() {
+    let (mut process, mut out) = child("busy");
+    read_until(&mut out, "ready");
+    kill(&process, "INT");
+    kill(&process, "INT");
+    process.0.stdin.take().unwrap().write_all(b"\n").unwrap();
+    read_until(&mut out, "cancel: signal SIGINT");
+    read_until(&mut out, "gave up: false");
+    assert_eq!(process.0.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_picture_that_nobody_reads_does_not_keep_a_hanging_program_alive() {
+    let (mut process, mut out) = child("nobody reads and it hangs");
+    read_until(&mut out, "body hangs");
+    kill(&process, "QUIT");
+    read_until(&mut out, "dump hangs");
+    kill(&process, "TERM");
+    assert_eq!(process.0.wait().unwrap().code(), Some(143));
 }
 
 #[test]

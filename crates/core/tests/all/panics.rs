@@ -161,6 +161,38 @@ fn nested_scopes_raise_as_the_one_around_them_unless_told_otherwise() {
     assert_eq!(nested(Some(OnPanic::AsError)), None);
 }
 
+/// The panic of a body goes on in the child that runs it.
+#[tokio::test]
+async fn a_panic_that_goes_on_keeps_its_place() {
+    for raises in [false, true] {
+        let line = line!() + 7;
+        let job = scope("job", async |cx: Cx<Infallible>| {
+            let own = cx.clone();
+            cx.spawn("conn", async move {
+                let request = Scope::builder("request").parent(&own).on_panic(OnPanic::Raise);
+                request
+                    .run(async |cx: Cx<Infallible>| {
+                        let bug = async { panic!("a bug of the handler") as Never };
+                        if raises {
+                            cx.spawn("handler", bug);
+                            return Ok(());
+                        }
+                        bug.await
+                    })
+                    .await
+                    .unwrap();
+                Ok(())
+            });
+            Ok(())
+        });
+        let error = job.await.unwrap_err();
+        let Reason::Panicked(panic) = error.reason() else { panic!("{error}") };
+        assert_eq!(panic.task().path(), "/job/conn");
+        let at = panic.location().unwrap();
+        assert!(at.starts_with(&format!("{}:{line}:", file!())), "{at}");
+    }
+}
+
 /// Its payload is nobody's: it must not be dropped where a panic of it could do harm.
 #[tokio::test]
 async fn a_dropped_scope_raises_nothing() {
@@ -226,4 +258,19 @@ fn an_abort_names_the_work_and_ends_the_process() {
     assert!(told.contains(": deliberate\nthe process is aborted\n"), "{told}");
     #[cfg(unix)]
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
+}
+
+#[test]
+fn a_panic_that_was_forgiven_is_not_raised() {
+    let attempts = [("early", true), ("late", false)].map(|(name, is_bad)| {
+        let attempt = async move {
+            assert!(!is_bad, "deliberate");
+            Ok::<_, Infallible>(7)
+        };
+        (name, attempt)
+    });
+    let mut won = None;
+    let race = Scope::builder("race").on_panic(OnPanic::Raise).first_ok(attempts);
+    assert_eq!(raised(async { won = race.await.ok() }), None);
+    assert_eq!(won, Some(7));
 }

@@ -340,3 +340,52 @@ async fn a_resource_is_given_back_when_the_children_have_ended() {
     drop((kept, resource));
     assert_eq!(alive.load(Ordering::SeqCst), 0);
 }
+
+/// It is no failure that what is not needed any more had to be aborted.
+#[tokio::test]
+async fn a_loser_that_has_to_be_aborted_does_not_cost_the_winners_value() {
+    let (result, report) = Scope::builder("race")
+        .policy(FirstSuccess)
+        .grace(Duration::ZERO)
+        .run_with_report(async |cx: Cx<&str>| {
+            cx.spawn("deaf", pending::<Done>());
+            cx.spawn("fast", async { Ok(()) });
+            Ok("kept")
+        })
+        .await;
+    assert_eq!(result.unwrap(), "kept");
+    assert_eq!(report.aborted()[0].task().path(), "/race/deaf");
+    let attempts = ["deaf", "fast"].map(|name| {
+        let attempt = async move {
+            if name == "deaf" {
+                return pending().await;
+            }
+            Ok::<_, &str>(name)
+        };
+        (name, attempt)
+    });
+    let race = Scope::builder("race").grace(Duration::ZERO);
+    assert_eq!(race.first_ok(attempts).await.unwrap(), "fast");
+}
+
+/// Whatever is dropped on the way to an error, the error is what comes out.
+#[tokio::test]
+async fn a_destructor_that_panics_does_not_cost_the_error() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "from a destructor");
+        }
+    }
+    impl Policy for Bomb {
+        fn failed(&self, _: &ChildEnd<'_>) -> AfterFailure {
+            AfterFailure::Collect
+        }
+    }
+    let run = Scope::builder("job").policy(Bomb).run(async |cx: Cx<&str>| {
+        cx.spawn("bad", async { Err::<(), _>("disk full") });
+        Ok(Bomb)
+    });
+    assert_eq!(run.await.unwrap_err().error(), Some(&"disk full"));
+}
