@@ -10,6 +10,7 @@ mod name;
 mod observe;
 #[doc(hidden)]
 pub mod panic;
+mod path;
 #[cfg(all(
     feature = "process",
     unix,

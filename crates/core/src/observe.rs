@@ -3,7 +3,7 @@
 //! A subscriber and the `Display` of an error are foreign code: their panics end here, so
 //! that no state depends on them.
 
-use crate::{Cause, Straggler, TaskInfo, TaskPanic};
+use crate::{Cause, Straggler, TaskInfo, TaskPanic, path::Path};
 use std::{fmt::Display, time::Duration};
 
 #[cfg(feature = "tracing")]
@@ -47,11 +47,11 @@ pub(crate) fn policy_panicked(message: &str) {
 }
 
 /// The grace period of a scope is over, or an app is given up: what is still there.
-pub(crate) fn left(scope: &str, stragglers: &[Straggler], event: &'static str) {
+pub(crate) fn left(scope: &Path, stragglers: &[Straggler], event: &'static str) {
     #[cfg(feature = "tracing")]
     quietly(|| {
         let names = Names(stragglers);
-        tracing::warn!(target: TARGET, scope, count = stragglers.len(), %names, "{event}");
+        tracing::warn!(target: TARGET, scope = scope.text(), count = stragglers.len(), %names, "{event}");
     });
     #[cfg(not(feature = "tracing"))]
     let _ = (scope, stragglers, event);

@@ -294,7 +294,7 @@ fn give_up_on<T, E: Send + Sync + 'static>(
     signal: Option<i32>,
 ) -> ExitReport<T, E> {
     let (stuck, deadlocks) = (stuck(node), Snapshot::take().deadlocks());
-    observe::left(&node.path(), &stuck, "gave up");
+    observe::left(node.path(), &stuck, "gave up");
     let result = node.give_up();
     ExitReport::given_up(result, signal, stuck, deadlocks)
 }

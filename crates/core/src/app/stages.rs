@@ -80,7 +80,7 @@ async fn tell_who_is_left(node: &Arc<ScopeNode>) -> Infallible {
     node.token().stopping().await;
     loop {
         sleep(TELL_EVERY).await;
-        observe::left(&node.path(), &node.stragglers(), "still ending");
+        observe::left(node.path(), &node.stragglers(), "still ending");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why something was cancelled.
 
+use crate::path::Path;
 use std::{
     any::Any,
     borrow::Cow,
@@ -58,7 +59,7 @@ pub struct Cause(Arc<Inner>);
 struct Inner {
     kind: CauseKind,
     message: Option<Cow<'static, str>>,
-    origin: Option<String>,
+    origin: Option<Path>,
     at: &'static Location<'static>,
     error: Option<Arc<dyn SharedError>>,
     parent: Option<Cause>,
@@ -129,26 +130,26 @@ impl Cause {
 
     pub(crate) fn of_child(
         kind: CauseKind,
-        origin: String,
+        origin: impl Into<Path>,
         at: &'static Location<'static>,
         message: Option<String>,
         error: Option<Arc<dyn SharedError>>,
     ) -> Self {
-        Self::build(kind, message.map(Cow::Owned), Some(origin), at, error)
+        Self::build(kind, message.map(Cow::Owned), Some(origin.into()), at, error)
     }
 
     pub(crate) fn of_scope(
         kind: CauseKind,
-        origin: String,
+        origin: impl Into<Path>,
         at: &'static Location<'static>,
     ) -> Self {
-        Self::build(kind, None, Some(origin), at, None)
+        Self::build(kind, None, Some(origin.into()), at, None)
     }
 
     fn build(
         kind: CauseKind,
         message: Option<Cow<'static, str>>,
-        origin: Option<String>,
+        origin: Option<Path>,
         at: &'static Location<'static>,
         error: Option<Arc<dyn SharedError>>,
     ) -> Self {
@@ -205,7 +206,7 @@ impl Cause {
     /// The path of the scope or task it began in, such as `/server/conn-7`.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        self.0.origin.as_deref()
+        self.0.origin.as_ref().map(Path::text)
     }
 
     /// Where in the source: the call that cancelled, or the place the task was spawned at.
@@ -281,7 +282,7 @@ impl Inner {
     /// wraps that of the link, as a `?` makes one, says again. Returns what this one has to say.
     fn write(&self, f: &mut fmt::Formatter<'_>, before: &str) -> Result<String, fmt::Error> {
         let told = self.told()?;
-        let origin = self.origin.iter().map(String::as_str);
+        let origin = self.origin.iter().map(Path::text);
         let what = match self.kind {
             CauseKind::Explicit if told.is_empty() => "no reason was given",
             CauseKind::Explicit => "",
@@ -369,7 +370,7 @@ mod tests {
 
     fn failed(origin: &str, error: &str) -> Cause {
         let (kind, at) = (CauseKind::ChildFailed, Location::caller());
-        Cause::of_child(kind, origin.into(), at, None, Some(Arc::new(error.to_owned())))
+        Cause::of_child(kind, origin.to_owned(), at, None, Some(Arc::new(error.to_owned())))
     }
 
     /// Without the places.

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     Name, Straggler, WorkKind,
-    scope::{Home, ScopeNode, Seen, below, look, roots},
+    path::{Path, below},
+    scope::{Home, ScopeNode, Seen, look, roots},
     sync::Arc,
 };
 use std::{
@@ -103,16 +104,16 @@ impl Snapshot {
     /// What is left of root scopes of that runtime whose future was dropped.
     pub(crate) fn orphans(&self, home: Home) -> Vec<Straggler> {
         let mut is_orphan = false;
-        let mut orphans = Vec::new();
+        let mut orphans = Vec::<usize>::new();
         for (index, work) in self.work.iter().enumerate() {
             if work.parent().is_none() {
                 is_orphan = work.is_orphan_of(home);
             }
             if is_orphan && work.kind() != WorkKind::Scope {
-                orphans.push(work.straggler(self.path(index)));
+                orphans.push(index);
             }
         }
-        orphans
+        self.named(orphans.into_iter())
     }
 
     /// What holds the scopes open: children that are no scopes, bodies, and scopes with nothing
@@ -125,7 +126,21 @@ impl Snapshot {
             _ => true,
         };
         let found = self.work.iter().enumerate().filter(holds);
-        found.map(|(index, work)| work.straggler(self.path(index))).collect()
+        self.named(found.map(|(index, _)| index))
+    }
+
+    /// These as stragglers. Their paths share what they have in common.
+    fn named(&self, found: impl Iterator<Item = usize>) -> Vec<Straggler> {
+        let mut paths: Vec<Path> = Vec::with_capacity(self.work.len());
+        for work in &self.work {
+            let name = work.name().clone();
+            // A scope comes before what is in it.
+            paths.push(match work.scope() {
+                Some(scope) => paths[scope].below(name),
+                None => Path::root(name),
+            });
+        }
+        found.map(|index| self.work[index].straggler(paths[index].clone())).collect()
     }
 
     fn build(seen: Vec<Seen>, is_whole: bool) -> Self {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Budget, Cause, Name, Straggler, WorkKind,
+    path::Path,
     scope::{Home, Seen, SeenScope, TaskInfo},
 };
 use std::{fmt, panic::Location, time::Duration};
@@ -190,7 +191,7 @@ impl Work {
         !matches!(self.doing.state, WorkState::Joining | WorkState::Orphaned)
     }
 
-    pub(super) fn straggler(&self, path: String) -> Straggler {
+    pub(super) fn straggler(&self, path: Path) -> Straggler {
         let info = TaskInfo::new(path, self.name.clone(), self.at, self.kind);
         Straggler::new(info, self.age, Some(self.doing.clone()))
     }

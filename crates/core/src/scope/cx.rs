@@ -42,7 +42,7 @@ impl<E> Cx<E> {
     /// `%` reads `%25`.
     #[must_use]
     pub fn path(&self) -> String {
-        self.0.path()
+        self.0.path().written()
     }
 
     /// The token of the scope: cancelled when the scope is.

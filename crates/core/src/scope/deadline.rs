@@ -87,7 +87,7 @@ impl ScopeNode {
 
     pub(super) fn cancel_expired(&self) {
         let kind = CauseKind::DeadlineExceeded;
-        if self.token().cancel(Cause::of_scope(kind, self.path(), self.location())) {
+        if self.token().cancel(Cause::of_scope(kind, self.path().clone(), self.location())) {
             self.own_deadline().has_cancelled.store(true, Ordering::Release);
         }
     }

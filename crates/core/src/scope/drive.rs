@@ -56,7 +56,7 @@ impl Drop for OpenScope {
         // Whatever was tied to the scope by a token of its own ends with it, too.
         let kind = if self.closed { CauseKind::ScopeClosed } else { CauseKind::ScopeDropped };
         if !node.token().is_cancelled() {
-            node.token().cancel(Cause::of_scope(kind, node.path(), node.location()));
+            node.token().cancel(Cause::of_scope(kind, node.path().clone(), node.location()));
         }
         if !self.closed {
             node.orphan();

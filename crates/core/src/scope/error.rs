@@ -4,6 +4,7 @@ use super::JoinReport;
 use crate::{
     Cause, Name, TaskPanic,
     inspect::{Doing, Rough, Tick, Wait, WorkState},
+    path::Path,
     sync::Arc,
 };
 use std::{
@@ -16,10 +17,10 @@ use std::{
 /// Which piece of work: its path, and where in the source it was spawned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskInfo {
-    pub(super) path: String,
-    pub(super) name: Name,
-    pub(super) at: &'static Location<'static>,
-    pub(super) kind: WorkKind,
+    path: Path,
+    name: Name,
+    at: &'static Location<'static>,
+    kind: WorkKind,
 }
 
 /// What kind of work a scope owns.
@@ -36,7 +37,7 @@ pub enum WorkKind {
 
 impl TaskInfo {
     pub(crate) fn new(
-        path: String,
+        path: Path,
         name: Name,
         at: &'static Location<'static>,
         kind: WorkKind,
@@ -44,10 +45,14 @@ impl TaskInfo {
         Self { path, name, at, kind }
     }
 
+    pub(crate) fn whole_path(&self) -> &Path {
+        &self.path
+    }
+
     /// The names from the root down, such as `/server/conn-7`; see [`Cx::path`](super::Cx::path).
     #[must_use]
     pub fn path(&self) -> &str {
-        &self.path
+        self.path.text()
     }
 
     /// Its own name.
@@ -71,7 +76,7 @@ impl TaskInfo {
 
 impl Display for TaskInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (spawned at {}:{})", self.path, self.at.file(), self.at.line())
+        write!(f, "{} (spawned at {}:{})", self.path(), self.at.file(), self.at.line())
     }
 }
 

@@ -51,7 +51,7 @@ impl ScopeNode {
     /// safe by then, whatever a subscriber does.
     pub(super) fn failed(&self, of: Option<Key>, error: &Arc<dyn SharedError>, left: &Left) {
         let task = self.who(of);
-        let (kind, path, at) = (CauseKind::ChildFailed, task.path().to_owned(), task.location());
+        let (kind, path, at) = (CauseKind::ChildFailed, task.whole_path().clone(), task.location());
         let cause = Cause::of_child(kind, path, at, None, Some(Arc::clone(error)));
         self.fault(of, Fault::Failed(task.clone(), left.led_to(cause)));
         // A reference to a reference: upcasting of trait objects came with Rust 1.86.
@@ -66,7 +66,7 @@ impl ScopeNode {
         left: &Left,
     ) -> TaskPanic {
         let panic = TaskPanic::caught(self.who(of), payload);
-        let (path, at) = (panic.task().path().to_owned(), panic.task().location());
+        let (path, at) = (panic.task().whole_path().clone(), panic.task().location());
         let text = Some(panic.message().to_owned());
         let cause = Cause::of_child(CauseKind::ChildPanicked, path, at, text, None);
         self.fault(of, Fault::Panicked(panic.clone(), left.led_to(cause)));
@@ -91,7 +91,7 @@ impl ScopeNode {
         let after = self.faults().rule.after_success(&ChildEnd::new(self, child, None));
         if after == AfterSuccess::Finish {
             lock(&self.faults().ledger).finish();
-            let cause = Cause::of_scope(CauseKind::Finished, self.path(), self.location());
+            let cause = Cause::of_scope(CauseKind::Finished, self.path().clone(), self.location());
             self.token().cancel(cause);
         }
     }

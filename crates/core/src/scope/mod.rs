@@ -63,7 +63,7 @@ pub use self::{
 pub(crate) use self::{
     deadline::Timer,
     drive::drive,
-    node::{ScopeNode, below},
+    node::ScopeNode,
     reaper::Home,
     supervised::run_supervised,
     view::{Seen, SeenScope, look, roots},

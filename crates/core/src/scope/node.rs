@@ -20,6 +20,7 @@ use crate::{
     inspect::{Snapshot, Tick},
     observe,
     panic::{self, wake_quietly},
+    path::Path,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
@@ -33,6 +34,7 @@ use std::{
 
 pub(crate) struct ScopeNode {
     name: Name,
+    path: Path,
     at: &'static Location<'static>,
     token: CancelToken,
     registry: Registry,
@@ -123,8 +125,13 @@ impl ScopeNode {
     ) -> Self {
         let Plan { name, at, rule, on_panic, values, limit, detached, .. } = plan;
         let limit = limit.map(|slots| Limit::new(slots, &name, at, &token));
+        let path = match &parent {
+            Some(link) => link.node.path.below(name.clone()),
+            None => Path::root(name.clone()),
+        };
         Self {
             name,
+            path,
             at,
             token,
             registry: Registry::new(),
@@ -229,24 +236,17 @@ impl ScopeNode {
         self.registry.alive().saturating_sub(own[0] + own[1])
     }
 
-    /// The names from the root down, such as `/server/conn-7`.
-    pub(crate) fn path(&self) -> String {
-        let mut names = vec![&self.name];
-        let mut parent = &self.parent;
-        while let Some(link) = parent {
-            names.push(&link.node.name);
-            parent = &link.node.parent;
-        }
-        names.iter().rev().fold(String::new(), |path, name| below(path, name))
+    /// The names from the root down.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn info(&self) -> TaskInfo {
-        let (name, at, kind) = (self.name.clone(), self.at, WorkKind::Scope);
-        TaskInfo { path: self.path(), name, at, kind }
+        TaskInfo::new(self.path.clone(), self.name.clone(), self.at, WorkKind::Scope)
     }
 
     fn info_of(&self, name: Name, at: &'static Location<'static>, kind: WorkKind) -> TaskInfo {
-        TaskInfo { path: below(self.path(), &name), name, at, kind }
+        TaskInfo::new(self.path.below(name.clone()), name, at, kind)
     }
 
     /// Opens a record for new work; the cause, if the scope admits nothing more.
@@ -272,7 +272,7 @@ impl ScopeNode {
         at: &'static Location<'static>,
         kind: WorkKind,
     ) -> Cause {
-        let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path(), self.at);
+        let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path.clone(), self.at);
         let cause = self.token.cause().unwrap_or_else(closed);
         self.faults.count_refused();
         observe::refused(&self.info_of(name, at, kind), &cause);
@@ -419,7 +419,7 @@ impl ScopeNode {
     pub(super) fn abort_overdue(self: &Arc<Self>) {
         let stragglers = self.stragglers();
         self.abort();
-        observe::left(&self.path(), &stragglers, "aborting");
+        observe::left(&self.path, &stragglers, "aborting");
     }
 
     /// What the ledger of a scope that is given up says so far.
@@ -428,20 +428,6 @@ impl ScopeNode {
         let Err(reason): Result<Infallible, _> = result;
         ScopeError::new(reason, report)
     }
-}
-
-/// Adds a name to a path. A `/` in a name, such as that of a file, would read as two names.
-pub(crate) fn below(mut path: String, name: &Name) -> String {
-    path.push('/');
-    for part in name.as_str().split_inclusive(['/', '%']) {
-        let (text, escaped) = match part.strip_suffix('/') {
-            Some(text) => (text, "%2F"),
-            None => part.strip_suffix('%').map_or((part, ""), |text| (text, "%25")),
-        };
-        path.push_str(text);
-        path.push_str(escaped);
-    }
-    path
 }
 
 impl Drop for ScopeNode {

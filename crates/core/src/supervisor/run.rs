@@ -14,8 +14,9 @@ use crate::{
     inspect::Resource,
     observe,
     panic::{drop_quietly, quietly},
+    path::below,
     rt::consume_budget,
-    scope::{Placed, Timer, below},
+    scope::{Placed, Timer},
     sync::Arc,
 };
 use std::{

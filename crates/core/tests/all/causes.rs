@@ -245,8 +245,8 @@ fn descend(cx: Cx<Broken>, depth: usize) -> Boxed {
 }
 
 #[tokio::test]
-async fn a_failure_goes_up_through_a_thousand_scopes() {
-    const DEPTH: usize = if cfg!(miri) { 50 } else { 1_000 };
+async fn a_failure_goes_up_through_ten_thousand_scopes() {
+    const DEPTH: usize = if cfg!(miri) { 50 } else { 10_000 };
     let error = scope("r", async |cx: Cx<Broken>| {
         cx.spawn("c", descend(cx.clone(), DEPTH));
         cx.cancelled().await;

@@ -325,11 +325,10 @@ async fn recursive_cancel_of_deep_scopes_overflows_the_stack() {
     .unwrap();
 }
 
-/// The same dropped at the top: each level is aborted, and joined by the one above. Not as deep,
-/// because all that is aborted is named by its path, and paths are as long as the chain is deep.
+/// The same dropped at the top: each level is aborted, and joined by the one above.
 #[tokio::test(start_paused = true)]
 async fn recursive_drop_of_deep_scopes_overflows_the_stack() {
-    let depth = usize::try_from(scale(1_000)).unwrap();
+    let depth = depth();
     let (result, report) = Scope::builder("root")
         .run_with_report(async |cx: Cx<Infallible>| {
             let (tell, told) = oneshot::channel();
