@@ -8,9 +8,17 @@ pub(crate) use tokio::{
     time::{Sleep, sleep, sleep_until, timeout},
 };
 
+/// Whether the calling work is part of the task itself. Not asked of the inspection: another piece
+/// of work may have the number of one that has ended, before the runtime says so.
+#[cfg(not(tidegate_shuttle))]
+pub(crate) fn is_part_of<T>(task: &JoinHandle<T>) -> bool {
+    tokio::task::try_id() == Some(task.id())
+}
+
 #[cfg(tidegate_shuttle)]
 mod model;
 #[cfg(tidegate_shuttle)]
 pub(crate) use self::model::{
-    JoinHandle, Sleep, consume_budget, sleep, sleep_until, spawn, spawn_blocking, timeout,
+    JoinHandle, Sleep, consume_budget, is_part_of, sleep, sleep_until, spawn, spawn_blocking,
+    timeout,
 };

@@ -237,15 +237,6 @@ pub(crate) fn work() -> Option<WorkId> {
     THREAD.try_with(Thread::top).ok().flatten()
 }
 
-/// Whether the calling thread runs `work`, or what is in it.
-pub(crate) fn is_in(work: WorkId) -> bool {
-    let is_in = |thread: &Thread| {
-        let frames = thread.running.0.iter().take(thread.depth.get());
-        frames.filter_map(Frame::read).any(|(id, _)| id == work)
-    };
-    THREAD.try_with(is_in).unwrap_or(false)
-}
-
 /// All work that runs now, and since when.
 pub(crate) fn running() -> HashMap<WorkId, Tick> {
     let threads: Vec<_> = lock(&THREADS).iter().filter_map(Weak::upgrade).collect();
@@ -266,12 +257,10 @@ mod tests {
         let outer = run(OUTER, Tick::UNKNOWN);
         let inner = run(INNER, Tick::from_bits(9));
         assert_eq!(work(), Some(INNER));
-        assert!(is_in(OUTER) && is_in(INNER));
         assert_eq!(running()[&OUTER], Tick::UNKNOWN);
         assert_eq!(running()[&INNER], Tick::from_bits(9));
         drop(inner);
         assert_eq!(work(), Some(OUTER));
-        assert!(!is_in(INNER));
         drop(outer);
         assert_eq!(work(), None);
         assert!(!running().contains_key(&OUTER));

@@ -26,6 +26,11 @@ pub(crate) fn spawn_blocking<T: Send + 'static>(
     spawn(async { work() })
 }
 
+/// No program here awaits itself.
+pub(crate) fn is_part_of<T>(_: &JoinHandle<T>) -> bool {
+    false
+}
+
 /// A delay of whatever length the scheduler likes.
 pub(crate) struct Sleep {
     deadline: Option<Instant>,

@@ -106,10 +106,19 @@ impl Ending<'_> {
             (Ok(value), Err(panic)) => {
                 // The scope has the panic of its destructor; the task has one already.
                 let _ = self.discard(value);
+                self.forget_vault::<T>();
                 Err(panic)
             }
-            (Err(error), _) => Err(error),
+            (Err(error), _) => {
+                self.forget_vault::<T>();
+                Err(error)
+            }
         }
+    }
+
+    /// Without a value its vault is of no use; the seat would keep it for the next child.
+    fn forget_vault<T: Send + 'static>(&self) {
+        drop(Vault::<T>::of(&self.lease.node, self.lease.key));
     }
 
     /// The work was dropped before it ended.

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     Cause,
-    inspect::{Entered, Target, Tick, WorkId, is_in},
-    rt::JoinHandle,
+    inspect::{Entered, Target, Tick, WorkId},
+    rt::{self, JoinHandle},
     sync::Arc,
 };
 use std::{
@@ -98,7 +98,7 @@ impl<T, E> Running<T, E> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, TaskError<E>>> {
         let Poll::Ready(joined) = Pin::new(&mut self.handle).poll(cx) else {
             let Spawned { id, at } = self.work;
-            if is_in(id) {
+            if rt::is_part_of(&self.handle) {
                 return Poll::Ready(Err(TaskError::Itself));
             }
             if self.awaited.is_none() && Tick::now().is_known() {

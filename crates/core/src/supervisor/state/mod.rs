@@ -157,7 +157,8 @@ impl Machine {
     pub(super) fn is_up(&self) -> bool {
         let is_coming_up =
             |child: &Child| matches!(child.state, State::Queued { .. } | State::Starting { .. });
-        !self.children.iter().any(is_coming_up)
+        // One that gives up was never up, or is so no more.
+        self.ending.is_none() && !self.children.iter().any(is_coming_up)
     }
 
     /// How many children are up, alive, and there; and how many restarts there were.
