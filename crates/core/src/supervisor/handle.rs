@@ -9,6 +9,7 @@ use std::{
     fmt::{self, Debug},
     future::Future,
     panic::Location,
+    task::{Context, Poll},
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -76,6 +77,11 @@ impl Answer {
 
     pub(super) fn is_wanted(&self) -> bool {
         !self.tell.is_closed()
+    }
+
+    /// Ready when whoever asked has gone.
+    pub(super) fn poll_unwanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tell.poll_closed(cx)
     }
 }
 

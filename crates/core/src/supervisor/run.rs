@@ -24,7 +24,7 @@ use std::{
     future::{Future, poll_fn},
     panic::Location,
     pin::pin,
-    task::Poll,
+    task::{Context, Poll},
 };
 use tokio::time::Instant;
 
@@ -68,6 +68,7 @@ pub(super) async fn supervise(
         }
         let due = run.next_due();
         let wake = poll_fn(|cx| {
+            run.forget_unwanted(cx);
             if !is_cancelled && cancelled.as_mut().poll(cx).is_ready() {
                 is_cancelled = true;
                 return Poll::Ready(Wake::Cancelled);
@@ -381,6 +382,11 @@ impl<'a> Run<'a> {
     }
 
     /// Answers the commands that are done, and forgets those that nobody waits for.
+    /// Lets go of commands whose caller has gone, which would keep others from asking.
+    fn forget_unwanted(&mut self, cx: &mut Context<'_>) {
+        self.waiting.retain_mut(|waiting| waiting.answer.poll_unwanted(cx).is_pending());
+    }
+
     fn answer(&mut self) {
         if self.waiting.is_empty() {
             return;

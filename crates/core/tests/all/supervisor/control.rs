@@ -64,6 +64,22 @@ async fn a_child_killed_in_its_backoff_stays_down() {
     ended.await.unwrap();
 }
 
+/// Commands that nobody waits for any more must not keep others from being heard.
+#[tokio::test(start_paused = true)]
+async fn callers_that_gave_up_do_not_lock_others_out() {
+    let diary = Diary::new();
+    let stuck = diary.child("stuck", &[Deaf]).stop_grace(secs(3600));
+    let sup = sup().child(stuck).child(diary.child("well", &[]));
+    let ended = run(sup, async |handle, cx| {
+        // As many at once as there may be.
+        let orders = cx.concurrent((0..64).map(|_| handle.terminate("stuck")));
+        assert!(tokio::time::timeout(secs(1), orders).await.is_err());
+        tokio::time::timeout(secs(1), handle.terminate("well")).await.unwrap().unwrap();
+        cx.cancel("the test ends");
+    });
+    assert!(ended.await.is_err());
+}
+
 /// task-supervisor: a restart by hand and the pending one were two.
 #[tokio::test(start_paused = true)]
 async fn a_child_restarted_in_its_backoff_is_started_once() {
