@@ -215,6 +215,9 @@ fn two_signals_that_count_as_one_do_not_cost_the_grace_period() {
     read_until(&mut out, "ready");
     kill(&process, "INT");
     kill(&process, "INT");
+    // A later signal of a higher number that was heard: these were, before the program goes on.
+    kill(&process, "USR1");
+    read_until(&mut BufReader::new(process.0.stderr.take().unwrap()), "/child: scope");
     process.0.stdin.take().unwrap().write_all(b"\n").unwrap();
     read_until(&mut out, "cancel: signal SIGINT");
     read_until(&mut out, "gave up: false");
