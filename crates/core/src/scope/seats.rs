@@ -85,9 +85,9 @@ pub(super) struct Place {
 
 /// Each block has twice as many as the one before it, up to a bound: glibc's `free` gives memory
 /// back to the system when it gets much at once, and a scope that needs it again pays for that
-/// with page faults.
+/// with page faults. (An interpreter pays for the size of a block at each look at it.)
 const FIRST: usize = 8;
-const LARGEST: usize = 512;
+const LARGEST: usize = if cfg!(miri) { 32 } else { 512 };
 /// So many blocks are smaller, and so many have their place in them.
 const SMALLER: usize = (LARGEST.ilog2() - FIRST.ilog2()) as usize;
 const IN_SMALLER: usize = LARGEST - FIRST;
@@ -112,7 +112,7 @@ impl Place {
 type Block = OnceLock<Box<[Seat]>>;
 
 /// Tables of large blocks, each with twice as many as the one before it.
-const TABLES: usize = 23;
+const TABLES: usize = (u32::BITS - LARGEST.ilog2()) as usize;
 
 /// Seats by number. They are made in blocks that never move: a seat is reached without a lock.
 #[derive(Default)]
