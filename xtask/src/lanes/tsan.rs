@@ -21,6 +21,9 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let cmd = Cmd::cargo_of("nightly")
         .args(["test", "--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
         .args(["--lib", "--tests"])
+        // The tests of these are one program each, which the optimiser takes minutes for.
+        .args(["--config", "profile.dev.package.tidegate-core.opt-level=0"])
+        .args(["--config", "profile.dev.package.tidegate-pipeline.opt-level=0"])
         .packages(PACKAGES)
         .env("CARGO_TARGET_DIR", cx.target("tsan"))
         .env("RUSTFLAGS", "-Zsanitizer=thread")
