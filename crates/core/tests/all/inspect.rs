@@ -574,7 +574,8 @@ async fn ten_thousand_nested_scopes_are_seen() {
     }
     let tree = Snapshot::take();
     let deepest = tree.work().iter().map(Work::depth).max().unwrap();
-    assert_eq!(deepest, DEPTH - 1);
+    // Other tests of this process may have deep trees, too.
+    assert!(deepest >= DEPTH - 1, "{deepest}");
     assert!(tree.deadlocks().is_empty());
     drop((next, open));
 }
