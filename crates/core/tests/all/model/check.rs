@@ -122,11 +122,11 @@ fn nothing_is_lost(record: &Record, id: usize, in_turn: bool) -> Fails {
     for path in &dropped {
         ensure!(aborted.contains(path), "{path} was aborted and is not told: {aborted:?}");
     }
+    told_of_others(record, id, report)?;
     let others = aborted.len() - dropped.len();
     let adopted = report.adopted().len() + report.adopted_more();
     let is_all = (left..=left + bodies).contains(&(others + adopted));
     ensure!(is_all, "{others} + {adopted} of {left} are told of dropped scopes");
-    told_of_others(record, id, report)?;
     ensure!(report.adopted().len() <= 16, "{} are kept", report.adopted().len());
     Ok(())
 }

@@ -463,24 +463,25 @@ async fn orphan(
     let (let_go, held) = sync_channel::<()>(1);
     let own = Arc::clone(world);
     let nested = Scope::builder(format!("s{id}")).parent(cx);
-    let nested = nested.run_with_report(async move |cx: Cx<Fault>| {
+    // The body is made before its first poll: another thread may abort it in between.
+    let nested = nested.run_with_report(move |cx: Cx<Fault>| {
         own.opened(id, Some(parent), &cx);
         let own_guard = own.guard(body, id, &cx);
-        own_guard.start();
-        let guard = own.guard(work, id, &cx);
-        own.with(|record| {
-            record.progs[body].is_body = true;
-            record.progs[work].is_blocking = true;
-        });
-        let mut task = cx.spawn_blocking(format!("b{work}"), move || {
-            guard.start();
-            // Whoever listens may have been dropped meanwhile.
-            begun.send(()).ok();
-            held.recv().ok();
-            guard.end(end)
-        });
-        refused(&own, work, &mut task).await;
-        pending::<Result<Value, Fault>>().await
+        own.with(|record| record.progs[body].is_body = true);
+        async move {
+            own_guard.start();
+            let guard = own.guard(work, id, &cx);
+            own.with(|record| record.progs[work].is_blocking = true);
+            let mut task = cx.spawn_blocking(format!("b{work}"), move || {
+                guard.start();
+                // Whoever listens may have been dropped meanwhile.
+                begun.send(()).ok();
+                held.recv().ok();
+                guard.end(end)
+            });
+            refused(&own, work, &mut task).await;
+            pending::<Result<Value, Fault>>().await
+        }
     });
     let has_begun = tokio::select! {
         biased;
