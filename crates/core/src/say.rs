@@ -30,10 +30,10 @@ impl Saying {
         let _: Result<(), RecvTimeoutError> = self.0.recv_timeout(PATIENCE);
     }
 
-    /// Whether it was said.
-    #[cfg(all(unix, feature = "signal"))]
-    pub(crate) fn is_over(&self) -> bool {
-        !matches!(self.0.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
+    /// Waits until it was said.
+    #[cfg(all(test, unix, feature = "signal", not(tidegate_loom)))]
+    pub(crate) fn join(self) {
+        let _: Result<(), std::sync::mpsc::RecvError> = self.0.recv();
     }
 }
 

@@ -6,6 +6,7 @@
 //! have had their time and the program is still there, it hangs, and the thread ends the process.
 
 use super::{
+    pictures::Pictures,
     signals::{Received, Signals},
     stages::Times,
 };
@@ -97,11 +98,11 @@ fn listen(
 
 async fn attend(mut heard: Heard, times: Times, on_dump: &OnDump) {
     let mut bites = None;
-    let mut picture = None;
+    let mut pictures = Pictures::new(on_dump);
     loop {
         match heard.next(bites.map(|(at, _)| at)).await {
             What::Ended => break,
-            What::Dump => take_picture(&mut picture, on_dump),
+            What::Dump => pictures.ask(),
             // Further signals are the program's to count: it may have heard two as one.
             What::End(received) => {
                 bites = bites.or_else(|| Some((late(times, Instant::now())?, received.number)));
@@ -116,10 +117,7 @@ async fn attend(mut heard: Heard, times: Times, on_dump: &OnDump) {
             }
         }
     }
-    // The last picture, if somebody reads it.
-    if let Some(picture) = picture {
-        picture.wait();
-    }
+    pictures.wait();
 }
 
 /// When a program that was told to end now has had the time of all its stages; never, if that is
@@ -127,14 +125,6 @@ async fn attend(mut heard: Heard, times: Times, on_dump: &OnDump) {
 fn late(Times { drain, grace, abort }: Times, now: Instant) -> Option<Instant> {
     let times = [grace, abort, SLACK].into_iter().fold(drain, Duration::saturating_add);
     now.checked_add(times)
-}
-
-/// Asks for a picture, unless one is being taken: nobody may read it.
-fn take_picture(former: &mut Option<Saying>, on_dump: &OnDump) {
-    if former.as_ref().is_none_or(Saying::is_over) {
-        let on_dump = Arc::clone(on_dump);
-        *former = Saying::begin(move || on_dump(&Snapshot::take()));
-    }
 }
 
 /// Says what hangs.

@@ -15,6 +15,8 @@
 
 #[cfg(all(unix, feature = "signal"))]
 mod attendant;
+#[cfg(all(unix, feature = "signal"))]
+mod pictures;
 mod report;
 #[cfg(all(unix, feature = "signal"))]
 mod signals;
