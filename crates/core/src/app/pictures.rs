@@ -75,16 +75,13 @@ impl Pictures {
 #[cfg(all(test, not(tidegate_loom)))]
 mod tests {
     use super::*;
-    use std::{
-        sync::mpsc::{channel, sync_channel},
-        time::Duration,
-    };
+    use std::{sync::mpsc::sync_channel, time::Duration};
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
     #[test]
     fn who_asks_while_a_picture_is_taken_gets_the_next_one() {
-        let (begun, begins) = channel();
+        let (begun, begins) = sync_channel(8);
         let (go, goes) = sync_channel::<()>(0);
         let goes = Mutex::new(goes);
         let mut pictures = Pictures::new(
@@ -113,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_picture_that_panics_is_not_the_last() {
-        let (begun, begins) = channel();
+        let (begun, begins) = sync_channel(8);
         let mut pictures = Pictures::new(
             &(Arc::new(move |_: &Snapshot| {
                 begun.send(()).unwrap();
