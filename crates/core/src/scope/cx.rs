@@ -19,8 +19,15 @@ use std::{
     future::Future,
     marker::PhantomData,
     panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind},
+    pin::Pin,
 };
 use tokio::time::Instant;
+
+/// A future of more bytes is boxed when it is spawned: the runtime moves it some ten times until it
+/// lies where it is polled, and once it has ended.
+const LARGE: usize = 512;
+
+type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
 /// A handle to a scope: spawn into it, ask whether it is cancelled, cancel it.
 ///
@@ -292,7 +299,9 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     {
         match self.limit() {
             None => self.spawn_at(name, at, future),
+            // Boxed: hardly any scope has a limit, and the compiler would make each child twice.
             Some(limit) => {
+                let future: Boxed<T, E> = Box::pin(future);
                 let spawned = self.spawn_gated(name, at, future, limit.queue(at));
                 spawned.unwrap_or_else(Self::refused)
             }
@@ -310,6 +319,10 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
         T: Send + 'static,
         F: Future<Output = Result<T, E>> + Send + 'static,
     {
+        if const { size_of::<F>() > LARGE } {
+            let spawned = self.spawn_gated(name, at, Box::pin(future), Open);
+            return spawned.unwrap_or_else(Self::refused);
+        }
         self.spawn_gated(name, at, future, Open).unwrap_or_else(Self::refused)
     }
 

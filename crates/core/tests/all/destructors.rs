@@ -53,6 +53,39 @@ async fn a_panic_in_the_destructor_of_a_value_is_lost() {
     assert_eq!((panic.task().path(), panic.message()), ("/job/bad", "from a destructor"));
 }
 
+/// A future that is boxed when it is spawned, since it is large, ends as any other does.
+#[tokio::test]
+async fn a_large_future_leaves_what_it_owns_behind() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("from a large future");
+        }
+    }
+    let alive = Arc::new(AtomicUsize::new(0));
+    let error = scope("job", async |cx: Cx<Broken>| {
+        let (guard, large) = (Alive::new(&alive), [7_u8; 4096]);
+        let sum = cx.spawn("large", async move {
+            let _guard = guard;
+            tokio::task::yield_now().await;
+            Ok(large.iter().map(|byte| u32::from(*byte)).sum::<u32>())
+        });
+        assert_eq!(sum.await.unwrap(), 7 * 4096);
+        assert_eq!(alive.load(Ordering::SeqCst), 0, "dropped before the end is told");
+        let bomb = Bomb;
+        cx.spawn("bad", async move {
+            tokio::task::yield_now().await;
+            drop((bomb, large));
+            Ok(())
+        });
+        Ok(())
+    })
+    .await
+    .unwrap_err();
+    let Reason::Panicked(panic) = error.reason() else { panic!("{error}") };
+    assert_eq!((panic.task().path(), panic.message()), ("/job/bad", "from a large future"));
+}
+
 /// Panics when it is dropped, but not for a second time.
 struct Trap;
 
