@@ -15,17 +15,6 @@ pub(crate) struct Polled {
     pub(crate) last: Tick,
 }
 
-impl Polled {
-    /// Counts a poll that began at `began`, when somebody watched, and is over now.
-    #[inline]
-    pub(crate) fn count(&mut self, began: Tick) {
-        let now = Tick::now();
-        self.polls = self.polls.saturating_add(1);
-        self.busy = self.busy.saturating_add(now.ticks_since(began));
-        self.last = now;
-    }
-}
-
 /// The same, written by one and read by others.
 #[derive(Debug, Default)]
 pub(crate) struct SharedPolled {
@@ -35,6 +24,20 @@ pub(crate) struct SharedPolled {
 }
 
 impl SharedPolled {
+    /// Counts a poll that began at `began`, when somebody watched, and is over now. Most are
+    /// over in the tick in which the one before was: one store is all they need.
+    #[inline]
+    pub(crate) fn count(&self, began: Tick) {
+        let now = Tick::now();
+        let polls = self.polls.load(Ordering::Relaxed);
+        self.polls.store(polls.saturating_add(1), Ordering::Relaxed);
+        if now.to_bits() != self.last.load(Ordering::Relaxed) || now != began {
+            let busy = self.busy.load(Ordering::Relaxed).saturating_add(now.ticks_since(began));
+            self.busy.store(busy, Ordering::Relaxed);
+            self.last.store(now.to_bits(), Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn set(&self, polled: Polled) {
         self.polls.store(polled.polls, Ordering::Relaxed);
         self.busy.store(polled.busy, Ordering::Relaxed);

@@ -257,31 +257,44 @@ fn step<F, G: Gate, T, E>(
 where
     F: Future<Output = Result<T, E>>,
 {
-    if !lease.node.is_aborting() {
-        if let Some(running) = future.as_mut().as_pin_mut() {
-            let polled = match gate.poll(cx) {
-                Poll::Ready(Ok(())) => catch_unwind(AssertUnwindSafe(|| running.poll(cx))),
-                Poll::Ready(Err(Closed)) => return Poll::Ready(End::Refused(drop_future(future))),
-                Poll::Pending => Ok(Poll::Pending),
-            };
-            let ended = match polled {
-                Ok(Poll::Ready(result)) => Some(Ok(result)),
-                Err(payload) => Some(Err(payload)),
-                Ok(Poll::Pending) => {
-                    // Once: the runtime polls a task with the same waker all its life.
-                    *is_parked = *is_parked || lease.node.park(lease.key, cx.waker());
-                    None
+    if !lease.node.is_aborting() && future.is_some() {
+        match gate.poll(cx) {
+            Poll::Ready(Ok(())) => {
+                if let Poll::Ready(end) = poll_or_drop(future.as_mut(), cx) {
+                    return Poll::Ready(end);
                 }
-            };
-            match ended {
-                Some(ended) => return Poll::Ready(End::Itself(ended, drop_future(future))),
-                None if *is_parked => return Poll::Pending,
-                None => {}
             }
+            Poll::Ready(Err(Closed)) => return Poll::Ready(End::Refused(drop_future(future))),
+            Poll::Pending => {}
+        }
+        // Once: the runtime polls a task with the same waker all its life.
+        *is_parked = *is_parked || lease.node.park(lease.key, cx.waker());
+        if *is_parked {
+            return Poll::Pending;
         }
     }
     let (doing, dropped) = cut_off(lease, future);
     Poll::Ready(End::Aborted(doing, dropped))
+}
+
+/// Polls the future, and drops it when it has ended. One guard catches the panics of both: hardly
+/// any future panics, and what comes out of it is kept outside.
+fn poll_or_drop<F, T, E>(mut future: Pin<&mut Option<F>>, cx: &mut Context<'_>) -> Poll<End<T, E>>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let mut ended = None;
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        if let Some(Poll::Ready(result)) = future.as_mut().as_pin_mut().map(|it| it.poll(cx)) {
+            ended = Some(result);
+            future.set(None);
+        }
+    }));
+    match (ended, caught) {
+        (None, Ok(())) => Poll::Pending,
+        (Some(result), dropped) => Poll::Ready(End::Itself(Ok(result), dropped)),
+        (None, Err(payload)) => Poll::Ready(End::Itself(Err(payload), drop_future(future))),
+    }
 }
 
 impl<F, G, T, E> Future for Child<F, G>

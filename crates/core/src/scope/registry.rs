@@ -222,15 +222,16 @@ impl Registry {
     /// Ends a record, and its work leaves. All that is foreign is dropped before that. True for
     /// the call that closes the scope.
     pub(super) fn remove(&self, key: Key, end: End<'_>) -> bool {
+        let seat = self.seats.get(key.0);
         let holds = match end {
-            End::Polled { waker, is_parked } => self.end_polled(key, waker, is_parked),
+            End::Polled { waker, is_parked } => self.end_polled(seat, waker, is_parked),
             End::Other => {
                 let record = lock(&self.front.0).records.get(key.0).take();
-                drop((self.take_kept(key), record));
+                drop((seat.take_kept(), record));
                 false
             }
         };
-        let leave = self.left.leave_seat(key.0, holds, &self.seats);
+        let leave = self.left.leave_seat(key.0, seat, holds);
         if self.held.load(Ordering::Relaxed) > 0 {
             self.trim();
         }
@@ -239,8 +240,7 @@ impl Registry {
 
     /// Whether the seat is to hold the task: its memory stays for a spawn on the thread that
     /// spawned it, unless it was this one. No more of them are held than children are alive.
-    fn end_polled(&self, key: Key, waker: &Waker, is_parked: bool) -> bool {
-        let seat = self.seats.get(key.0);
+    fn end_polled(&self, seat: &Seat, waker: &Waker, is_parked: bool) -> bool {
         if !seat.was_spawned_by(thread()) && self.may_hold_more() {
             if !is_parked {
                 seat.kept().waker = Some(waker.clone());
@@ -249,7 +249,7 @@ impl Registry {
             return true;
         }
         if is_parked {
-            drop(self.take_kept(key));
+            drop(seat.take_kept());
         }
         false
     }
@@ -268,7 +268,7 @@ impl Registry {
                 let Some((index, holds)) = self.pop_ended(&mut front) else { return };
                 if holds {
                     front.given_back += 1;
-                    ended.push(std::mem::take(&mut *self.seats.get(index).kept()));
+                    ended.push(self.seats.get(index).take_kept());
                 }
                 front.free.push(index, &self.seats);
             }
@@ -332,10 +332,6 @@ impl Registry {
     /// Counts a poll of some work that began then and is over now.
     pub(super) fn count_poll(&self, key: Key, began: Tick) {
         self.seats.get(key.0).count_poll(began);
-    }
-
-    fn take_kept(&self, key: Key) -> Kept {
-        std::mem::take(&mut *self.seats.get(key.0).kept())
     }
 
     /// Reads or changes the record of work that is alive. `f` runs under the lock: no user code

@@ -54,9 +54,7 @@ impl Seat {
 
     /// Counts a poll of its work that began then and is over now.
     pub(super) fn count_poll(&self, began: Tick) {
-        let mut polled = self.polled.get();
-        polled.count(began);
-        self.polled.set(polled);
+        self.polled.count(began);
     }
 
     pub(super) fn polled(&self) -> Polled {
@@ -73,6 +71,11 @@ impl Seat {
 
     pub(super) fn kept(&self) -> MutexGuard<'_, Kept> {
         lock(&self.kept)
+    }
+
+    /// All of it: it is dropped without the lock.
+    pub(super) fn take_kept(&self) -> Kept {
+        std::mem::take(&mut *self.kept())
     }
 }
 
@@ -249,9 +252,9 @@ impl Left {
         self.leave(|head| head)
     }
 
-    /// One leaves its seat, which may hold a task.
-    pub(super) fn leave_seat(&self, index: u32, holds: bool, seats: &Seats) -> Leave {
-        let (seat, flag) = (seats.get(index), if holds { HOLDS } else { 0 });
+    /// One leaves its seat, of that number, which may hold a task.
+    pub(super) fn leave_seat(&self, index: u32, seat: &Seat, holds: bool) -> Leave {
+        let flag = if holds { HOLDS } else { 0 };
         self.leave(|head| {
             seat.next.store(head | flag, Ordering::Relaxed);
             index

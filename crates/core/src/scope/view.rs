@@ -158,9 +158,7 @@ impl ScopeNode {
         let result = catch_unwind(AssertUnwindSafe(code));
         let left = run.end();
         if began.is_known() {
-            let mut polled = self.outside().body_polled.get();
-            polled.count(began);
-            self.outside().body_polled.set(polled);
+            self.outside().body_polled.count(began);
         }
         (result, left)
     }
