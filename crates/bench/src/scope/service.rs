@@ -15,8 +15,9 @@ use std::{
 };
 use task_supervisor::{CancellationToken, SupervisedTask, SupervisorBuilder, TaskResult};
 use tidegate_core::{Cx, scope};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_graceful_shutdown::{IntoSubsystem, SubsystemBuilder, SubsystemHandle, Toplevel};
+use tokio_util::sync::CancellationToken as PlainToken;
 
 /// Each node but those at the bottom has so many below it.
 const WIDTH: u64 = 10;
@@ -35,6 +36,9 @@ pub(crate) fn run(plan: Plan, place: Place<'_>) -> Vec<Ratio> {
         0.125,
         || place.run(subsystems()),
     );
+    let tree = tree.against("as many tokio tasks, not nested, with child tokens", None, || {
+        place.run(plain_tasks())
+    });
     let mut ratios = tree.run();
     let op = format!("start and stop {FLAT} services, {}", place.name);
     let flat = Contest::new(op, Cost::Wall, rounds, || place.run(our_services())).against(
@@ -154,6 +158,25 @@ impl IntoSubsystem<BoxError> for Subsystem {
         nodes.stopped();
         Ok(())
     }
+}
+
+/// The floor: no tree, no names, no errors.
+async fn plain_tasks() -> u64 {
+    let (nodes, token, mut tasks) = (Nodes::new(NODES), PlainToken::new(), JoinSet::new());
+    for _ in 0..NODES {
+        let (token, nodes) = (token.child_token(), nodes.clone());
+        tasks.spawn(async move {
+            nodes.up();
+            token.cancelled().await;
+            nodes.stopped();
+        });
+    }
+    nodes.are_up().await;
+    token.cancel();
+    while let Some(ended) = tasks.join_next().await {
+        ended.unwrap();
+    }
+    nodes.count()
 }
 
 /// Named one by one, as the peer needs it.

@@ -7,6 +7,7 @@ use crate::{
 };
 use std::{
     convert::Infallible,
+    hint::black_box,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -21,6 +22,9 @@ const TASKS: u64 = 200_000;
 const FEW: u64 = 20_000;
 const BATCHES: [u64; 3] = [100, 1_000, 100_000];
 const BATCH: u64 = 1_000;
+
+/// What nobody who spawns with tokio can do without.
+const FLOOR: &str = "tokio::spawn and its JoinHandle";
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -46,6 +50,7 @@ pub(crate) fn run(plan: Plan, place: Place<'_>) -> Vec<Ratio> {
     let op = format!("spawn and join {BATCH} tasks while watched, {}", place.name);
     ratios.extend(against_join_set(op, plan, place, BATCH).run());
     drop(watch);
+    ratios.extend(large(plan, place));
     ratios.extend(values(plan, place));
     for batch in BATCHES {
         ratios.extend(subsystems(plan, place, batch));
@@ -104,6 +109,21 @@ fn no_ops(plan: Plan, place: Place<'_>, batch: u64) -> Vec<Ratio> {
         .run()
 }
 
+/// Tasks of the size of a handler: the runtime moves a task some ten times that it is given.
+fn large(plan: Plan, place: Place<'_>) -> Vec<Ratio> {
+    let batches = plan.size(TASKS, 20_000) / BATCH;
+    let work = [1_u8; 2048];
+    let work = move || {
+        black_box(&work);
+    };
+    let op = format!("spawn and join {BATCH} tasks of 2 KiB, {}", place.name);
+    Contest::new(op, Cost::Wall, plan.rounds(31), || {
+        repeat(place, batches, move || ours(BATCH, work))
+    })
+    .against("JoinSet", 0.9, || repeat(place, batches, move || join_set(BATCH, work)))
+    .run()
+}
+
 fn values(plan: Plan, place: Place<'_>) -> Vec<Ratio> {
     let batches = plan.size(TASKS, 20_000) / BATCH;
     let rounds = plan.rounds(31);
@@ -111,14 +131,16 @@ fn values(plan: Plan, place: Place<'_>) -> Vec<Ratio> {
     let numbers = Contest::new(op, Cost::Wall, rounds, || {
         repeat(place, batches, || our_values(|n| n, |n| n))
     })
-    .against("JoinSet", 0.9, || repeat(place, batches, || joined_values(|n| n, |n| n)));
+    .against("JoinSet", 0.9, || repeat(place, batches, || joined_values(|n| n, |n| n)))
+    .against(FLOOR, None, || repeat(place, batches, || awaited_values(|n| n, |n| n)));
     let mut ratios = numbers.run();
     // A value with a destructor, which ours never drops behind the scope's back.
     let op = format!("spawn and await {BATCH} boxed values, {}", place.name);
     let boxes = Contest::new(op, Cost::Wall, rounds, || {
         repeat(place, batches, || our_values(Box::new, |n| *n))
     })
-    .against("JoinSet", 0.9, || repeat(place, batches, || joined_values(Box::new, |n| *n)));
+    .against("JoinSet", 0.9, || repeat(place, batches, || joined_values(Box::new, |n| *n)))
+    .against(FLOOR, None, || repeat(place, batches, || awaited_values(Box::new, |n| *n)));
     ratios.extend(boxes.run());
     ratios
 }
@@ -214,6 +236,16 @@ async fn joined_values<T: Send + 'static>(make: fn(u64) -> T, read: fn(T) -> u64
     let mut sum = 0;
     while let Some(result) = set.join_next().await {
         sum += read(result.unwrap());
+    }
+    batch_of(sum)
+}
+
+/// The floor: plain tasks and their handles, with nobody who would know of them.
+async fn awaited_values<T: Send + 'static>(make: fn(u64) -> T, read: fn(T) -> u64) -> u64 {
+    let tasks: Vec<_> = (0..BATCH).map(|n| tokio::spawn(async move { make(n) })).collect();
+    let mut sum = 0;
+    for task in tasks {
+        sum += read(task.await.unwrap());
     }
     batch_of(sum)
 }
