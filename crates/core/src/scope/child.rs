@@ -33,15 +33,17 @@ pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
 /// A child's record in its scope, until an [`Ending`] gives it back.
 ///
 /// The runtime allocates a child in steps of 128 bytes, of which it needs some 90 itself: what
-/// a child needs rarely is in the record.
+/// a child needs rarely is in the record, and what it does need lies close together.
 pub(super) struct Lease {
     node: Arc<ScopeNode>,
     key: Key,
+    /// Whether the record has the child's waker.
+    is_parked: bool,
 }
 
 impl Lease {
     pub(super) fn new(node: Arc<ScopeNode>, key: Key) -> Self {
-        Self { node, key }
+        Self { node, key, is_parked: false }
     }
 
     pub(super) fn id(&self) -> WorkId {
@@ -54,7 +56,7 @@ impl Lease {
     }
 
     /// The same for a poll, which is counted. Tells what a scope has left to the child, too.
-    fn poll<R>(&self, poll: impl FnOnce(&Self) -> R) -> (R, Left) {
+    fn poll<R>(&mut self, poll: impl FnOnce(&mut Self) -> R) -> (R, Left) {
         let began = Tick::now();
         let run = run(self.id(), began);
         let result = poll(self);
@@ -203,8 +205,6 @@ pin_project! {
         #[pin]
         future: Option<F>,
         gate: G,
-        // Whether the record has the child's waker.
-        is_parked: bool,
         lease: Option<Lease>,
     }
 
@@ -222,7 +222,7 @@ pin_project! {
 
 impl<F, G> Child<F, G> {
     pub(super) fn new(future: F, gate: G, lease: Lease) -> Self {
-        Self { future: Some(future), gate, is_parked: false, lease: Some(lease) }
+        Self { future: Some(future), gate, lease: Some(lease) }
     }
 }
 
@@ -250,8 +250,7 @@ fn cut_off<F>(lease: &Lease, future: Pin<&mut Option<F>>) -> (Box<Doing>, thread
 fn step<F, G: Gate, T, E>(
     mut future: Pin<&mut Option<F>>,
     gate: &mut G,
-    is_parked: &mut bool,
-    lease: &Lease,
+    lease: &mut Lease,
     cx: &mut Context<'_>,
 ) -> Poll<End<T, E>>
 where
@@ -268,8 +267,8 @@ where
             Poll::Pending => {}
         }
         // Once: the runtime polls a task with the same waker all its life.
-        *is_parked = *is_parked || lease.node.park(lease.key, cx.waker());
-        if *is_parked {
+        lease.is_parked = lease.is_parked || lease.node.park(lease.key, cx.waker());
+        if lease.is_parked {
             return Poll::Pending;
         }
     }
@@ -309,15 +308,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(lease) = this.lease else { return Poll::Ready(Err(TaskError::Aborted)) };
-        let (end, left) =
-            lease.poll(|lease| step(this.future, this.gate, this.is_parked, lease, cx));
+        let (end, left) = lease.poll(|lease| step(this.future, this.gate, lease, cx));
         let end = ready!(end);
         // Before anybody hears of the end, who may count on a free slot.
         this.gate.leave();
         let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
         Poll::Ready(match end {
             End::Itself(ended, dropped) => {
-                let (waker, is_parked) = (cx.waker(), *this.is_parked);
+                let (waker, is_parked) = (cx.waker(), lease.is_parked);
                 let how = registry::End::Polled { waker, is_parked };
                 Ending { lease, how, left }.end(ended, dropped)
             }
