@@ -34,13 +34,13 @@ use std::{
 /// [`because_of`](Self::because_of).
 ///
 /// As text a chain begins with the root, because that is what somebody has to mend, and a link
-/// does not repeat what the one before it has said:
+/// that ends in `: ` and what the one before it has said leaves that out:
 ///
 /// ```
 /// use tidegate_core::Cause;
 ///
 /// let root = Cause::error(std::io::Error::other("the disk is full"));
-/// let cause = Cause::explicit("no snapshot").because_of(&root);
+/// let cause = Cause::explicit("no snapshot: the disk is full").because_of(&root);
 /// let (first, then) = (cause.root().location().line(), cause.location().line());
 /// let file = file!();
 /// assert_eq!(
@@ -278,8 +278,8 @@ impl Display for Cause {
 }
 
 impl Inner {
-    /// Writes this link; `before` is what the link before it had to say, which an error that
-    /// wraps that of the link, as a `?` makes one, says again. Returns what this one has to say.
+    /// Writes this link; `before` is what the link before it had to say. Returns what this one has
+    /// to say.
     fn write(&self, f: &mut fmt::Formatter<'_>, before: &str) -> Result<String, fmt::Error> {
         let told = self.told()?;
         let origin = self.origin.iter().map(Path::text);
@@ -298,14 +298,18 @@ impl Inner {
         };
         let subject = origin.chain([what]).filter(|part| !part.is_empty()).collect::<Vec<_>>();
         f.write_str(&subject.join(" "))?;
-        let is_repeated = !subject.is_empty() && !before.is_empty() && told.contains(before);
-        if !told.is_empty() && !is_repeated {
+        let new = match new_in(&told, before) {
+            // Something is to be said, though it was before.
+            "" if subject.is_empty() => &told,
+            new => new,
+        };
+        if !new.is_empty() {
             let separator = match self.kind {
                 CauseKind::Explicit => "",
                 CauseKind::Signal => " ",
                 _ => ": ",
             };
-            write!(f, "{separator}{told}")?;
+            write!(f, "{separator}{new}")?;
         }
         // A signal comes from without.
         if self.kind != CauseKind::Signal {
@@ -322,6 +326,17 @@ impl Inner {
             write!(told, "{separator}{error}")?;
         }
         Ok(told)
+    }
+}
+
+/// What `told` says that the link before it did not. An error that wraps that of the link, as a `?`
+/// makes one, repeats it at its end; a text that has it anywhere else is whole, since to leave it
+/// out would tear the rest.
+fn new_in<'a>(told: &'a str, before: &str) -> &'a str {
+    match told.strip_suffix(before) {
+        Some("") => "",
+        Some(new) if !before.is_empty() => new.strip_suffix(": ").unwrap_or(told),
+        _ => told,
     }
 }
 
@@ -400,7 +415,7 @@ mod tests {
         let app = Cause::explicit("no database, no service").because_of(&srv);
         assert_eq!(
             text(&app),
-            "/srv/db/conn-7 failed: io timeout -> /srv/db failed -> /srv failed: no database \
+            "/srv/db/conn-7 failed: io timeout -> /srv/db failed: conn-7 -> /srv failed: no database \
              -> no database, no service"
         );
         assert!(app.root().same(&root) && app.parent().unwrap().same(&srv));
@@ -409,6 +424,25 @@ mod tests {
         let relinked = srv.clone().because_of(&root);
         assert!(srv.parent().unwrap().same(&db), "what is in use stays as it is");
         assert!(relinked.parent().unwrap().same(&root) && !relinked.same(&srv));
+    }
+
+    #[test]
+    fn a_link_keeps_what_it_says_around_the_text_before_it() {
+        let chain = |told: &str| text(&failed("/b", told).because_of(&failed("/a", "timeout")));
+        let before = "/a failed: timeout -> /b failed";
+        for (told, left) in [
+            ("timeout", ""),
+            ("no rows: timeout", ": no rows"),
+            ("no rows (timeout), retries: 3", ": no rows (timeout), retries: 3"),
+            ("timeout: of 3 replicas", ": timeout: of 3 replicas"),
+            ("a connect timeout", ": a connect timeout"),
+        ] {
+            assert_eq!(chain(told), format!("{before}{left}"));
+        }
+        let said = Cause::explicit("no rows: timeout").because_of(&failed("/a", "timeout"));
+        assert_eq!(text(&said), "/a failed: timeout -> no rows");
+        let same = Cause::explicit("timeout").because_of(&failed("/a", "timeout"));
+        assert_eq!(text(&same), "/a failed: timeout -> timeout", "nothing else would be left");
     }
 
     #[test]
