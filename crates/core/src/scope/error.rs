@@ -329,7 +329,7 @@ impl<E> ScopeError<E> {
 
     /// What came first, then the errors and panics after it that were kept.
     pub fn reasons(&self) -> impl Iterator<Item = &Reason<E>> {
-        std::iter::once(&self.reason).chain(&self.report.also)
+        std::iter::once(&self.reason).chain(&self.report.rest.also)
     }
 
     /// What else went wrong until the last child had ended.
@@ -362,12 +362,12 @@ impl<E> ScopeError<E> {
 impl<E: Display> Display for ScopeError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(&self.reason, f)?;
-        let also = self.report.also.len() + self.report.more;
+        let also = self.report.rest.also.len() + self.report.rest.more;
         if also > 0 {
             write!(f, "; {also} more failed")?;
         }
-        if !self.report.aborted.is_empty() {
-            for (n, straggler) in self.report.aborted.iter().enumerate() {
+        if !self.report.rest.aborted.is_empty() {
+            for (n, straggler) in self.report.rest.aborted.iter().enumerate() {
                 write!(f, "{} {straggler}", if n == 0 { "; aborted:" } else { "," })?;
             }
         }

@@ -1,7 +1,10 @@
 //! What went wrong in one scope, whatever the type of its errors: a state without clock,
 //! waker or lock. The node keeps it under its lock.
 
-use super::{Adopted, Failure, JoinReport, Reason, Straggler, TaskInfo, WorkKind, error::Payload};
+use super::{
+    Adopted, Failure, JoinReport, Reason, Straggler, TaskInfo, WorkKind, error::Payload,
+    report::Rest,
+};
 use crate::{Cause, TaskPanic, panic::drop_quietly, sync::Arc};
 
 /// How much a scope keeps of what dropped nested scopes left; the rest is counted. A server
@@ -54,17 +57,10 @@ pub(super) struct Estate {
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    /// How many faults fit into `also`.
+    /// How many faults fit into `also`, and into `tolerated`.
     max: usize,
     first: Option<Fault>,
-    also: Vec<Fault>,
-    more: usize,
-    tolerated: Vec<Fault>,
-    tolerated_more: usize,
-    aborted: Vec<Straggler>,
-    adopted: Vec<Adopted>,
-    adopted_more: usize,
-    refused: usize,
+    rest: Rest<Fault>,
     /// Whether the scope has what it wanted, so that no failure of a child counts.
     finished: bool,
     /// The payload of the panic that came first, if the scope is to end with it.
@@ -74,21 +70,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn with_room_for(max: usize) -> Self {
-        Self {
-            max,
-            first: None,
-            also: Vec::new(),
-            more: 0,
-            tolerated: Vec::new(),
-            tolerated_more: 0,
-            aborted: Vec::new(),
-            adopted: Vec::new(),
-            adopted_more: 0,
-            refused: 0,
-            finished: false,
-            raised: None,
-            reader: Reader::Own,
-        }
+        let (first, rest, raised) = (None, Rest::NOTHING, None);
+        Self { max, first, rest, finished: false, raised, reader: Reader::Own }
     }
 
     /// Enters `entry`, and gives it back if the ledger is full. An error, if nobody reads this
@@ -97,28 +80,27 @@ impl Ledger {
         if self.reader != Reader::Own {
             return Err(entry.upward(self.reader));
         }
+        let Self { max, rest, .. } = self;
         match entry {
             Entry::First(fault) => self.first = Some(fault),
-            Entry::Also(fault) if self.also.len() < self.max || fault.is_of_body() => {
-                self.also.push(fault);
+            Entry::Also(fault) if rest.also.len() < *max || fault.is_of_body() => {
+                rest.also.push(fault);
             }
             Entry::Also(_) => {
-                self.more += 1;
+                rest.more += 1;
                 return Ok(Some(entry));
             }
-            Entry::Tolerated(fault) if self.tolerated.len() < self.max => {
-                self.tolerated.push(fault);
-            }
+            Entry::Tolerated(fault) if rest.tolerated.len() < *max => rest.tolerated.push(fault),
             Entry::Tolerated(_) => {
-                self.tolerated_more += 1;
+                rest.tolerated_more += 1;
                 return Ok(Some(entry));
             }
-            Entry::Aborted(straggler) => self.aborted.push(straggler),
-            Entry::Adopted(adopted) if self.adopted.len() < ADOPTED_MAX => {
-                self.adopted.push(adopted);
+            Entry::Aborted(straggler) => rest.aborted.push(straggler),
+            Entry::Adopted(adopted) if rest.adopted.len() < ADOPTED_MAX => {
+                rest.adopted.push(adopted);
             }
             Entry::Adopted(_) => {
-                self.adopted_more += 1;
+                rest.adopted_more += 1;
                 return Ok(Some(entry));
             }
         }
@@ -130,13 +112,13 @@ impl Ledger {
     pub(super) fn count_adopted(&mut self, more: usize) -> bool {
         let own = self.reader == Reader::Own;
         if own {
-            self.adopted_more += more;
+            self.rest.adopted_more += more;
         }
         own
     }
 
     pub(super) fn count_refused(&mut self) {
-        self.refused += 1;
+        self.rest.refused += 1;
     }
 
     /// From now on the failures of children are tolerated, those that came before, too.
@@ -150,12 +132,13 @@ impl Ledger {
         let mut former = self.take();
         self.reader = reader;
         let raised = former.take_raised();
-        let faults = former.first.into_iter().chain(former.also).chain(former.tolerated);
+        let rest = former.rest;
+        let faults = former.first.into_iter().chain(rest.also).chain(rest.tolerated);
         let faults = faults.map(Entry::Also);
-        let aborted = former.aborted.into_iter().map(Entry::Aborted);
-        let adopted = former.adopted.into_iter().map(Entry::Adopted);
+        let aborted = rest.aborted.into_iter().map(Entry::Aborted);
+        let adopted = rest.adopted.into_iter().map(Entry::Adopted);
         let entries = faults.chain(aborted).chain(adopted).map(|entry| entry.upward(reader));
-        let more = former.more + former.tolerated_more + former.adopted_more;
+        let more = rest.more + rest.tolerated_more + rest.adopted_more;
         Estate { entries: entries.collect(), more, raised }
     }
 
@@ -180,7 +163,7 @@ impl Ledger {
 
     /// Whether nothing went wrong before `panic`.
     pub(super) fn begins_with(&self, panic: &TaskPanic) -> bool {
-        let first = self.first.as_ref().or_else(|| self.also.first());
+        let first = self.first.as_ref().or_else(|| self.rest.also.first());
         matches!(first, Some(Fault::Panicked(first, _)) if first.same(panic))
     }
 
@@ -192,31 +175,19 @@ impl Ledger {
         value: Option<T>,
     ) -> (Result<T, Reason<E>>, JoinReport<E>) {
         self.forgive_if_finished();
-        let Self { first, also, more, tolerated, tolerated_more, finished, .. } = self;
-        let mut also = also.into_iter();
-        let first = if outer.is_some() { first } else { first.or_else(|| also.next()) };
+        let Self { first, mut rest, finished, .. } = self;
+        let first = if outer.is_some() { first } else { first.or_else(|| rest.take_first()) };
         let cause = first.as_ref().map(|first| first.cause().clone()).or_else(|| outer.clone());
         let reason = first.map(Fault::typed).or(outer.map(Reason::Cancelled));
         let result = match (reason, value) {
             // What a scope does not need any more makes it fail in no way.
-            (None, Some(value)) if self.aborted.is_empty() || finished => Ok(value),
+            (None, Some(value)) if rest.aborted.is_empty() || finished => Ok(value),
             (reason, value) => {
                 drop_quietly(value);
                 Err(reason.unwrap_or(Reason::Aborted))
             }
         };
-        let report = JoinReport {
-            cause,
-            also: also.map(Fault::typed).collect(),
-            more,
-            tolerated: tolerated.into_iter().map(Fault::typed).collect(),
-            tolerated_more,
-            aborted: self.aborted,
-            adopted: self.adopted,
-            adopted_more: self.adopted_more,
-            refused: self.refused,
-        };
-        (result, report)
+        (result, JoinReport { cause, rest: rest.map(Fault::typed) })
     }
 
     /// In a scope that has what it wanted no failure of a child counts, and none of their panics
@@ -227,12 +198,19 @@ impl Ledger {
         }
         drop_quietly(self.raised.take());
         let first = self.first.take_if(|fault| !fault.is_of_body());
-        let (of_body, of_children) =
-            std::mem::take(&mut self.also).into_iter().partition(Fault::is_of_body);
-        self.also = of_body;
-        self.tolerated.extend(first);
-        self.tolerated.extend::<Vec<_>>(of_children);
-        self.tolerated_more += std::mem::take(&mut self.more);
+        let Rest { also, more, tolerated, tolerated_more, .. } = &mut self.rest;
+        let (of_body, of_children) = std::mem::take(also).into_iter().partition(Fault::is_of_body);
+        *also = of_body;
+        tolerated.extend(first);
+        tolerated.extend::<Vec<_>>(of_children);
+        *tolerated_more += std::mem::take(more);
+    }
+}
+
+impl Rest<Fault> {
+    /// What came first of all.
+    fn take_first(&mut self) -> Option<Fault> {
+        (!self.also.is_empty()).then(|| self.also.remove(0))
     }
 }
 

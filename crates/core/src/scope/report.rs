@@ -8,9 +8,16 @@ use std::fmt::{self, Display};
 #[derive(Debug)]
 pub struct JoinReport<E> {
     pub(super) cause: Option<Cause>,
-    pub(super) also: Vec<Reason<E>>,
+    pub(super) rest: Rest<Reason<E>>,
+}
+
+/// What goes wrong in a scope beside what it fails with, of faults as its ledger has them or of
+/// reasons as its report does.
+#[derive(Debug)]
+pub(super) struct Rest<F> {
+    pub(super) also: Vec<F>,
     pub(super) more: usize,
-    pub(super) tolerated: Vec<Reason<E>>,
+    pub(super) tolerated: Vec<F>,
     pub(super) tolerated_more: usize,
     pub(super) aborted: Vec<Straggler>,
     pub(super) adopted: Vec<Adopted>,
@@ -18,20 +25,28 @@ pub struct JoinReport<E> {
     pub(super) refused: usize,
 }
 
-impl<E> JoinReport<E> {
-    pub(super) fn empty() -> Self {
-        Self {
-            cause: None,
-            also: Vec::new(),
-            more: 0,
-            tolerated: Vec::new(),
-            tolerated_more: 0,
-            aborted: Vec::new(),
-            adopted: Vec::new(),
-            adopted_more: 0,
-            refused: 0,
-        }
+impl<F> Rest<F> {
+    pub(super) const NOTHING: Self = Self {
+        also: Vec::new(),
+        more: 0,
+        tolerated: Vec::new(),
+        tolerated_more: 0,
+        aborted: Vec::new(),
+        adopted: Vec::new(),
+        adopted_more: 0,
+        refused: 0,
+    };
+
+    pub(super) fn map<G>(self, f: impl FnMut(F) -> G + Copy) -> Rest<G> {
+        let Self { more, tolerated_more, aborted, adopted, adopted_more, refused, .. } = self;
+        let also = self.also.into_iter().map(f).collect();
+        let tolerated = self.tolerated.into_iter().map(f).collect();
+        Rest { also, more, tolerated, tolerated_more, aborted, adopted, adopted_more, refused }
     }
+}
+
+impl<E> JoinReport<E> {
+    pub(super) const EMPTY: Self = Self { cause: None, rest: Rest::NOTHING };
 
     /// Why the scope ended without its value, with the chain of what had led to it: see
     /// [`ScopeError::cause`](super::ScopeError::cause).
@@ -44,38 +59,38 @@ impl<E> JoinReport<E> {
     /// [`OnError::Collect`](super::OnError::Collect) says, and those of the body.
     #[must_use]
     pub fn also(&self) -> &[Reason<E>] {
-        &self.also
+        &self.rest.also
     }
 
     /// The same, by value.
     #[must_use]
     pub fn into_also(self) -> Vec<Reason<E>> {
-        self.also
+        self.rest.also
     }
 
     /// How many more there were.
     #[must_use]
     pub fn more(&self) -> usize {
-        self.more
+        self.rest.more
     }
 
     /// Errors and panics of children that a [`Policy`](super::Policy) let pass: the oldest 16.
     #[must_use]
     pub fn tolerated(&self) -> &[Reason<E>] {
-        &self.tolerated
+        &self.rest.tolerated
     }
 
     /// How many more there were.
     #[must_use]
     pub fn tolerated_more(&self) -> usize {
-        self.tolerated_more
+        self.rest.tolerated_more
     }
 
     /// Work that had not ended when the grace period was over, and was dropped; that of nested
     /// scopes included.
     #[must_use]
     pub fn aborted(&self) -> &[Straggler] {
-        &self.aborted
+        &self.rest.aborted
     }
 
     /// What happened in nested scopes whose future was dropped, by a timeout or a `select!`;
@@ -83,20 +98,20 @@ impl<E> JoinReport<E> {
     /// scope meant to.
     #[must_use]
     pub fn adopted(&self) -> &[Adopted] {
-        &self.adopted
+        &self.rest.adopted
     }
 
     /// How many more there were.
     #[must_use]
     pub fn adopted_more(&self) -> usize {
-        self.adopted_more
+        self.rest.adopted_more
     }
 
     /// How many times new work was refused, because the scope had ended or was being aborted, or
     /// was sent away unrun when it was cancelled before there was a [slot](super::Scope::limit).
     #[must_use]
     pub fn refused(&self) -> usize {
-        self.refused
+        self.rest.refused
     }
 }
 

@@ -417,7 +417,7 @@ impl<P> Scope<P> {
         // that is held but never polled.
         match self.open() {
             Ok(open) => drive(open, body).await,
-            Err(cause) => (Err(Reason::Cancelled(cause)), JoinReport::empty()),
+            Err(cause) => (Err(Reason::Cancelled(cause)), JoinReport::EMPTY),
         }
     }
 

@@ -30,7 +30,7 @@ where
     F: FnOnce(Cx<E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
-    let refused = |cause| ScopeError::new(Reason::Cancelled(cause), JoinReport::empty());
+    let refused = |cause| ScopeError::new(Reason::Cancelled(cause), JoinReport::EMPTY);
     let (driven, panic) = drive_caught(scope.open().map_err(refused)?, body).await;
     drop_quietly(panic);
     ScopeError::of(driven)
