@@ -291,6 +291,9 @@ pub enum OnPanic {
 }
 
 /// A scope ended without its value: the first reason, and what else went wrong.
+///
+/// As text it is the reason, then how many more failed before and after the scope was cancelled,
+/// then what had to be aborted. The rest is in the [report](Self::report).
 #[derive(Debug)]
 pub struct ScopeError<E> {
     reason: Reason<E>,
@@ -362,9 +365,12 @@ impl<E> ScopeError<E> {
 impl<E: Display> Display for ScopeError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(&self.reason, f)?;
-        let also = self.report.rest.also.len() + self.report.rest.more;
-        if also > 0 {
-            write!(f, "; {also} more failed")?;
+        let (early, late) = (self.report.rest.early(), self.report.rest.late);
+        if early > 0 {
+            write!(f, "; {early} more failed")?;
+        }
+        if late > 0 {
+            write!(f, "; {late} more failed after it was cancelled")?;
         }
         if !self.report.rest.aborted.is_empty() {
             for (n, straggler) in self.report.rest.aborted.iter().enumerate() {

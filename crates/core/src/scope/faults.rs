@@ -129,7 +129,11 @@ impl ScopeNode {
     fn note(&self, mut entry: Entry) {
         let mut node = self;
         loop {
-            let entered = lock(&node.faults().ledger).enter(entry);
+            let mut ledger = lock(&node.faults().ledger);
+            // Looked at under the lock, so that what comes before the cancellation is entered
+            // before what comes after it.
+            let entered = ledger.enter(entry, node.token().is_cancelled());
+            drop(ledger);
             match (entered, node.parent()) {
                 (Ok(surplus), _) => return drop_quietly(surplus),
                 (Err(entry), None) => return drop_quietly(entry),

@@ -23,7 +23,8 @@ pub(super) enum Fault {
 pub(super) enum Entry {
     /// What cancelled the scope.
     First(Fault),
-    /// What came after the scope had been cancelled, by the first or from outside.
+    /// What did not cancel it: because it was cancelled already, by the first or from outside, or
+    /// because its failures are collected.
     Also(Fault),
     /// What a policy lets pass.
     Tolerated(Fault),
@@ -74,13 +75,15 @@ impl Ledger {
         Self { max, first, rest, finished: false, raised, reader: Reader::Own }
     }
 
-    /// Enters `entry`, and gives it back if the ledger is full. An error, if nobody reads this
-    /// ledger any more: the entry, as it is to be entered in the scope above.
-    pub(super) fn enter(&mut self, entry: Entry) -> Result<Option<Entry>, Entry> {
+    /// Enters `entry`, and gives it back if the ledger is full; `is_late` says whether the scope is
+    /// cancelled. An error, if nobody reads this ledger any more: the entry, as it is to be
+    /// entered in the scope above.
+    pub(super) fn enter(&mut self, entry: Entry, is_late: bool) -> Result<Option<Entry>, Entry> {
         if self.reader != Reader::Own {
             return Err(entry.upward(self.reader));
         }
         let Self { max, rest, .. } = self;
+        rest.late += usize::from(is_late && matches!(entry, Entry::Also(_)));
         match entry {
             Entry::First(fault) => self.first = Some(fault),
             Entry::Also(fault) if rest.also.len() < *max || fault.is_of_body() => {
@@ -198,7 +201,9 @@ impl Ledger {
         }
         drop_quietly(self.raised.take());
         let first = self.first.take_if(|fault| !fault.is_of_body());
-        let Rest { also, more, tolerated, tolerated_more, .. } = &mut self.rest;
+        let early = self.rest.early();
+        let Rest { also, more, late, tolerated, tolerated_more, .. } = &mut self.rest;
+        *late = also.iter().skip(early).filter(|fault| fault.is_of_body()).count();
         let (of_body, of_children) = std::mem::take(also).into_iter().partition(Fault::is_of_body);
         *also = of_body;
         tolerated.extend(first);
@@ -208,9 +213,11 @@ impl Ledger {
 }
 
 impl Rest<Fault> {
-    /// What came first of all.
+    /// What came first of all: it is late if all the others are.
     fn take_first(&mut self) -> Option<Fault> {
-        (!self.also.is_empty()).then(|| self.also.remove(0))
+        let first = (!self.also.is_empty()).then(|| self.also.remove(0))?;
+        self.late = self.late.min(self.also.len() + self.more);
+        Some(first)
     }
 }
 

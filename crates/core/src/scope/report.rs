@@ -17,6 +17,8 @@ pub struct JoinReport<E> {
 pub(super) struct Rest<F> {
     pub(super) also: Vec<F>,
     pub(super) more: usize,
+    /// How many of both came after the scope was cancelled. The others came before all of these.
+    pub(super) late: usize,
     pub(super) tolerated: Vec<F>,
     pub(super) tolerated_more: usize,
     pub(super) aborted: Vec<Straggler>,
@@ -29,6 +31,7 @@ impl<F> Rest<F> {
     pub(super) const NOTHING: Self = Self {
         also: Vec::new(),
         more: 0,
+        late: 0,
         tolerated: Vec::new(),
         tolerated_more: 0,
         aborted: Vec::new(),
@@ -37,11 +40,26 @@ impl<F> Rest<F> {
         refused: 0,
     };
 
+    /// How many faults came before the cancellation, beside the first.
+    pub(super) fn early(&self) -> usize {
+        self.also.len() + self.more - self.late
+    }
+
     pub(super) fn map<G>(self, f: impl FnMut(F) -> G + Copy) -> Rest<G> {
-        let Self { more, tolerated_more, aborted, adopted, adopted_more, refused, .. } = self;
+        let Self { more, late, tolerated_more, aborted, adopted, adopted_more, refused, .. } = self;
         let also = self.also.into_iter().map(f).collect();
         let tolerated = self.tolerated.into_iter().map(f).collect();
-        Rest { also, more, tolerated, tolerated_more, aborted, adopted, adopted_more, refused }
+        Rest {
+            also,
+            more,
+            late,
+            tolerated,
+            tolerated_more,
+            aborted,
+            adopted,
+            adopted_more,
+            refused,
+        }
     }
 }
 
@@ -72,6 +90,13 @@ impl<E> JoinReport<E> {
     #[must_use]
     pub fn more(&self) -> usize {
         self.rest.more
+    }
+
+    /// How many of [both](Self::also) came after the scope was cancelled. These may be no failures
+    /// of their own: work that obeys a cancellation often returns an error that says so.
+    #[must_use]
+    pub fn late(&self) -> usize {
+        self.rest.late
     }
 
     /// Errors and panics of children that a [`Policy`](super::Policy) let pass: the oldest 16.

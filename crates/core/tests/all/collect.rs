@@ -1,7 +1,9 @@
 //! Scopes that collect the errors of their children.
 
 use std::{future::pending, time::Duration};
-use tidegate_core::{CancelToken, CauseKind, Cx, OnError, Reason, Scope, ScopeError};
+use tidegate_core::{
+    CancelToken, CauseKind, Cx, FirstSuccess, OnError, Reason, Scope, ScopeError, scope,
+};
 use tokio::time::{Instant, sleep};
 
 const ALL: OnError = OnError::Collect { max: 100 };
@@ -100,6 +102,70 @@ async fn what_there_is_no_room_for_is_counted() {
             .unwrap_err();
         assert_eq!((error.reasons().count(), error.report().more()), (kept, 5 - kept));
     }
+}
+
+#[tokio::test]
+async fn the_text_tells_failures_from_those_that_came_after_the_cancellation() {
+    let text = async |cancels: bool, is_finished: bool| {
+        let token = CancelToken::new();
+        let all = Scope::builder("all").on_error(OnError::Collect { max: 2 }).token(&token);
+        let ended = all.run(async |cx: Cx<&'static str>| {
+            let early = [(); 3].map(|()| cx.spawn("early", async { Err::<(), _>("bad") }));
+            for early in early {
+                assert!(early.await.is_err());
+            }
+            if cancels {
+                token.cancel("enough");
+                (0..2).for_each(|_| drop(cx.spawn("late", async { Err::<(), _>("cut off") })));
+            }
+            if is_finished { Ok(()) } else { Err("in the body") }
+        });
+        ended.await.unwrap_err().to_string()
+    };
+    let only_early = text(false, true).await;
+    assert!(only_early.ends_with(" failed: bad; 2 more failed"), "{only_early}");
+    // The failure of the body cancels the scope, so that it came before.
+    let body_too = text(false, false).await;
+    assert!(body_too.ends_with(" failed: bad; 3 more failed"), "{body_too}");
+    let both = text(true, true).await;
+    let end = "; 3 more failed; 2 more failed after it was cancelled";
+    assert!(both.starts_with("cancelled: enough (at ") && both.ends_with(end), "{both}");
+    let body_late = text(true, false).await;
+    let end = "; 3 more failed; 3 more failed after it was cancelled";
+    assert!(body_late.ends_with(end), "{body_late}");
+}
+
+#[tokio::test]
+async fn the_first_of_those_after_a_cancellation_from_inside_is_the_reason_and_not_counted() {
+    let ended = scope("job", async |cx: Cx<&'static str>| {
+        cx.cancel("enough");
+        for name in ["first", "second", "third"] {
+            cx.spawn(name, async { Err::<(), _>("cut off") });
+        }
+        Ok(())
+    });
+    let error = ended.await.unwrap_err();
+    assert_eq!((error.report().also().len(), error.report().late()), (2, 2));
+    let text = error.to_string();
+    assert!(text.ends_with("cut off; 2 more failed after it was cancelled"), "{text}");
+}
+
+/// What failed in its children is forgiven to a scope that has what it wanted: it counts no more.
+#[tokio::test]
+async fn late_failures_that_are_forgiven_are_not_counted() {
+    let token = CancelToken::new();
+    let race = Scope::builder("race").policy(FirstSuccess).token(&token);
+    let ended = race.run(async |cx: Cx<&'static str>| {
+        token.cancel("enough");
+        assert!(cx.spawn("late", async { Err::<(), _>("cut off") }).await.is_err());
+        assert!(cx.spawn("wins", async { Ok(()) }).await.is_ok());
+        Err::<(), _>("in the body")
+    });
+    let error = ended.await.unwrap_err();
+    assert_eq!((error.report().also().len(), error.report().late()), (1, 1));
+    assert_eq!(error.report().tolerated().len(), 1);
+    let text = error.to_string();
+    assert!(text.ends_with("; 1 more failed after it was cancelled"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

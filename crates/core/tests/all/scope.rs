@@ -239,7 +239,7 @@ async fn later_errors_are_kept_and_counted() {
     .unwrap_err();
     assert_eq!(error.error(), Some(&Broken("first")));
     assert_eq!((error.report().also().len(), error.report().more()), (16, 14));
-    assert!(error.to_string().ends_with("; 30 more failed"));
+    assert!(error.to_string().ends_with("; 30 more failed after it was cancelled"));
 }
 
 #[tokio::test]
