@@ -3,7 +3,7 @@
 use super::{
     OnPanic, Straggler,
     error::{Payload, TaskInfo},
-    ledger::{Entry, Estate, Fault, Ledger, Reader},
+    ledger::{Counts, Entry, Estate, Fault, Ledger, Reader},
     node::ScopeNode,
     policy::{AfterFailure, AfterSuccess, ChildEnd, Rule},
     registry::Key,
@@ -34,10 +34,6 @@ impl Faults {
 
     pub(super) fn on_panic(&self) -> OnPanic {
         self.on_panic
-    }
-
-    pub(super) fn count_refused(&self) {
-        lock(&self.ledger).count_refused();
     }
 }
 
@@ -147,20 +143,23 @@ impl ScopeNode {
 
     /// From now on what goes wrong here is entered in the scopes above, as what did so far.
     pub(super) fn bequeath(&self, reader: Reader) {
-        let Estate { entries, more, raised } = lock(&self.faults().ledger).orphan(reader);
+        let Estate { entries, counts, raised } = lock(&self.faults().ledger).orphan(reader);
         drop_quietly(raised);
         for entry in entries {
             self.note(entry);
         }
-        if more == 0 {
-            return;
-        }
-        let mut above = self.parent();
-        while let Some(node) = above {
-            if lock(&node.faults().ledger).count_adopted(more) {
-                return;
-            }
-            above = node.parent();
+        self.count(counts);
+    }
+
+    pub(super) fn count_refused(&self) {
+        self.count(Counts { refused: 1, ..Counts::default() });
+    }
+
+    /// Adds `counts` here, or in the next scope up whose ledger will be read.
+    fn count(&self, counts: Counts) {
+        let mut node = Some(self);
+        while let Some(scope) = node.filter(|scope| !lock(&scope.faults().ledger).count(counts)) {
+            node = scope.parent().map(|parent| &**parent);
         }
     }
 

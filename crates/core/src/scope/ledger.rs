@@ -47,11 +47,20 @@ pub(super) enum Reader {
 /// A panic that is to go on in the caller of a scope.
 pub(super) type Raised = (TaskPanic, Payload);
 
+/// What is counted only.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    /// Entries of which a dropped scope kept no more than their number.
+    pub(super) adopted_more: usize,
+    /// Work that was refused.
+    pub(super) refused: usize,
+}
+
 /// What a dropped scope leaves to its parent.
 #[derive(Debug, Default)]
 pub(super) struct Estate {
     pub(super) entries: Vec<Entry>,
-    pub(super) more: usize,
+    pub(super) counts: Counts,
     /// Nobody is left to raise it: to be dropped without the lock.
     pub(super) raised: Option<Raised>,
 }
@@ -110,18 +119,14 @@ impl Ledger {
         Ok(None)
     }
 
-    /// Counts entries of which a dropped scope kept no more than their number; false, if
-    /// nobody reads this ledger any more.
-    pub(super) fn count_adopted(&mut self, more: usize) -> bool {
+    /// Adds to what is counted; false, if nobody reads this ledger any more.
+    pub(super) fn count(&mut self, counts: Counts) -> bool {
         let own = self.reader == Reader::Own;
         if own {
-            self.rest.adopted_more += more;
+            self.rest.adopted_more += counts.adopted_more;
+            self.rest.refused += counts.refused;
         }
         own
-    }
-
-    pub(super) fn count_refused(&mut self) {
-        self.rest.refused += 1;
     }
 
     /// From now on the failures of children are tolerated, those that came before, too.
@@ -141,8 +146,9 @@ impl Ledger {
         let aborted = rest.aborted.into_iter().map(Entry::Aborted);
         let adopted = rest.adopted.into_iter().map(Entry::Adopted);
         let entries = faults.chain(aborted).chain(adopted).map(|entry| entry.upward(reader));
-        let more = rest.more + rest.tolerated_more + rest.adopted_more;
-        Estate { entries: entries.collect(), more, raised }
+        let adopted_more = rest.more + rest.tolerated_more + rest.adopted_more;
+        let counts = Counts { adopted_more, refused: rest.refused };
+        Estate { entries: entries.collect(), counts, raised }
     }
 
     /// Everything so far.

@@ -40,7 +40,7 @@ fn end_aborted(scope: &ScopeNode, key: Key) {
 /// How much went wrong in a scope that has closed.
 fn left_in(scope: &ScopeNode) -> usize {
     let left = scope.close().orphan(Reader::Parent);
-    left.entries.len() + left.more
+    left.entries.len() + left.counts.adopted_more
 }
 
 #[test]

@@ -274,7 +274,7 @@ impl ScopeNode {
     ) -> Cause {
         let closed = || Cause::of_scope(CauseKind::ScopeClosed, self.path.clone(), self.at);
         let cause = self.token.cause().unwrap_or_else(closed);
-        self.faults.count_refused();
+        self.count_refused();
         observe::refused(&self.info_of(name, at, kind), &cause);
         cause
     }

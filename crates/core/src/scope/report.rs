@@ -133,7 +133,8 @@ impl<E> JoinReport<E> {
     }
 
     /// How many times new work was refused, because the scope had ended or was being aborted, or
-    /// was sent away unrun when it was cancelled before there was a [slot](super::Scope::limit).
+    /// was sent away unrun when it was cancelled before there was a [slot](super::Scope::limit); in
+    /// nested scopes whose future was dropped, too.
     #[must_use]
     pub fn refused(&self) -> usize {
         self.rest.refused

@@ -400,3 +400,51 @@ async fn a_stuck_scope_says_nothing() {
     let parts = ["aborting", "scope=\"/job\"", "count=20", "task /job/deaf (spawned at ", ", ..."];
     assert_eq!(events.count(&parts), 1);
 }
+
+/// Spawns when it is dropped.
+struct Spawns(Cx<Infallible>);
+
+impl Drop for Spawns {
+    fn drop(&mut self) {
+        self.0.spawn("too late", async { Ok(()) });
+    }
+}
+
+/// Before it was dropped, and while its children are being aborted.
+#[tokio::test]
+async fn what_a_dropped_scope_refused_is_counted_by_its_parent() {
+    let (result, report) = Scope::builder("parent")
+        .run_with_report(async |cx: Cx<Infallible>| {
+            let middle = cx.scope("middle", async |cx: Cx<Infallible>| {
+                let nested = Scope::builder("nested").parent(&cx).limit(1);
+                let nested = nested.run(async |cx: Cx<Infallible>| {
+                    let spawns = Spawns(cx.clone());
+                    cx.spawn("holds the slot", async move {
+                        let _spawns = spawns;
+                        pending::<Result<(), Infallible>>().await
+                    });
+                    yield_now().await;
+                    cx.spawn("has no slot", async { Ok(()) });
+                    cx.cancel("enough");
+                    pending::<Result<(), Infallible>>().await
+                });
+                let mut nested = Box::pin(nested);
+                for _ in 0..4 {
+                    poll_once(&mut nested).await;
+                    yield_now().await;
+                }
+                drop(nested);
+                pending::<Result<(), Infallible>>().await
+            });
+            let mut middle = Box::pin(middle);
+            for _ in 0..6 {
+                poll_once(&mut middle).await;
+                yield_now().await;
+            }
+            drop(middle);
+            Ok(())
+        })
+        .await;
+    assert!(result.is_ok());
+    assert_eq!(report.refused(), 2);
+}

@@ -129,6 +129,8 @@ pub(super) struct ScopeState<'p> {
     body_panic: Option<usize>,
     live: usize,
     driver: Driver,
+    /// Whether its future was dropped before it ended.
+    was_dropped: bool,
     why: Option<Why>,
     is_inherited: bool,
     is_stopped: bool,
@@ -139,7 +141,7 @@ pub(super) struct ScopeState<'p> {
     pub(super) first: Option<Fault>,
     pub(super) also: Vec<Fault>,
     pub(super) tolerated: Vec<Fault>,
-    /// How often new work was refused while it was being aborted.
+    /// How often it has refused new work, and scopes below that were dropped.
     pub(super) refused: usize,
     pub(super) aborted: Vec<usize>,
     pub(super) adopted: Vec<Left>,
@@ -448,7 +450,12 @@ impl<'p> Oracle<'p> {
     }
 
     fn spawn(&mut self, task: &'p Prog, into: usize) -> bool {
-        if self.scopes[into].is_none() || !self.admits(into) {
+        if self.scopes[into].is_none() {
+            return false;
+        }
+        if !self.admits(into) {
+            // It is dropped with its guard, which spawns.
+            self.refuse(into, 1 + usize::from(task.respawns));
             return false;
         }
         self.new_prog(task.id, Some(task), into, "t");
@@ -507,6 +514,7 @@ impl<'p> Oracle<'p> {
         }
         if !self.admits(under) {
             self.refused.push((nested.id, self.now));
+            self.refuse(under, 1);
             if pass {
                 self.finish(prog, End::Err, prog);
                 return Waits::ForEver;
@@ -578,7 +586,8 @@ impl<'p> Oracle<'p> {
     fn abort_task(&mut self, prog: usize) {
         self.drop_prog(prog);
         let scope = self.prog(prog).scope;
-        self.scope(scope).refused += usize::from(self.prog(prog).plan.unwrap().respawns);
+        let respawns = self.prog(prog).plan.unwrap().respawns;
+        self.refuse(scope, usize::from(respawns));
         self.note_aborted(scope, prog);
         self.scope(scope).live -= 1;
         self.tell_awaiting(prog, How::Dropped);
@@ -616,6 +625,7 @@ impl<'p> Oracle<'p> {
             body_panic: None,
             live: 0,
             driver: Driver::Alive,
+            was_dropped: false,
             why,
             is_inherited: why.is_some(),
             is_stopped,
@@ -764,6 +774,16 @@ impl<'p> Oracle<'p> {
         }
     }
 
+    /// Counts work that was refused, as long as there is a report for it.
+    fn refuse(&mut self, scope: usize, count: usize) {
+        let state = self.scope(scope);
+        match state.parent {
+            Some(parent) if state.was_dropped => self.refuse(parent, count),
+            _ if state.driver == Driver::Alive => state.refused += count,
+            _ => {}
+        }
+    }
+
     /// Enters what is left of a scope that was dropped on purpose.
     fn leave_to(&mut self, scope: usize, left: Left) {
         let state = self.scope(scope);
@@ -783,12 +803,15 @@ impl<'p> Oracle<'p> {
         let by_abort = self.scope(parent).is_aborting;
         let state = self.scope(scope);
         (state.driver, state.body) = (Driver::Dropped { by_abort }, None);
+        state.was_dropped = true;
         let also = state.also.drain(..).chain(state.tolerated.drain(..));
         let faults = state.first.take().into_iter().chain(also).map(Left::Fault);
         let left: Vec<_> = faults.chain(state.adopted.drain(..)).collect();
+        let refused = std::mem::take(&mut state.refused);
         for aborted in std::mem::take(&mut state.aborted) {
             self.note_aborted(scope, aborted);
         }
+        self.refuse(scope, refused);
         for left in left {
             self.leave_to(parent, left);
         }
