@@ -60,6 +60,11 @@ impl Entered {
         let key = lock(&TABLE[shard]).insert(entry);
         Self { shard, key, work }
     }
+
+    /// Whether it is a wait of the work that calls this.
+    pub(crate) fn is_of_caller(&self) -> bool {
+        self.work == current::work()
+    }
 }
 
 impl Drop for Entered {
@@ -150,7 +155,7 @@ impl<F: Future> Future for Waiting<F> {
         let polled = this.future.poll(cx);
         if polled.is_ready() {
             *this.entered = None;
-        } else if this.entered.as_ref().is_none_or(|entered| entered.work != current::work()) {
+        } else if !this.entered.as_ref().is_some_and(Entered::is_of_caller) {
             // First here: a future that moves to other work leaves the table for that moment.
             *this.entered = None;
             *this.entered = Some(Entered::new(this.label, this.at, *this.target));

@@ -101,8 +101,12 @@ impl<T, E> Running<T, E> {
             if rt::is_part_of(&self.handle) {
                 return Poll::Ready(Err(TaskError::Itself));
             }
-            if self.awaited.is_none() && Tick::now().is_known() {
-                self.awaited = Some(Box::new(Entered::new("", at, Target::Work(id))));
+            // Who polls it now waits, whoever had it before.
+            if !self.awaited.as_ref().is_some_and(|awaited| awaited.is_of_caller()) {
+                self.awaited = None;
+                if Tick::now().is_known() {
+                    self.awaited = Some(Box::new(Entered::new("", at, Target::Work(id))));
+                }
             }
             return Poll::Pending;
         };

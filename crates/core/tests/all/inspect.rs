@@ -416,6 +416,39 @@ async fn a_grandchild_that_awaits_the_task_above_it_is_a_deadlock() {
     job.await.unwrap_err();
 }
 
+/// The handle has been polled by a child that has given it away since: whoever polled it last waits.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_was_given_away_is_awaited_by_who_has_it_now() {
+    let _watch = Watch::start().unwrap();
+    let job = scope("job", async |cx: Cx<Never>| {
+        let (give, given) = oneshot::channel::<tidegate_core::Task<(), Never>>();
+        let (pass, passed) = oneshot::channel::<tidegate_core::Task<(), Never>>();
+        let first = cx.spawn("first", async move {
+            let mut task = given.await.unwrap();
+            poll_once(&mut task).await;
+            pass.send(task).ok().unwrap();
+            pending::<Result<(), Never>>().await
+        });
+        let awaited = cx.spawn("awaited", async move {
+            first.await.ok();
+            Ok(())
+        });
+        cx.spawn("second", async move {
+            passed.await.unwrap().await.ok();
+            Ok(())
+        });
+        give.send(awaited).ok().unwrap();
+        settle().await;
+        let tree = cx.tree();
+        assert_eq!(find(&tree, "first").waits(), []);
+        assert_eq!(find(&tree, "second").waits().len(), 1);
+        assert!(tree.deadlocks().is_empty(), "{tree}");
+        cx.cancel("they never end");
+        Ok(())
+    });
+    assert_eq!(job.await.unwrap_err().report().aborted().len(), 3);
+}
+
 /// Takes snapshots from another thread until `is_so` of one.
 fn watch_until(is_so: impl Fn(&Snapshot) -> bool) -> Snapshot {
     loop {
