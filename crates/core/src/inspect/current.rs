@@ -232,6 +232,11 @@ pub(crate) fn thread() -> u32 {
     CALLS.fetch_add(1, Ordering::Relaxed)
 }
 
+/// Whether the calling thread runs any work, also deeper than it looks.
+pub(crate) fn is_running() -> bool {
+    THREAD.try_with(|thread| thread.depth.get() > 0).unwrap_or(false)
+}
+
 /// The work that the calling thread runs, the innermost.
 pub(crate) fn work() -> Option<WorkId> {
     THREAD.try_with(Thread::top).ok().flatten()

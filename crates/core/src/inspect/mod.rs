@@ -31,7 +31,7 @@ mod work;
 
 pub(crate) use self::{
     clock::Tick,
-    current::{Left, Run, WorkId, leave, run, thread, work},
+    current::{Left, Run, WorkId, is_running, leave, run, thread, work},
     polled::{Polled, SharedPolled},
     text::Rough,
     waits::{Entered, Target},

@@ -52,7 +52,7 @@ pub(crate) fn listen() {
 }
 
 fn note(info: &PanicHookInfo<'_>) {
-    if inspect::work().is_none() {
+    if !inspect::is_running() {
         return;
     }
     let Some(at) = info.location() else { return };

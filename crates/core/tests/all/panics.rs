@@ -5,11 +5,13 @@ use std::{
     convert::Infallible,
     future::pending,
     panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind},
+    pin::Pin,
     process::Command,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 use tidegate_core::{Cx, OnError, OnPanic, Reason, Scope, ScopeError, TaskPanic, scope};
@@ -273,4 +275,37 @@ fn a_panic_that_was_forgiven_is_not_raised() {
     let race = Scope::builder("race").on_panic(OnPanic::Raise).first_ok(attempts);
     assert_eq!(raised(async { won = race.await.ok() }), None);
     assert_eq!(won, Some(7));
+}
+
+fn in_poll() -> Poll<Never> {
+    panic!("deliberate")
+}
+
+const IN_POLL: u32 = line!() - 3;
+
+fn has_place(panic: &TaskPanic, line: u32) -> bool {
+    panic.location().is_some_and(|at| at.starts_with(&format!("{}:{line}:", file!())))
+}
+
+type Boxed = Pin<Box<dyn Future<Output = Never> + Send>>;
+
+fn nest(cx: Cx<Infallible>, levels: u32) -> Boxed {
+    Box::pin(async move {
+        if levels == 0 {
+            let _ = in_poll();
+        }
+        let nested = cx.scope("nested", async move |cx: Cx<Infallible>| nest(cx, levels - 1).await);
+        nested.await.map_err(|error| panic!("{error}"))
+    })
+}
+
+#[tokio::test]
+async fn a_panic_has_a_place_however_many_bodies_it_is_below() {
+    let job = scope("job", async |cx: Cx<Infallible>| {
+        cx.spawn("child", nest(cx.clone(), 7));
+        Ok(())
+    });
+    let error = job.await.unwrap_err();
+    let Reason::Panicked(panic) = error.reason() else { panic!("{error}") };
+    assert!(has_place(panic, IN_POLL), "{panic}");
 }
