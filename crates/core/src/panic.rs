@@ -31,12 +31,34 @@ struct Inner {
     place: Option<Arc<Place>>,
 }
 
-impl TaskPanic {
-    /// What the calling thread has just caught.
-    pub(crate) fn caught(task: TaskInfo, payload: &(dyn Any + Send)) -> Self {
-        let message = message(payload);
+/// A panic that was caught and has no name yet.
+pub(crate) struct Caught {
+    payload: Box<dyn Any + Send>,
+    message: String,
+    place: Option<Arc<Place>>,
+}
+
+/// Runs code whose panic is to be named. The place of that is taken at once: the hook notes one for
+/// each thread, and what is dropped because of a panic may be the next to panic.
+#[inline]
+pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Box<Caught>> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| Box::new(Caught::new(payload)))
+}
+
+impl Caught {
+    #[cold]
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = message(&*payload);
         let place = place::take(&message);
-        Self(Arc::new(Inner { task, message, place }))
+        Self { payload, message, place }
+    }
+}
+
+impl TaskPanic {
+    /// Names a panic, and hands its payload out.
+    pub(crate) fn of(task: TaskInfo, caught: Caught) -> (Self, Box<dyn Any + Send>) {
+        let Caught { payload, message, place } = caught;
+        (Self(Arc::new(Inner { task, message, place })), payload)
     }
 
     /// Lets a panic go on that was caught; whoever catches it next knows where it began.

@@ -2,7 +2,6 @@
 
 use super::{
     TaskError,
-    error::Payload,
     node::ScopeNode,
     registry::{self, Key},
     slots::Closed,
@@ -12,20 +11,22 @@ use crate::{
     TaskPanic,
     cancel::SharedError,
     inspect::{Doing, Left, Run, Tick, WorkId, run},
+    panic::{Caught, catch},
     sync::Arc,
 };
 use pin_project_lite::pin_project;
 use std::{
     fmt::{Debug, Display},
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
-    thread,
 };
 
-/// What came out of user code: its result, or the payload of its panic.
-type Outcome<T, E> = Result<Result<T, E>, Payload>;
+/// What came out of user code: its result, or its panic.
+type Outcome<T, E> = Result<Result<T, E>, Box<Caught>>;
+
+/// What came of dropping it.
+type Dropped = Result<(), Box<Caught>>;
 
 /// What a child hands to the runtime: its value, unless that lies in the vault.
 pub(super) type Output<T, E> = Result<Option<T>, TaskError<E>>;
@@ -83,7 +84,7 @@ impl Ending<'_> {
     }
 
     /// Enters what came out of the work and of its destructor, and hands the result over.
-    fn end<T, E>(self, ended: Outcome<T, E>, dropped: thread::Result<()>) -> Output<T, E>
+    fn end<T, E>(self, ended: Outcome<T, E>, dropped: Dropped) -> Output<T, E>
     where
         T: Send + 'static,
         E: Display + Debug + Send + Sync + 'static,
@@ -96,9 +97,9 @@ impl Ending<'_> {
                 self.lease.node.failed(Some(self.lease.key), &shared, &self.left);
                 Err(TaskError::Failed(error))
             }
-            Err(payload) => Err(TaskError::Panicked(self.panicked(payload))),
+            Err(caught) => Err(TaskError::Panicked(self.panicked(*caught))),
         };
-        let dropped = dropped.map_err(|payload| TaskError::Panicked(self.panicked(payload)));
+        let dropped = dropped.map_err(|caught| TaskError::Panicked(self.panicked(*caught)));
         match (result, dropped) {
             (Ok(value), Ok(())) => {
                 let delivered = self.deliver(value).map_err(TaskError::Panicked)?;
@@ -124,24 +125,24 @@ impl Ending<'_> {
     }
 
     /// The work was dropped before it ended.
-    fn abort<E>(self, doing: Option<Doing>, dropped: thread::Result<()>) -> TaskError<E> {
+    fn abort<E>(self, doing: Option<Doing>, dropped: Dropped) -> TaskError<E> {
         match dropped {
             Ok(()) => {
                 self.lease.node.note_aborted(Some(self.lease.key), doing);
                 TaskError::Aborted
             }
-            Err(payload) => TaskError::Panicked(self.panicked(payload)),
+            Err(caught) => TaskError::Panicked(self.panicked(*caught)),
         }
     }
 
     /// The work never ran, since its scope was cancelled before it could.
-    fn refuse<E>(self, dropped: thread::Result<()>) -> TaskError<E> {
+    fn refuse<E>(self, dropped: Dropped) -> TaskError<E> {
         let Lease { node, key, .. } = &self.lease;
         let (name, at, kind) = node.whereabouts(*key);
         let cause = node.refuse(name, at, kind);
         match dropped {
             Ok(()) => TaskError::Cancelled(cause),
-            Err(payload) => TaskError::Panicked(self.panicked(payload)),
+            Err(caught) => TaskError::Panicked(self.panicked(*caught)),
         }
     }
 
@@ -161,11 +162,11 @@ impl Ending<'_> {
     }
 
     fn discard<V>(&self, value: V) -> Result<(), TaskPanic> {
-        catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(|payload| self.panicked(payload))
+        catch(|| drop(value)).map_err(|caught| self.panicked(*caught))
     }
 
-    fn panicked(&self, payload: Payload) -> TaskPanic {
-        let panic = self.lease.node.panicked(Some(self.lease.key), &*payload, &self.left);
+    fn panicked(&self, caught: Caught) -> TaskPanic {
+        let (panic, payload) = self.lease.node.panicked(Some(self.lease.key), caught, &self.left);
         self.lease.node.dispose(&panic, payload);
         panic
     }
@@ -228,21 +229,21 @@ impl<F, G> Child<F, G> {
 
 /// How the future of a child came to its end; it is dropped by then.
 enum End<T, E> {
-    Itself(Outcome<T, E>, thread::Result<()>),
-    Aborted(Box<Doing>, thread::Result<()>),
+    Itself(Outcome<T, E>, Dropped),
+    Aborted(Box<Doing>, Dropped),
     /// It never ran: the gate was closed.
-    Refused(thread::Result<()>),
+    Refused(Dropped),
 }
 
 /// Drops the future, whose destructor is user code and belongs to the child: it runs before the
 /// scope hears that the child has ended.
-fn drop_future<F>(mut future: Pin<&mut Option<F>>) -> thread::Result<()> {
-    catch_unwind(AssertUnwindSafe(|| future.set(None)))
+fn drop_future<F>(mut future: Pin<&mut Option<F>>) -> Dropped {
+    catch(|| future.set(None))
 }
 
 /// The same before it has ended. What it waited for is forgotten with it.
 #[cold]
-fn cut_off<F>(lease: &Lease, future: Pin<&mut Option<F>>) -> (Box<Doing>, thread::Result<()>) {
+fn cut_off<F>(lease: &Lease, future: Pin<&mut Option<F>>) -> (Box<Doing>, Dropped) {
     (Box::new(Doing::when_aborted(lease.id())), drop_future(future))
 }
 
@@ -283,16 +284,16 @@ where
     F: Future<Output = Result<T, E>>,
 {
     let mut ended = None;
-    let caught = catch_unwind(AssertUnwindSafe(|| {
+    let caught = catch(|| {
         if let Some(Poll::Ready(result)) = future.as_mut().as_pin_mut().map(|it| it.poll(cx)) {
             ended = Some(result);
             future.set(None);
         }
-    }));
+    });
     match (ended, caught) {
         (None, Ok(())) => Poll::Pending,
         (Some(result), dropped) => Poll::Ready(End::Itself(Ok(result), dropped)),
-        (None, Err(payload)) => Poll::Ready(End::Itself(Err(payload), drop_future(future))),
+        (None, Err(caught)) => Poll::Ready(End::Itself(Err(caught), drop_future(future))),
     }
 }
 
@@ -347,7 +348,7 @@ impl<W> Job<W> {
         match self.work.take() {
             Some(work) if !lease.node.is_aborting() => {
                 let run = lease.run();
-                let ended = catch_unwind(AssertUnwindSafe(work));
+                let ended = catch(work);
                 drop(run);
                 Ending::of(lease).end(ended, Ok(()))
             }
@@ -359,7 +360,7 @@ impl<W> Job<W> {
 /// Drops work that was not begun.
 fn drop_unrun<W, E>(lease: Lease, work: Option<W>) -> TaskError<E> {
     let run = lease.run();
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+    let dropped = catch(|| drop(work));
     drop(run);
     Ending::of(lease).abort(None, dropped)
 }

@@ -11,7 +11,7 @@ use crate::{
     Cause, CauseKind, TaskPanic,
     cancel::SharedError,
     inspect::{Doing, Left, leave},
-    panic::drop_quietly,
+    panic::{Caught, drop_quietly},
     rt,
     sync::Arc,
 };
@@ -20,7 +20,6 @@ use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll},
-    thread,
     time::Duration,
 };
 use tokio::task::coop::unconstrained;
@@ -101,11 +100,11 @@ where
         let cx = Cx::new(Arc::clone(&node));
         let (body, panic) = match node.run_body(|| body(cx)).0 {
             Ok(body) => (Some(body), None),
-            Err(payload) => (None, Some(payload)),
+            Err(caught) => (None, Some(caught)),
         };
         let mut body = pin!(body);
         let ended = match panic {
-            Some(payload) => Ended::Panicked(payload, Left::default()),
+            Some(caught) => Ended::Panicked(caught, Left::default()),
             None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
         };
         if matches!(ended, Ended::Overdue) {
@@ -153,7 +152,7 @@ where
 /// How a body ended.
 enum Ended<T, E> {
     Itself(Result<T, E>, Left),
-    Panicked(Payload, Left),
+    Panicked(Box<Caught>, Left),
     Overdue,
 }
 
@@ -169,7 +168,7 @@ fn poll_body<T, E, Fut: Future<Output = Result<T, E>>>(
     let (polled, left) = node.run_body(|| body.poll(cx));
     match polled {
         Ok(Poll::Ready(result)) => Poll::Ready(Ended::Itself(result, left)),
-        Err(payload) => Poll::Ready(Ended::Panicked(payload, left)),
+        Err(caught) => Poll::Ready(Ended::Panicked(caught, left)),
         // An abort of the scope above reaches a body by its waker, as it reaches a child.
         Ok(Poll::Pending) if node.park_driver(cx) => overdue.poll(cx).map(|()| Ended::Overdue),
         Ok(Poll::Pending) => Poll::Ready(Ended::Overdue),
@@ -180,7 +179,7 @@ fn poll_body<T, E, Fut: Future<Output = Result<T, E>>>(
 fn settle<T, E: Display + Debug + Send + Sync + 'static>(
     node: &ScopeNode,
     ended: Ended<T, E>,
-    dropped: thread::Result<()>,
+    dropped: Result<(), Box<Caught>>,
     doing: Option<Doing>,
 ) -> (Option<T>, Option<(TaskPanic, Payload)>) {
     let mut value = None;
@@ -191,13 +190,11 @@ fn settle<T, E: Display + Debug + Send + Sync + 'static>(
             let error: Arc<dyn SharedError> = Arc::new(error);
             node.failed(None, &error, &left);
         }
-        Ended::Panicked(payload, left) => {
-            panic = Some((node.panicked(None, &*payload, &left), payload));
-        }
+        Ended::Panicked(caught, left) => panic = Some(node.panicked(None, *caught, &left)),
         Ended::Overdue => node.note_aborted(None, doing),
     }
-    if let Err(payload) = dropped {
-        let second = node.panicked(None, &*payload, &Left::default());
+    if let Err(caught) = dropped {
+        let (second, payload) = node.panicked(None, *caught, &Left::default());
         drop_quietly(value.take());
         match panic {
             Some(_) => drop_quietly(payload),

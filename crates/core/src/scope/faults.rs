@@ -13,11 +13,10 @@ use crate::{
     cancel::SharedError,
     inspect::{Doing, Left},
     observe,
-    panic::drop_quietly,
+    panic::{Caught, drop_quietly},
     say::say_line,
     sync::{Arc, Mutex, lock},
 };
-use std::any::Any;
 
 /// What went wrong in a scope, and what it does about that.
 pub(super) struct Faults {
@@ -54,14 +53,14 @@ impl ScopeNode {
         observe::failed(&task, &&**error);
     }
 
-    /// Enters a panic that the calling thread has just caught.
+    /// Enters a panic, and hands its payload out.
     pub(super) fn panicked(
         &self,
         of: Option<Key>,
-        payload: &(dyn Any + Send),
+        caught: Caught,
         left: &Left,
-    ) -> TaskPanic {
-        let panic = TaskPanic::caught(self.who(of), payload);
+    ) -> (TaskPanic, Payload) {
+        let (panic, payload) = TaskPanic::of(self.who(of), caught);
         let (path, at) = (panic.task().whole_path().clone(), panic.task().location());
         let text = Some(panic.message().to_owned());
         let cause = Cause::of_child(CauseKind::ChildPanicked, path, at, text, None);
@@ -70,7 +69,7 @@ impl ScopeNode {
         if of.is_some() && self.faults().on_panic == OnPanic::Abort {
             abort_process(&panic);
         }
-        panic
+        (panic, payload)
     }
 
     /// Keeps the payload of a child's panic, if the scope is to end with it, and drops any other.

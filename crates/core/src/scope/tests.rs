@@ -9,7 +9,7 @@ use super::{
     node::{Plan, ScopeNode},
     registry::End,
 };
-use crate::{CancelToken, inspect::Left, sync::Arc};
+use crate::{CancelToken, inspect::Left, panic::catch, sync::Arc};
 use std::{
     future::Pending,
     panic::Location,
@@ -105,7 +105,8 @@ fn a_scope_dropped_after_its_last_child_keeps_nothing_for_itself() {
     let nested = ScopeNode::nested(Plan::new("nested"), &parent).unwrap();
     let key = nested.admit("child".into(), at, WorkKind::Task, None).unwrap();
     nested.body_ended();
-    nested.panicked(Some(key), &"deliberate", &Left::default());
+    let caught = catch(|| panic!("deliberate")).err().unwrap();
+    nested.panicked(Some(key), *caught, &Left::default());
     nested.release(key, End::Other);
     parent.body_ended();
     assert!(poll_closed(&parent).is_pending());

@@ -10,16 +10,14 @@ use super::{
 use crate::{
     Cause, Name,
     inspect::{self, Left, Polled, SharedPolled, Tick, WorkId},
+    panic::{Caught, catch},
     sync::{
         Arc, Weak,
         unmodelled::{AtomicU64, Mutex, Ordering, lock},
     },
 };
 use slab::Slab;
-use std::{
-    panic::{AssertUnwindSafe, Location, catch_unwind},
-    thread,
-};
+use std::panic::Location;
 use tokio::time::Instant;
 
 /// One piece of work, as it was when its record was looked at.
@@ -151,11 +149,11 @@ pub(crate) fn look(roots: Vec<Arc<ScopeNode>>) -> Vec<Seen> {
 
 impl ScopeNode {
     /// Runs user code as that of the body. Tells what a scope has left to it, too.
-    pub(super) fn run_body<R>(&self, code: impl FnOnce() -> R) -> (thread::Result<R>, Left) {
+    pub(super) fn run_body<R>(&self, code: impl FnOnce() -> R) -> (Result<R, Box<Caught>>, Left) {
         let began = Tick::now();
         let body = self.outside().body();
         let run = inspect::run(body, began);
-        let result = catch_unwind(AssertUnwindSafe(code));
+        let result = catch(code);
         let left = run.end();
         if began.is_known() {
             self.outside().body_polled.count(began);

@@ -3,7 +3,7 @@
 use crate::scope::Alive;
 use std::{
     convert::Infallible,
-    future::pending,
+    future::{pending, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind},
     pin::Pin,
     process::Command,
@@ -14,7 +14,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tidegate_core::{Cx, OnError, OnPanic, Reason, Scope, ScopeError, TaskPanic, scope};
+use tidegate_core::{Cx, OnError, OnPanic, Reason, Scope, ScopeError, Task, TaskPanic, scope};
 use tokio::time::{Instant, sleep};
 
 type Never = Result<(), Infallible>;
@@ -277,14 +277,60 @@ fn a_panic_that_was_forgiven_is_not_raised() {
     assert_eq!(won, Some(7));
 }
 
+/// Both panics say the same, so that their words do not tell which is which.
 fn in_poll() -> Poll<Never> {
     panic!("deliberate")
 }
 
 const IN_POLL: u32 = line!() - 3;
 
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("deliberate")
+    }
+}
+
+const IN_DROP: u32 = line!() - 4;
+
+/// A future whose poll panics once `first` has ended, and so does its destructor.
+fn twice_bad(first: Option<Task<(), Infallible>>) -> impl Future<Output = Never> + Send {
+    let bomb = Bomb;
+    poll_fn(move |cx| {
+        let _bomb = &bomb;
+        if first.as_ref().is_none_or(Task::is_finished) {
+            return in_poll();
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
 fn has_place(panic: &TaskPanic, line: u32) -> bool {
     panic.location().is_some_and(|at| at.starts_with(&format!("{}:{line}:", file!())))
+}
+
+#[tokio::test]
+async fn a_panic_and_that_of_the_destructor_have_their_own_places() {
+    let child = scope("job", async |cx: Cx<Infallible>| {
+        cx.spawn("child", twice_bad(None));
+        Ok(())
+    });
+    // Of a body, too, whose panic is in the report if another failure came before.
+    let body = Scope::builder("job").on_error(OnError::Collect { max: 1 });
+    let body = body.run(|cx: Cx<Infallible>| {
+        twice_bad(Some(cx.spawn("first", async { panic!("first") as Never })))
+    });
+    for (error, skip) in [(child.await, 0), (body.await, 1)] {
+        let error = error.unwrap_err();
+        let panics: Vec<_> = error.reasons().skip(skip).collect();
+        let [Reason::Panicked(poll), Reason::Panicked(destructor)] = panics[..] else {
+            panic!("{panics:?}")
+        };
+        assert!(has_place(poll, IN_POLL), "{poll}");
+        assert!(has_place(destructor, IN_DROP), "{destructor}");
+    }
 }
 
 type Boxed = Pin<Box<dyn Future<Output = Never> + Send>>;
