@@ -10,6 +10,9 @@
 //! | stopping | `stop(other)` | stopping | nothing: the first cause wins |
 //! | cancelled | `stop(other)`, `cancel(other)` | cancelled | nothing |
 //!
+//! Two cancellations at two heights race for the lower token: all below it has the cause that it
+//! took, see `Node::raise`.
+//!
 //! A number beside the lock makes the check one atomic load. No lock is held while another
 //! is taken, a waker is woken or a cause is dropped, and neither cancelling nor dropping
 //! recurses, so the depth of the tree is bounded by memory alone.

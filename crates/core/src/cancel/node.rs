@@ -182,6 +182,11 @@ impl Node {
 
     /// Takes this node and its descendants to `level`; false if it was there before. All of
     /// them have reached it before the first waiter is told: those are foreign code.
+    ///
+    /// Of two cancellations at once, of a node and of one above it, the lower node decides under
+    /// its lock: whichever comes there first goes on below it, and the other stops there. So the
+    /// lower node and all below it have one cause, that of either, and all other nodes that of the
+    /// upper one. What is below may still be on its way when the one that stopped returns.
     pub(crate) fn raise(&self, level: Level, cause: &Cause) -> bool {
         let mut news = News::default();
         if !self.fire(level, cause, false, &mut news) {

@@ -49,7 +49,8 @@ impl CancelToken {
     /// token was cancelled before, its first cause stays.
     ///
     /// When the call that did it returns, every descendant that existed is cancelled, except
-    /// below a token that somebody else is cancelling at that moment: that call gets to them.
+    /// below a token that somebody else is cancelling at that moment: that call gets to them. All
+    /// below such a token have the cause that it took, unless one of their own came first.
     #[track_caller]
     pub fn cancel(&self, cause: impl Into<Cause>) -> bool {
         !self.is_cancelled() && self.0.raise(Level::Cancelled, &cause.into())
