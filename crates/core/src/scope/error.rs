@@ -173,7 +173,7 @@ impl<E> Failure<E> {
     }
 
     /// The error by value; shared, because the task's handle and the causes of cancelled
-    /// siblings may hold it, too.
+    /// siblings may hold it, too. [`ScopeError::into_error`] shows what to do with that.
     #[must_use]
     pub fn into_shared(self) -> Arc<E> {
         self.error
@@ -347,6 +347,59 @@ impl<E> ScopeError<E> {
         match &self.reason {
             Reason::Failed(failure) => Some(failure.error()),
             _ => None,
+        }
+    }
+
+    /// The same, by value: to go on with `?` in a function that returns the same error as the work
+    /// in the scope, or else the whole, in which nothing is lost. It is shared, since handles of
+    /// tasks and causes may have it, too; a thread may still be about to drop one of these when the
+    /// scope has ended. What else went wrong is dropped: look at the [report](Self::report) before.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::{io, sync::Arc};
+    /// use tidegate_core::{Cx, ScopeError, scope};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum Error {
+    ///     #[error("cannot read: {0}")]
+    ///     Read(#[from] io::Error),
+    ///     #[error(transparent)]
+    ///     Shared(Arc<Error>),
+    ///     #[error(transparent)]
+    ///     Scope(Box<ScopeError<Error>>),
+    /// }
+    ///
+    /// impl From<ScopeError<Error>> for Error {
+    ///     fn from(error: ScopeError<Error>) -> Self {
+    ///         match error.into_error() {
+    ///             Ok(error) => Arc::try_unwrap(error).unwrap_or_else(Self::Shared),
+    ///             // A panic or a cancellation, for instance.
+    ///             Err(error) => Self::Scope(Box::new(error)),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// async fn load() -> Result<u64, Error> {
+    ///     let bytes = scope("load", async |cx: Cx<Error>| {
+    ///         cx.spawn("index", async { Err::<(), _>(io::Error::other("bad sector").into()) });
+    ///         Ok(7)
+    ///     });
+    ///     Ok(bytes.await?)
+    /// }
+    ///
+    /// assert_eq!(load().await.unwrap_err().to_string(), "cannot read: bad sector");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// This one, if what came first was no error.
+    pub fn into_error(self) -> Result<Arc<E>, Self> {
+        match self.reason {
+            Reason::Failed(failure) => Ok(failure.into_shared()),
+            _ => Err(self),
         }
     }
 

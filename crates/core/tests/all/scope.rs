@@ -243,6 +243,19 @@ async fn later_errors_are_kept_and_counted() {
 }
 
 #[tokio::test]
+async fn an_error_goes_by_value_and_anything_else_stays_whole() {
+    let failed = scope("job", async |_| Err::<(), _>(Broken("disk full"))).await.unwrap_err();
+    assert_eq!(*failed.into_error().unwrap(), Broken("disk full"));
+    let panicked = scope("job", async |cx: Cx<Broken>| {
+        assert!(cx.spawn("bad", async { panic!("deliberate") as Result<(), _> }).await.is_err());
+        Err::<(), _>(Broken("in the body"))
+    });
+    let whole = panicked.await.unwrap_err().into_error().unwrap_err();
+    assert!(matches!(whole.reason(), Reason::Panicked(_)), "{whole}");
+    assert_eq!(whole.report().also().len(), 1);
+}
+
+#[tokio::test]
 async fn a_value_survives_the_scopes_own_cancellation() {
     let value = scope("race", async |cx| {
         for n in 0..3 {
