@@ -271,6 +271,23 @@ pub enum OnError {
     },
 }
 
+/// How many errors a scope keeps if it was not told; the rest are counted.
+pub(super) const KEPT: usize = 16;
+
+impl OnError {
+    /// [`Collect`](Self::Collect) with room for 16 errors: enough to see what is wrong, and bounded.
+    ///
+    /// ```
+    /// use tidegate_core::OnError;
+    ///
+    /// assert_eq!(OnError::collect(), OnError::Collect { max: 16 });
+    /// ```
+    #[must_use]
+    pub const fn collect() -> Self {
+        Self::Collect { max: KEPT }
+    }
+}
+
 /// What a payload of a panic is.
 pub(super) type Payload = Box<dyn Any + Send>;
 

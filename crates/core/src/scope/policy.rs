@@ -1,6 +1,6 @@
 //! What the end of a child does to its scope.
 
-use super::{OnError, TaskInfo, ledger::Fault, node::ScopeNode, registry::Key};
+use super::{OnError, TaskInfo, error::KEPT, ledger::Fault, node::ScopeNode, registry::Key};
 use crate::{
     TaskPanic, observe,
     panic::{drop_quietly, message},
@@ -166,9 +166,6 @@ impl Policy for FirstSuccess {
     }
 }
 
-/// How many errors after the first a scope keeps if it was not told; the rest are counted.
-const ALSO_MAX: usize = 16;
-
 /// The policy of a scope.
 #[derive(Clone)]
 pub(super) enum Rule {
@@ -207,7 +204,7 @@ impl Rule {
     pub(super) fn room(&self) -> usize {
         match self {
             Self::OnError(OnError::Collect { max }) => (*max).max(1),
-            Self::OnError(OnError::FailFast) | Self::Own(_) => ALSO_MAX,
+            Self::OnError(OnError::FailFast) | Self::Own(_) => KEPT,
         }
     }
 

@@ -242,7 +242,7 @@ impl<P> Scope<P> {
     /// # async fn main() {
     /// use tidegate_core::{Cx, OnError, Scope};
     ///
-    /// let all = Scope::builder("all").on_error(OnError::Collect { max: 100 });
+    /// let all = Scope::builder("all").on_error(OnError::collect());
     /// let error = all
     ///     .run(async |cx: Cx<String>| {
     ///         for n in 0..3 {

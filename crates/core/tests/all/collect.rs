@@ -6,7 +6,7 @@ use tidegate_core::{
 };
 use tokio::time::{Instant, sleep};
 
-const ALL: OnError = OnError::Collect { max: 100 };
+const ALL: OnError = OnError::collect();
 
 const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -91,16 +91,18 @@ async fn a_panic_of_the_body_goes_on_unless_an_error_came_before_it() {
 
 #[tokio::test]
 async fn what_there_is_no_room_for_is_counted() {
-    for (max, kept) in [(0, 1), (1, 1), (3, 3), (4, 4), (9, 5)] {
+    let told = [(0, 1), (1, 1), (3, 3), (4, 4), (30, 20)]
+        .map(|(max, kept)| (OnError::Collect { max }, kept));
+    for (on_error, kept) in told.into_iter().chain([(OnError::collect(), 16)]) {
         let error = Scope::builder("all")
-            .on_error(OnError::Collect { max })
+            .on_error(on_error)
             .run(async |cx: Cx<&'static str>| {
-                (0..5).for_each(|_| drop(cx.spawn("bad", async { Err::<(), _>("bad") })));
+                (0..20).for_each(|_| drop(cx.spawn("bad", async { Err::<(), _>("bad") })));
                 Ok(())
             })
             .await
             .unwrap_err();
-        assert_eq!((error.reasons().count(), error.report().more()), (kept, 5 - kept));
+        assert_eq!((error.reasons().count(), error.report().more()), (kept, 20 - kept));
     }
 }
 
