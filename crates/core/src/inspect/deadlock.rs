@@ -4,11 +4,13 @@ use super::{
     ResourceInfo, Snapshot, Wait, Work, WorkState,
     current::WorkId,
     graph::{self, Needs, Waits},
+    text::Place,
 };
 use crate::WorkKind;
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, panic::Location};
 
-/// Work that waits for each other in a circle; found by [`Snapshot::deadlocks`].
+/// Work that waits for each other in a circle; found by [`Snapshot::deadlocks`]. As text it has a
+/// line for each.
 #[derive(Clone, Debug)]
 pub struct Deadlock(Vec<Link>);
 
@@ -19,6 +21,9 @@ pub struct Link {
     path: String,
     wait: Option<Wait>,
     resource: Option<String>,
+    /// What it waits for: the path, and where that was spawned.
+    next: String,
+    next_at: &'static Location<'static>,
 }
 
 impl Snapshot {
@@ -100,7 +105,8 @@ impl Snapshot {
         let wait = work.waits().iter().find(is_for_next).copied();
         let resource = wait.as_ref().and_then(|wait| self.resource_of(wait));
         let resource = resource.map(|resource| format!("{} {}", resource.kind(), resource.name()));
-        Link { work: index, path: self.path(index), wait, resource }
+        let (path, next_at) = (self.path(index), self.work()[next].location());
+        Link { work: index, path, wait, resource, next: self.path(next), next_at }
     }
 }
 
@@ -135,26 +141,22 @@ impl Link {
 
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} waits for ", self.path)?;
-        let Some(wait) = &self.wait else { return f.write_str("what is in it") };
-        match (&self.resource, wait.work) {
-            (Some(resource), _) => write!(f, "\"{}\" ({resource})", wait.label())?,
-            (None, Some(_)) => f.write_str("the work spawned")?,
-            (None, None) => write!(f, "\"{}\"", wait.label())?,
+        let Self { path, wait, resource, next, .. } = self;
+        write!(f, "{path} waits for ")?;
+        if let (Some(wait), Some(resource)) = (wait, resource) {
+            let (label, at) = (wait.label(), Place(wait.location()));
+            return write!(f, "\"{label}\" ({resource}) at {at}, held by {next}");
         }
-        write!(f, " at {}:{}", wait.location().file(), wait.location().line())
+        if wait.is_none() {
+            f.write_str("what is in it: ")?;
+        }
+        write!(f, "{next} (spawned at {})", Place(self.next_at))
     }
 }
 
 impl fmt::Display for Deadlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("deadlock: ")?;
-        for (n, link) in self.0.iter().enumerate() {
-            write!(f, "{}{link}", if n == 0 { "" } else { ", which is up to " })?;
-        }
-        f.write_str(match self.0.len() {
-            1 => ", which is up to itself",
-            _ => ", which is up to the first",
-        })
+        f.write_str("deadlock:")?;
+        self.0.iter().try_for_each(|link| write!(f, "\n  {link}"))
     }
 }

@@ -139,7 +139,8 @@ impl Display for Wait {
     }
 }
 
-struct Place(&'static Location<'static>);
+/// A place in the source, as `file:line`.
+pub(super) struct Place(pub(super) &'static Location<'static>);
 
 impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

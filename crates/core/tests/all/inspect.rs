@@ -255,9 +255,14 @@ async fn two_locks_in_opposite_order_are_a_deadlock_with_both_places() {
         assert_eq!([0, 1].map(|n| links[n].path()), ["/bank/a", "/bank/b"]);
         assert_eq!(links[0].wait().unwrap().location().file(), file!());
         let text = deadlocks[0].to_string();
-        let start = "deadlock: /bank/a waits for \"the second\" (lock right) at ";
-        assert!(text.starts_with(start), "{text}");
-        assert!(text.contains("/bank/b waits for \"the second\" (lock left) at "), "{text}");
+        let at = links[0].wait().unwrap().location();
+        let at = format!("{}:{}", at.file(), at.line());
+        let lines = [
+            "deadlock:".to_owned(),
+            format!("  /bank/a waits for \"the second\" (lock right) at {at}, held by /bank/b"),
+            format!("  /bank/b waits for \"the second\" (lock left) at {at}, held by /bank/a"),
+        ];
+        assert_eq!(text, lines.join("\n"));
         assert!(tree.to_string().ends_with(&format!("{text}\n")));
         assert!(tree.to_dot().contains("color=red"));
         assert!(tree.to_json().ends_with(",\"deadlocks\":[[1,2]]}"), "{}", tree.to_json());
@@ -378,8 +383,14 @@ async fn children_that_await_each_other_are_a_deadlock() {
         settle().await;
         let deadlocks = cx.tree().deadlocks();
         assert_eq!(deadlocks.len(), 1, "{}", cx.tree());
+        let at = format!("{}:{}", file!(), find(&cx.tree(), "a").location().line());
         let text = deadlocks[0].to_string();
-        assert!(text.starts_with("deadlock: /job/a waits for the work spawned at "), "{text}");
+        let lines = [
+            "deadlock:".to_owned(),
+            format!("  /job/a waits for /job/b (spawned at {at})"),
+            format!("  /job/b waits for /job/a (spawned at {at})"),
+        ];
+        assert_eq!(text, lines.join("\n"));
         cx.cancel("they never end");
         Ok(())
     });
@@ -410,6 +421,16 @@ async fn a_grandchild_that_awaits_the_task_above_it_is_a_deadlock() {
         let paths: Vec<_> =
             deadlocks[0].links().iter().map(|link| link.path().to_owned()).collect();
         assert_eq!(paths, ["/job/above", "/job/inner", "/job/inner/below"]);
+        let text = deadlocks[0].to_string();
+        let begins = [
+            "deadlock:",
+            "  /job/above waits for what is in it: /job/inner (spawned at ",
+            "  /job/inner waits for what is in it: /job/inner/below (spawned at ",
+            "  /job/inner/below waits for /job/above (spawned at ",
+        ];
+        assert_eq!(text.lines().count(), 4);
+        let is_so = text.lines().zip(begins).all(|(line, begin)| line.starts_with(begin));
+        assert!(is_so, "{text}");
         cx.cancel("they never end");
         Ok(())
     });

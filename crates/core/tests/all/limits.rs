@@ -281,7 +281,7 @@ async fn a_child_that_waits_for_a_sibling_without_a_slot_is_found() {
             let deadlocks = picture.deadlocks();
             assert_eq!(deadlocks.len(), 1, "{picture}");
             let text = deadlocks[0].to_string();
-            assert!(text.contains("/job/outer waits for the work spawned at "), "{text}");
+            assert!(text.contains("/job/outer waits for /job/inner (spawned at "), "{text}");
             assert!(
                 text.contains("/job/inner waits for \"a slot of its scope\" (limit job)"),
                 "{text}"
