@@ -17,22 +17,37 @@ use crate::{
     say::say_line,
     sync::{Arc, Mutex, lock},
 };
+use std::sync::OnceLock;
 
 /// What went wrong in a scope, and what it does about that.
 pub(super) struct Faults {
     rule: Rule,
     on_panic: OnPanic,
     ledger: Mutex<Ledger>,
+    heir: OnceLock<Heir>,
+}
+
+/// Who hears of what goes wrong in a scope whose future was dropped: the scope above, or the heir
+/// that this had by then. So of a deep chain that is dropped at the top nobody looks for its heir
+/// level by level. It is never the last to hold the heir: the scope holds all that are above it.
+struct Heir {
+    node: Arc<ScopeNode>,
+    reader: Reader,
 }
 
 impl Faults {
     pub(super) fn new(rule: Rule, on_panic: OnPanic) -> Self {
         let ledger = Mutex::new(Ledger::with_room_for(rule.room()));
-        Self { rule, on_panic, ledger }
+        Self { rule, on_panic, ledger, heir: OnceLock::new() }
     }
 
     pub(super) fn on_panic(&self) -> OnPanic {
         self.on_panic
+    }
+
+    /// To be dropped before what is above the scope.
+    pub(super) fn forget_heir(&mut self) {
+        self.heir.take();
     }
 }
 
@@ -120,6 +135,11 @@ impl ScopeNode {
         });
     }
 
+    /// The scope above whose ledger is to be read for this one's; none, if this one's is.
+    pub(super) fn heir(&self) -> Option<&Arc<Self>> {
+        self.faults().heir.get().map(|heir| &heir.node)
+    }
+
     /// Enters `entry` here, or in the next scope up whose ledger will be read.
     fn note(&self, mut entry: Entry) {
         let mut node = self;
@@ -129,25 +149,36 @@ impl ScopeNode {
             // before what comes after it.
             let entered = ledger.enter(entry, node.token().is_cancelled());
             drop(ledger);
-            match (entered, node.parent()) {
+            match (entered, node.heir()) {
                 (Ok(surplus), _) => return drop_quietly(surplus),
                 (Err(entry), None) => return drop_quietly(entry),
-                (Err(upward), Some(parent)) => {
+                (Err(upward), Some(heir)) => {
                     entry = upward;
-                    node = parent;
+                    node = heir;
                 }
             }
         }
     }
 
     /// From now on what goes wrong here is entered in the scopes above, as what did so far.
-    pub(super) fn bequeath(&self, reader: Reader) {
+    pub(super) fn bequeath(&self, mut reader: Reader) {
+        // Before the ledger refuses anything: who is refused looks for the heir.
+        if let Some(parent) = self.parent() {
+            let mut node = parent;
+            if let Some(above) = parent.faults().heir.get() {
+                (node, reader) = (&above.node, reader.then(above.reader));
+            }
+            let heir = Heir { node: Arc::clone(node), reader };
+            self.faults().heir.get_or_init(|| heir);
+        }
         let Estate { entries, counts, raised } = lock(&self.faults().ledger).orphan(reader);
         drop_quietly(raised);
         for entry in entries {
             self.note(entry);
         }
-        self.count(counts);
+        if counts != Counts::default() {
+            self.count(counts);
+        }
     }
 
     pub(super) fn count_refused(&self) {
@@ -158,7 +189,7 @@ impl ScopeNode {
     fn count(&self, counts: Counts) {
         let mut node = Some(self);
         while let Some(scope) = node.filter(|scope| !lock(&scope.faults().ledger).count(counts)) {
-            node = scope.parent().map(|parent| &**parent);
+            node = scope.heir().map(|heir| &**heir);
         }
     }
 

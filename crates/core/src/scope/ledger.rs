@@ -44,11 +44,19 @@ pub(super) enum Reader {
     AbortingParent,
 }
 
+impl Reader {
+    /// Who reads what goes up to a scope with that reader.
+    pub(super) fn then(self, above: Self) -> Self {
+        // What was dropped on purpose stays set apart.
+        if above == Self::Parent { above } else { self }
+    }
+}
+
 /// A panic that is to go on in the caller of a scope.
 pub(super) type Raised = (TaskPanic, Payload);
 
 /// What is counted only.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     /// Entries of which a dropped scope kept no more than their number.
     pub(super) adopted_more: usize,

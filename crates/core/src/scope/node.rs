@@ -433,6 +433,7 @@ impl ScopeNode {
 impl Drop for ScopeNode {
     /// Goes up in a loop, as for tokens: a deep chain must not overflow the stack.
     fn drop(&mut self) {
+        self.faults.forget_heir();
         let mut parent = self.parent.take();
         while let Some(link) = parent {
             parent = Arc::into_inner(link.node).and_then(|mut node| node.parent.take());

@@ -58,6 +58,17 @@ fn closing_a_deep_chain_of_orphans_goes_up_without_recursion() {
     assert_eq!(root.close().orphan(Reader::Parent).entries.len(), 1);
 }
 
+/// Each would go up ten thousand levels otherwise.
+#[test]
+fn what_is_orphaned_below_an_orphan_has_the_heir_of_that() {
+    let chain = chain();
+    for scope in &chain[1..] {
+        scope.orphan();
+    }
+    assert!(chain[1..].iter().all(|scope| Arc::ptr_eq(scope.heir().unwrap(), &chain[0])));
+    assert!(chain[0].heir().is_none());
+}
+
 #[test]
 fn an_abort_reaches_the_work_of_nested_scopes() {
     let chain = chain();

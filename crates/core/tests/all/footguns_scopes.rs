@@ -325,11 +325,10 @@ async fn recursive_cancel_of_deep_scopes_overflows_the_stack() {
     .unwrap();
 }
 
-/// The same dropped at the top: each level is aborted, and joined by the one above. Not as deep,
-/// since each that is aborted looks for the scope above that is to hear of it.
+/// The same dropped at the top: each level is aborted, and joined by the one above.
 #[tokio::test(start_paused = true)]
 async fn recursive_drop_of_deep_scopes_overflows_the_stack() {
-    let depth = depth() / 5;
+    let depth = depth();
     let (result, report) = Scope::builder("root")
         .run_with_report(async |cx: Cx<Infallible>| {
             let (tell, told) = oneshot::channel();
