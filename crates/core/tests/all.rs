@@ -24,6 +24,8 @@ mod collect;
 mod concurrent;
 #[path = "all/deadlines.rs"]
 mod deadlines;
+#[path = "all/deadlocks.rs"]
+mod deadlocks;
 #[path = "all/destructors.rs"]
 mod destructors;
 #[cfg(feature = "tracing")]
