@@ -179,13 +179,11 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// What a child waits for before its future is polled for the first time.
+/// What a child waits for before its future is polled for the first time. It is dropped with the
+/// child, before anybody hears of its end.
 pub(super) trait Gate {
     /// Ready when the future may run, or is not to run at all.
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>>;
-
-    /// The future is dropped.
-    fn leave(&mut self);
 }
 
 /// The gate of a child that may run at once.
@@ -195,8 +193,6 @@ impl Gate for Open {
     fn poll(&mut self, _: &Context<'_>) -> Poll<Result<(), Closed>> {
         Poll::Ready(Ok(()))
     }
-
-    fn leave(&mut self) {}
 }
 
 pin_project! {
@@ -311,8 +307,6 @@ where
         let Some(lease) = this.lease else { return Poll::Ready(Err(TaskError::Aborted)) };
         let (end, left) = lease.poll(|lease| step(this.future, this.gate, lease, cx));
         let end = ready!(end);
-        // Before anybody hears of the end, who may count on a free slot.
-        this.gate.leave();
         let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
         Poll::Ready(match end {
             End::Itself(ended, dropped) => {

@@ -118,3 +118,16 @@ fn offer<T>(first: &Mutex<Option<T>>, value: T) -> Option<T> {
     let mut first = lock(first);
     if first.is_some() { Some(value) } else { first.replace(value) }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_that_comes_first_is_kept() {
+        let first = Mutex::new(None);
+        assert_eq!(offer(&first, 1), None);
+        assert_eq!(offer(&first, 2), Some(2));
+        assert_eq!(*lock(&first), Some(1));
+    }
+}

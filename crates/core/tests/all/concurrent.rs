@@ -58,6 +58,8 @@ async fn no_more_than_the_limit_are_begun() {
     let error = job(async |cx| cx.concurrent(futures).limit(3).await.unwrap_err()).await;
     assert!(matches!(error, ConcurrentError::Failed(7)), "{error}");
     assert_eq!((most.get(), asked.get(), begun.elapsed()), (3, 10, secs(3)));
+    let one = job(async |cx| cx.concurrent([1].map(async |n| Ok::<_, u8>(n))).limit(0).await);
+    assert_eq!(one.await.unwrap(), [1], "at least one at once");
     let none = job(async |cx| cx.concurrent([0; 0].map(async |n| Ok::<_, u8>(n))).limit(0).await);
     assert!(none.await.unwrap().is_empty());
 }
@@ -77,7 +79,9 @@ async fn an_error_drops_the_others_and_so_does_a_cancellation() {
             .collect::<Vec<_>>()
     };
     let failed = job(async |cx| {
-        let failed = cx.concurrent(futures(Some(2))).await.unwrap_err();
+        // Kept: the others are dropped when it fails, not with it.
+        let mut running = cx.concurrent(futures(Some(2)));
+        let failed = (&mut running).await.unwrap_err();
         assert_eq!(alive.load(Ordering::SeqCst), 0);
         assert!(!cx.is_cancelled(), "an error is the caller's to handle");
         failed
@@ -85,8 +89,8 @@ async fn an_error_drops_the_others_and_so_does_a_cancellation() {
     assert_eq!(failed.await.to_string(), "no luck");
     let token = CancelToken::new();
     let cancelled = Scope::builder("job").token(&token).run(async |cx: Cx<Infallible>| {
-        let waiting = cx.concurrent(futures(None));
-        let (result, ()) = tokio::join!(waiting, async { _ = token.cancel("enough") });
+        let mut waiting = cx.concurrent(futures(None));
+        let (result, ()) = tokio::join!(&mut waiting, async { _ = token.cancel("enough") });
         assert_eq!(alive.load(Ordering::SeqCst), 0);
         let Err(ConcurrentError::Cancelled(cause)) = result else { panic!("{result:?}") };
         assert!(cause.to_string().contains("enough"));

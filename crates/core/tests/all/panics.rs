@@ -262,6 +262,50 @@ fn an_abort_names_the_work_and_ends_the_process() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6));
 }
 
+/// It goes on in the caller, as any panic of the caller's does.
+#[test]
+fn a_panic_of_the_body_aborts_nothing() {
+    let run = Scope::builder("job").on_panic(OnPanic::Abort);
+    let payload = raised(run.run(async |_: Cx<Infallible>| panic!("deliberate") as Never));
+    assert_eq!(payload, Some("deliberate"));
+}
+
+#[test]
+fn the_programs_own_hook_goes_on_hearing_of_panics() {
+    static HEARD: AtomicUsize = AtomicUsize::new(0);
+    const ME: &str = "panics::the_programs_own_hook_goes_on_hearing_of_panics";
+    if std::env::var_os("TIDEGATE_HOOK_CHILD").is_none() {
+        // Alone in a process: the hook is everybody's, and set before the first scope.
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", ME])
+            .env("TIDEGATE_HOOK_CHILD", "1")
+            .output()
+            .unwrap();
+        assert!(child.status.success(), "{child:?}");
+        return;
+    }
+    std::panic::set_hook(Box::new(|_| {
+        HEARD.fetch_add(1, Ordering::SeqCst);
+    }));
+    let panic = runtime().block_on(panic_of(async { panic!("deliberate") }));
+    assert!(panic.location().is_some());
+    assert_eq!(HEARD.load(Ordering::SeqCst), 1);
+}
+
+/// A payload whose destructor panics with another one of its kind has no end.
+#[test]
+fn a_payload_that_panics_for_ever_when_it_is_dropped() {
+    struct Endless;
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(Endless));
+        }
+    }
+    let bad = async { resume_unwind(Box::new(Endless)) };
+    let panic = runtime().block_on(panic_of(bad));
+    assert_eq!(panic.message(), "(the payload is not a string)");
+}
+
 #[test]
 fn a_panic_that_was_forgiven_is_not_raised() {
     let attempts = [("early", true), ("late", false)].map(|(name, is_bad)| {

@@ -201,6 +201,23 @@ async fn first_ok_of_failures_is_the_first_failure() {
     assert_eq!(paths(error.report().also()), ["/race/a", "/race/c"]);
 }
 
+/// Attempts may come from an iterator that works for them.
+#[tokio::test]
+async fn first_ok_asks_for_no_more_attempts_when_it_is_over() {
+    let (token, asked) = (CancelToken::new(), AtomicUsize::new(0));
+    let attempts = (0..3).map(|n| {
+        asked.fetch_add(1, Ordering::SeqCst);
+        if n == 1 {
+            token.cancel("enough");
+        }
+        ("slow", pending::<Done>())
+    });
+    let race = Scope::builder("race").token(&token);
+    let error = race.first_ok(attempts).await.unwrap_err();
+    assert!(matches!(error.reason(), Reason::Cancelled(_)), "{error}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn first_ok_of_nothing_is_an_error() {
     let none: [(&str, std::future::Ready<Done>); 0] = [];
