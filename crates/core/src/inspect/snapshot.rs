@@ -103,17 +103,16 @@ impl Snapshot {
 
     /// What is left of root scopes of that runtime whose future was dropped.
     pub(crate) fn orphans(&self, home: Home) -> Vec<Straggler> {
-        let mut is_orphan = false;
-        let mut orphans = Vec::<usize>::new();
-        for (index, work) in self.work.iter().enumerate() {
-            if work.parent().is_none() {
-                is_orphan = work.is_orphan_of(home);
-            }
-            if is_orphan && work.kind() != WorkKind::Scope {
-                orphans.push(index);
-            }
+        // By the scope it is in, not by the work that opened that: this may go on.
+        let mut is_orphan = Vec::with_capacity(self.work.len());
+        for work in &self.work {
+            let of_above = work.scope().map(|scope| is_orphan[scope]);
+            is_orphan.push(of_above.unwrap_or_else(|| work.is_orphan_of(home)));
         }
-        self.named(orphans.into_iter())
+        let is_left =
+            |(index, work): &(usize, &Work)| is_orphan[*index] && work.kind() != WorkKind::Scope;
+        let left = self.work.iter().enumerate().filter(is_left);
+        self.named(left.map(|(index, _)| index))
     }
 
     /// What holds the scopes open: children that are no scopes, bodies, and scopes with nothing

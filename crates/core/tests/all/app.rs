@@ -290,3 +290,52 @@ async fn an_app_returns_when_the_last_dropped_root_scope_has_ended() {
         .await;
     assert_eq!((orphans(), report.stuck()), (0, &[][..]));
 }
+
+#[tokio::test]
+async fn a_program_that_is_given_up_names_dropped_root_scopes_too() {
+    let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+    let app = App::new("app").budget(Duration::ZERO);
+    let token = app.token().clone();
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            leave_an_orphan(rx).await;
+            let (started, is_started) = tokio::sync::oneshot::channel();
+            let (held, rx) = std::sync::mpsc::sync_channel::<()>(0);
+            cx.spawn_blocking("stuck", move || {
+                started.send(()).unwrap();
+                let _ = rx.recv();
+                Ok(())
+            });
+            is_started.await.unwrap();
+            token.cancel("lights out");
+            // It ends when this future is dropped, which is when it has been given up.
+            let _held = held;
+            pending::<Result<(), _>>().await
+        })
+        .await;
+    assert!(report.gave_up());
+    let stuck: Vec<_> = report.stuck().iter().map(|s| s.task().path()).collect();
+    assert!(stuck.contains(&"/orphan/late"), "{stuck:?}");
+    let text = report.to_string();
+    assert!(text.contains("\nstill running: blocking /orphan/late (spawned at "), "{text}");
+    drop(tx);
+    join_orphans().await;
+}
+
+/// While it ends, once a second: nobody may read the report.
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn a_program_that_ends_tells_what_it_waits_for() {
+    let events = crate::events::Events::listen();
+    let app = App::new("app").drain(Duration::from_millis(3_500)).grace(Duration::ZERO);
+    let token = app.token().clone();
+    let report = app
+        .run(async |cx: Cx<Infallible>| {
+            cx.spawn("deaf", pending::<Result<(), _>>());
+            token.stop("lights out");
+            Ok(())
+        })
+        .await;
+    assert_eq!(report.aborted().len(), 1);
+    assert_eq!(events.count(&["still ending", "/app/deaf"]), 3);
+}
