@@ -166,7 +166,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// If there is no such child, or the supervisor does not run or ends meanwhile.
+    /// If there is no such child; [`ControlError::NotRunning`] if the supervisor does not run, or
+    /// is dropped before the child has ended.
     ///
     /// # Cancel safety
     ///
@@ -182,7 +183,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// If there is no such child, or the supervisor does not run or ends meanwhile.
+    /// If there is no such child; [`ControlError::NotRunning`] if the supervisor does not run, or
+    /// ends before the child was started.
     ///
     /// # Cancel safety
     ///

@@ -125,6 +125,16 @@ enum Until {
     StartedAfter(u64),
 }
 
+impl Until {
+    /// None, if it has not come so far.
+    fn result(&self, machine: &Machine, id: ChildId) -> Option<Result<(), ControlError>> {
+        match *self {
+            Self::Ended(life) => (machine.alive(id) != Some(life)).then_some(Ok(())),
+            Self::StartedAfter(life) => machine.restarted(id, life),
+        }
+    }
+}
+
 /// Who asked for what is being done, and why.
 #[derive(Clone, Copy)]
 struct ByHand {
@@ -381,30 +391,33 @@ impl<'a> Run<'a> {
         self.answer();
     }
 
-    /// Answers the commands that are done, and forgets those that nobody waits for.
     /// Lets go of commands whose caller has gone, which would keep others from asking.
     fn forget_unwanted(&mut self, cx: &mut Context<'_>) {
         self.waiting.retain_mut(|waiting| waiting.answer.poll_unwanted(cx).is_pending());
     }
 
+    /// Answers the commands that are done, and forgets those that nobody waits for.
     fn answer(&mut self) {
         if self.waiting.is_empty() {
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let (done, waiting): (Vec<_>, Vec<_>) = self.shared.with(|core| {
-            let is_done = |waiting: &Waiting| {
-                core.machine.as_ref().is_none_or(|machine| match waiting.until {
-                    Until::Ended(life) => machine.alive(waiting.id) != Some(life),
-                    Until::StartedAfter(life) => machine.is_started_after(waiting.id, life),
-                })
+        let seen: Vec<_> = self.shared.with(|core| {
+            let machine = core.machine.as_ref();
+            let see = |waiting: Waiting| {
+                let result = machine.map_or(Some(Err(ControlError::NotRunning)), |machine| {
+                    waiting.until.result(machine, waiting.id)
+                });
+                (waiting, result)
             };
-            waiting.into_iter().partition(is_done)
+            waiting.into_iter().map(see).collect()
         });
-        self.waiting = waiting;
-        self.waiting.retain(|waiting| waiting.answer.is_wanted());
-        for done in done {
-            done.answer.give(Ok(()));
+        for (waiting, result) in seen {
+            match result {
+                Some(result) => waiting.answer.give(result),
+                None if waiting.answer.is_wanted() => self.waiting.push(waiting),
+                None => {}
+            }
         }
     }
 

@@ -15,7 +15,9 @@ mod tests;
 
 use self::child::{Child, Doom, Next, State};
 pub(super) use self::child::{ChildId, Kid};
-use super::{ChildInfo, Event, EventKind, Exit, ExitKind, Limit, StopReason, policy::Rules};
+use super::{
+    ChildInfo, ControlError, Event, EventKind, Exit, ExitKind, Limit, StopReason, policy::Rules,
+};
 use crate::{Backoff, Name};
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -180,13 +182,23 @@ impl Machine {
         child.is_alive().then_some(child.incarnation)
     }
 
-    /// Whether it was started after that life, or will not be.
-    pub(super) fn is_started_after(&self, id: ChildId, incarnation: u64) -> bool {
-        self.index(id).is_none_or(|index| {
-            let child = &self.children[index];
-            let is_down = matches!(child.state, State::Down { .. });
-            child.incarnation > incarnation || is_down || self.is_ending()
-        })
+    /// What has become of an order to start it again after that life; none, as long as it is on
+    /// its way.
+    pub(super) fn restarted(
+        &self,
+        id: ChildId,
+        incarnation: u64,
+    ) -> Option<Result<(), ControlError>> {
+        let child = self.index(id).map(|index| &self.children[index]);
+        if child.is_some_and(|child| child.incarnation > incarnation) {
+            return Some(Ok(()));
+        }
+        if self.is_ending() {
+            return Some(Err(ControlError::NotRunning));
+        }
+        // Otherwise a later order has taken its place.
+        let is_down = child.is_none_or(|child| matches!(child.state, State::Down { .. }));
+        is_down.then_some(Ok(()))
     }
 
     fn find(&self, name: &str) -> Option<usize> {

@@ -319,10 +319,31 @@ async fn an_order_that_is_pending_when_the_supervisor_ends_is_answered() {
         };
         // It would be started in a hundred seconds.
         let (restarted, ()) = tokio::join!(handle.restart("b"), cancel);
-        assert!(restarted.is_ok() || restarted == Err(ControlError::NotRunning));
+        assert_eq!(restarted, Err(ControlError::NotRunning), "it was not started again");
         assert_eq!(handle.restart("b").await, Err(ControlError::NotRunning));
     });
     ended.await.unwrap_err();
+}
+
+/// One that has to end first is not started again when the supervisor ends meanwhile, and one
+/// whose new life has begun was restarted, whatever comes then.
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_the_end_of_the_supervisor_comes_before_is_an_error() {
+    let diary = Diary::new();
+    let sup = sup().child(diary.child("a", &[Linger(3), Linger(3)]));
+    let ended = run(sup, async |handle, cx| {
+        assert_eq!(handle.restart("a").await, Ok(()));
+        let stop = async {
+            sleep(secs(1)).await;
+            cx.stop("the test ends");
+        };
+        let (terminated, restarted, ()) =
+            tokio::join!(biased; handle.terminate("a"), handle.restart("a"), stop);
+        assert_eq!(restarted, Err(ControlError::NotRunning));
+        assert_eq!(terminated, Ok(()), "it has ended, and is not started again");
+    });
+    ended.await.unwrap();
+    assert_eq!(diary.read(), "0 +a, 3 -a, 3 +a, 6 -a");
 }
 
 #[tokio::test(start_paused = true)]
