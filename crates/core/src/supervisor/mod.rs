@@ -22,7 +22,9 @@
 //! | the group of a restart: see [`Strategy`] | is stopped in reverse order, one after the other, and started in order, when all have ended and the delay is over. Temporary children do not come back; neither does what was terminated by hand |
 //! | a child of the group ends by itself meanwhile | counts as stopped |
 //! | another child fails while some wait for their delay | those in its group start no earlier than either delay allows; with [`Strategy::OneForAll`] all of them at the later one |
-//! | a child is to be started | waits for those it comes after, if they are on their way: waiting, starting, stopping to be started again, or in their backoff. When all start, or a group, it also waits for those before it to [be up](ChildSpec::starting), or to have ended |
+//! | a child is to be started | waits for those it comes after, if they are on their way: waiting, starting, stopping to be started again, or in their backoff |
+//! | all start, or a group | a child also waits until each one before it is [up](ChildSpec::starting), or has ended. So one that waits, for those it comes after or for its turn, holds up all after it, and one that is late does until it has been stopped; one in its backoff has had its turn |
+//! | a child comes back alone, with [`Strategy::OneForOne`] or by hand, or is added | waits for no turn |
 //! | a child is not up in time, or lets go of its [`Ready`](crate::Ready) | is stopped, and has failed then |
 //!
 //! | by hand, with a [`Handle`] | alive | waits or is in its backoff | has ended for good |

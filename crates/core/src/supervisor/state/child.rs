@@ -129,6 +129,12 @@ impl Child {
         matches!(self.state, State::Starting { .. } | State::Up | State::Stopping { .. })
     }
 
+    /// Whether it is up or has ended, so that it is the turn of those after it. One that has failed
+    /// and waits for its delay has had its turn.
+    pub(super) fn has_had_its_start(&self) -> bool {
+        matches!(self.state, State::Up | State::Backoff { .. } | State::Down { .. })
+    }
+
     /// Whether it will be up, for all that is known, and is not now.
     pub(super) fn is_coming(&self) -> bool {
         match &self.state {

@@ -154,13 +154,10 @@ impl Machine {
         self.children.iter().map(Child::info).collect()
     }
 
-    /// Whether all children have had their start: none is on its way to its first life, or to be
-    /// up. One that has failed and waits for its delay has had its.
+    /// Whether all children have had their start.
     pub(super) fn is_up(&self) -> bool {
-        let is_coming_up =
-            |child: &Child| matches!(child.state, State::Queued { .. } | State::Starting { .. });
         // One that gives up was never up, or is so no more.
-        self.ending.is_none() && !self.children.iter().any(is_coming_up)
+        self.ending.is_none() && self.children.iter().all(Child::has_had_its_start)
     }
 
     /// How many children are up, alive, and there; and how many restarts there were.
@@ -409,14 +406,12 @@ impl Machine {
     fn start_in_turn(&mut self, now: Instant) {
         let mut must_wait = false;
         for index in 0..self.children.len() {
-            match self.children[index].state {
-                State::Starting { .. } => must_wait = true,
-                State::Queued { alone } if (alone || !must_wait) && !self.is_held_up(index) => {
+            if let State::Queued { alone } = self.children[index].state {
+                if (alone || !must_wait) && !self.is_held_up(index) {
                     self.start(index, now);
-                    must_wait |= matches!(self.children[index].state, State::Starting { .. });
                 }
-                _ => {}
             }
+            must_wait |= !self.children[index].has_had_its_start();
         }
     }
 

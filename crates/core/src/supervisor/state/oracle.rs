@@ -396,7 +396,12 @@ impl Oracle {
         // One of that name that was added later is another one.
         let mut before = self.all[..n].iter();
         let held = before.any(|other| one.is.after.contains(&other.is.name) && is_coming(other));
-        let must_wait = !one.alone && self.all[..n].iter().any(is_starting);
+        // It has its start before it, waits for a start, or is being stopped.
+        let holds_up = |one: &One| {
+            let is_waiting = one.wish == Wish::Run && one.not_before <= self.now;
+            if one.alive { one.asked || one.up.is_none() } else { is_waiting }
+        };
+        let must_wait = !one.alone && self.all[..n].iter().any(holds_up);
         self.over.is_none()
             && one.wish == Wish::Run
             && !one.alive

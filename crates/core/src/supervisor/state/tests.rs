@@ -87,6 +87,38 @@ fn no_timer_outlives_its_state() {
 }
 
 #[test]
+fn one_that_is_late_holds_up_the_next_until_it_has_ended() {
+    let now = Instant::now();
+    let slow = Kid { start_timeout: Some(secs(3)), ..kid("slow") };
+    let mut machine = Machine::new(rules(), vec![slow, kid("b")], 0, now);
+    assert_eq!(starts(&mut machine), [(ChildId(0), 1)]);
+    machine.tick(now + secs(3));
+    assert_eq!(starts(&mut machine), [], "it is being stopped");
+    assert!(!machine.is_up());
+    machine.ended(ChildId(0), 1, failed(), now + secs(4));
+    assert_eq!(starts(&mut machine), [(ChildId(1), 2)]);
+    assert!(machine.is_up(), "the first one has had its start");
+}
+
+#[test]
+fn one_that_waits_for_another_holds_up_the_next() {
+    let now = Instant::now();
+    let slow = Kid { start_timeout: Some(secs(3)), ..kid("slow") };
+    let waits = Kid { after: vec!["slow".into()], ..kid("waits") };
+    let mut machine = Machine::new(rules(), vec![slow, waits, kid("c")], 0, now);
+    assert_eq!(starts(&mut machine), [(ChildId(0), 1)]);
+    machine.ended(ChildId(0), 1, failed(), now);
+    assert_eq!(starts(&mut machine), [], "one is in its backoff, and the next comes after it");
+    // What is added, or is started by hand, waits for no turn.
+    machine.add(kid("d"), now).unwrap();
+    assert_eq!(starts(&mut machine), [(ChildId(3), 2)]);
+    machine.tick(now + secs(1));
+    assert_eq!(starts(&mut machine), [(ChildId(0), 3)]);
+    machine.ready(ChildId(0), 3, now + secs(1));
+    assert_eq!(starts(&mut machine), [(ChildId(1), 4), (ChildId(2), 5)]);
+}
+
+#[test]
 fn what_is_down_already_is_not_terminated_again() {
     let now = Instant::now();
     let mut machine = Machine::new(rules(), vec![kid("a")], 0, now);

@@ -4,7 +4,7 @@ use super::play::{Act::*, Diary, run, secs, sup, sup_after, watch};
 use std::{convert::Infallible, time::Duration};
 use tidegate_core::{
     Backoff, Cx, Jitter, Ready,
-    supervisor::{ChildSpec, ChildState, EventKind, ExitKind, Restart, Strategy},
+    supervisor::{ChildSpec, ChildState, EventKind, ExitKind, Restart, Strategy, Supervisor},
 };
 use tokio::time::sleep;
 
@@ -221,6 +221,39 @@ async fn one_that_ends_before_it_is_up_does_not_hold_up_the_next() {
     let sup = sup_after(10).child(diary.slow("a", 5, &[FailAfter(1)])).child(diary.child("b", &[]));
     let read = watch(&diary, sup, 20).await;
     assert_eq!(read, "0 +a, 1 -a, 1 +b, 11 +a, 16 up a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_up_in_time_holds_up_the_next_until_it_has_ended() {
+    let diary = Diary::new();
+    let slow = diary.slow("a", 9, &[Linger(2)]).start_timeout(secs(3));
+    let sup = sup_after(10).child(slow).child(diary.child("b", &[]));
+    let read = watch(&diary, sup, 14).await;
+    assert_eq!(read, "0 +a, 5 -a, 5 +b");
+}
+
+/// It has not had its start, whereas the one that it waits for has failed with its own.
+#[tokio::test(start_paused = true)]
+async fn one_that_waits_for_another_holds_up_the_next() {
+    let diary = Diary::new();
+    let sup = sup_after(10)
+        .child(diary.slow("a", 5, &[FailAfter(1)]))
+        .child(diary.child("b", &[]))
+        .child(diary.slow("c", 2, &[]).after("a"))
+        .child(diary.child("d", &[]));
+    let read = watch(&diary, sup, 20).await;
+    assert_eq!(read, "0 +a, 1 -a, 1 +b, 11 +a, 16 up a, 16 +c, 18 up c, 18 +d");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nested_supervisor_is_not_up_while_one_that_was_late_ends() {
+    let diary = Diary::new();
+    let constant = Backoff::constant(secs(50)).jitter(Jitter::None);
+    let late = diary.slow("late", 9, &[Linger(2)]).start_timeout(secs(3));
+    let inner = Supervisor::builder("inner").child(late).backoff(constant);
+    let inner = ChildSpec::supervisor(inner.build().unwrap());
+    let read = watch(&diary, sup().child(inner).child(diary.child("next", &[])), 9).await;
+    assert_eq!(read, "0 +late, 5 -late, 5 +next");
 }
 
 #[tokio::test(start_paused = true)]
