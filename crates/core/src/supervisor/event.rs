@@ -35,7 +35,8 @@ pub enum EventKind {
     Restarting {
         /// The delay of its backoff.
         after: Duration,
-        /// How many others are started again with it, as the strategy says.
+        /// How many others are started with it, as the strategy says. Those that end with it and
+        /// do not come back, because they are temporary or were terminated, do not count.
         others: usize,
     },
     /// It was told to end by [`Handle::terminate`](super::Handle::terminate), and is not

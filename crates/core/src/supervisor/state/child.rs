@@ -97,7 +97,7 @@ pub(super) struct Doom {
 }
 
 impl Next {
-    fn is_start(&self) -> bool {
+    pub(super) fn is_start(&self) -> bool {
         matches!(self, Self::Start { .. } | Self::Fail(_))
     }
 }

@@ -100,7 +100,7 @@ impl Machine {
     }
 
     /// Has the others of a group started again with one that has failed, no earlier than `at`.
-    /// Returns how many there are.
+    /// Returns how many of them are.
     fn doom(
         &mut self,
         group: Range<usize>,
@@ -119,8 +119,8 @@ impl Machine {
                 Next::Fail(_) => Next::Start { at, alone: false },
                 Next::Down { .. } | Next::Remove => next.clone(),
             };
-            match &mut child.state {
-                State::Down { by_hand: true } => continue,
+            let starts = match &mut child.state {
+                State::Down { by_hand: true } => false,
                 State::Starting { .. } | State::Up => {
                     let start = Next::Start { at, alone: false };
                     let next = match &child.doom {
@@ -128,22 +128,27 @@ impl Machine {
                         None if is_temporary => Next::Remove,
                         None => start,
                     };
+                    let starts = next.is_start();
                     child.doom = Some(Doom { next, reason: reason.clone() });
+                    starts
                 }
                 State::Stopping { next, group, .. } => {
                     *next = with_the_others(next);
                     *group = true;
+                    next.is_start()
                 }
                 State::Backoff { until, .. } => {
                     let until = at.max(*until);
                     self.enter(index, State::Backoff { until, alone: false }, now);
+                    true
                 }
                 // One that is temporary was started by hand, and has not lived yet.
                 State::Queued { .. } | State::Down { by_hand: false } => {
                     self.enter(index, State::Backoff { until: at, alone: false }, now);
+                    true
                 }
-            }
-            others += 1;
+            };
+            others += usize::from(starts);
         }
         others
     }

@@ -245,6 +245,7 @@ impl Oracle {
                 }
             }
         }
+        let mut with_it = 0;
         for m in 0..self.all.len() {
             let is_in = match self.setup.strategy {
                 Strategy::OneForOne => m == n,
@@ -253,8 +254,10 @@ impl Oracle {
             };
             if is_in {
                 self.take_along(m, m == n, at);
+                with_it += u32::from(m != n && self.all[m].wish == Wish::Run);
             }
         }
+        self.log.push(format!("again {name} with {with_it}"));
     }
 
     fn take_along(&mut self, m: usize, is_it: bool, at: u64) {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::{
-    super::{AutoShutdown, Exit, ExitKind, Restart, Strategy, policy::Rules},
+    super::{AutoShutdown, EventKind, Exit, ExitKind, Restart, Strategy, policy::Rules},
     Action, ChildId, Kid, Machine, Outcome,
 };
 use crate::{Backoff, Jitter};
@@ -167,8 +167,8 @@ fn the_first_reason_to_end_counts_but_for_a_soft_one() {
 mod against_the_oracle {
     use super::{
         super::oracle::{Oracle, Setup, Toddler},
-        Action, AutoShutdown, Backoff, ChildId, Duration, Exit, Instant, Jitter, Kid, Machine,
-        Outcome, Restart, Rules, Strategy as Group, failed as failed_exit, secs,
+        Action, AutoShutdown, Backoff, ChildId, Duration, EventKind, Exit, Instant, Jitter, Kid,
+        Machine, Outcome, Restart, Rules, Strategy as Group, failed as failed_exit, secs,
     };
     use proptest::prelude::*;
 
@@ -315,7 +315,13 @@ mod against_the_oracle {
                     Action::Start { id, .. } => Some(format!("start {}", name(id))),
                     Action::Stop { id, hard: true, .. } => Some(format!("stop {}", name(id))),
                     Action::Stop { id, hard: false, .. } => Some(format!("ask {}", name(id))),
-                    Action::Forget(_) | Action::Tell(_) => None,
+                    Action::Tell(event) => match event.kind {
+                        EventKind::Restarting { others, .. } => {
+                            Some(format!("again {} with {others}", event.child))
+                        }
+                        _ => None,
+                    },
+                    Action::Forget(_) => None,
                 })
                 .collect();
             prop_assert_eq!(log, std::mem::take(&mut self.oracle.log));

@@ -139,6 +139,40 @@ async fn a_group_brings_back_what_had_finished_and_not_what_was_terminated_or_te
     );
 }
 
+/// What is stopped with the group, or is down, and does not come back is none of those others.
+#[tokio::test(start_paused = true)]
+async fn an_event_counts_those_that_are_started_with_one_that_has_failed() {
+    let diary = Diary::new();
+    let finished = &[FinishAfter(1)];
+    let sup = sup_after(1)
+        .strategy(Strategy::OneForAll)
+        .child(diary.child("a", &[Linger(5)]))
+        .child(diary.child("guest", &[]).restart(Restart::Temporary))
+        .child(diary.child("late guest", &[Linger(5)]).restart(Restart::Temporary))
+        .child(diary.child("terminated", &[]))
+        .child(diary.child("lingering", &[Linger(5)]))
+        .child(diary.child("finished", finished).restart(Restart::Transient))
+        .child(diary.child("b", &[FailAfter(3)]));
+    let ended = run(sup, async |handle, cx| {
+        sleep(secs(2)).await;
+        handle.terminate("terminated").await.unwrap();
+        let ending =
+            async { tokio::join!(handle.terminate("lingering"), handle.terminate("late guest")) };
+        cx.run(tokio::time::timeout(secs(0), ending)).await.unwrap().unwrap_err();
+        sleep(secs(2)).await;
+        let others = handle.history().iter().find_map(|event| match event.kind() {
+            EventKind::Restarting { others, .. } => Some(*others),
+            _ => None,
+        });
+        assert_eq!(others, Some(2), "a and the one that had finished");
+        sleep(secs(9)).await;
+        diary.read();
+        cx.stop("the test ends");
+    });
+    ended.await.unwrap();
+    assert_eq!(diary.read(), "13 -b, 13 -finished, 13 -a");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_crash_of_an_earlier_child_takes_those_in_backoff_along_but_no_earlier_than_they_may() {
     let slow = Backoff::constant(secs(10)).jitter(Jitter::None);
