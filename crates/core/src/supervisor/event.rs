@@ -14,6 +14,7 @@ pub struct Event {
     pub(super) child: Name,
     pub(super) incarnation: u64,
     pub(super) at: Instant,
+    pub(super) uptime: Duration,
     pub(super) kind: EventKind,
 }
 
@@ -124,6 +125,12 @@ impl Event {
         self.at
     }
 
+    /// How long the supervisor had been running by then, in this run.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.uptime
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> &EventKind {
@@ -179,9 +186,19 @@ impl Display for StopReason {
     }
 }
 
+/// Begins with the [uptime](Event::uptime), to a millisecond: `+2.500s conn started (#2)`.
 impl Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { child, incarnation, kind, .. } = self;
+        write!(f, "+{:.3}s {}", self.uptime.as_secs_f64(), Timeless(self))
+    }
+}
+
+/// An event without its time, for whoever tells it in another way.
+pub(super) struct Timeless<'a>(pub(super) &'a Event);
+
+impl Display for Timeless<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event { child, incarnation, kind, .. } = self.0;
         match kind {
             EventKind::Added => write!(f, "{child} added"),
             EventKind::Started => write!(f, "{child} started (#{incarnation})"),

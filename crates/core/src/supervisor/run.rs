@@ -3,6 +3,7 @@
 use super::{
     ChildSpec, ControlError, EventKind, Fatal, StopReason, SupervisorError,
     builder::{Core, Shared},
+    event::Timeless,
     handle::{Answer, Command, What},
     life::{Life, Post},
     mailbox::{End, Mail},
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     CancelToken, Cause, CauseKind, Cx, Ready, Scope,
     cancel::SharedError,
-    inspect::Resource,
+    inspect::{Resource, Rough},
     observe,
     panic::{drop_quietly, quietly},
     path::below,
@@ -467,8 +468,22 @@ impl Drop for Run<'_> {
 
 /// What a snapshot shows.
 fn details(shared: &Shared) -> Vec<(&'static str, String)> {
-    let counts = shared.with(|core| core.machine(|machine| machine.counts()));
+    let (counts, last) =
+        shared.with(|core| core.machine(|machine| (machine.counts(), machine.last_event())));
     let [up, alive, children, restarts] = counts.map(|count| count.to_string());
     let strategy = ("strategy", shared.rules.strategy.to_string());
-    vec![strategy, ("up", up), ("alive", alive), ("children", children), ("restarts", restarts)]
+    let mut details = vec![
+        strategy,
+        ("up", up),
+        ("alive", alive),
+        ("children", children),
+        ("restarts", restarts),
+    ];
+    if let Some(last) = last {
+        // An error of several lines must not become several lines of the snapshot.
+        let what = Timeless(&last).to_string().replace('\n', " ");
+        let age = Rough(last.at().elapsed());
+        details.push(("last", format!("{what} ({age} ago)")));
+    }
+    details
 }

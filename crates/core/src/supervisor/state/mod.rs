@@ -30,6 +30,7 @@ const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 pub(super) struct Machine {
     rules: Rules,
+    begun: Instant,
     /// In the order of start, and so of their numbers.
     children: Vec<Child>,
     next_id: u64,
@@ -88,6 +89,7 @@ impl Machine {
     pub(super) fn new(rules: Rules, kids: Vec<Kid>, last_incarnation: u64, now: Instant) -> Self {
         let mut machine = Self {
             rules,
+            begun: now,
             children: Vec::with_capacity(kids.len()),
             next_id: 0,
             last_incarnation,
@@ -144,6 +146,10 @@ impl Machine {
 
     pub(super) fn last_incarnation(&self) -> u64 {
         self.last_incarnation
+    }
+
+    pub(super) fn last_event(&self) -> Option<Event> {
+        self.history.back().cloned()
     }
 
     pub(super) fn history(&self) -> Vec<Event> {
@@ -460,7 +466,8 @@ impl Machine {
     fn tell(&mut self, index: usize, kind: EventKind, now: Instant) {
         let child = &self.children[index];
         let (name, incarnation) = (child.kid.name.clone(), child.incarnation);
-        let event = Event { child: name, incarnation, at: now, kind };
+        let uptime = now.saturating_duration_since(self.begun);
+        let event = Event { child: name, incarnation, at: now, uptime, kind };
         if self.rules.history > 0 {
             if self.history.len() == self.rules.history {
                 self.history.pop_front();

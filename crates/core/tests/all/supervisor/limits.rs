@@ -32,10 +32,11 @@ async fn giving_up_stops_the_siblings_in_reverse() {
     assert!(text.starts_with("gave up on /app/sup/b (too many restarts): "), "{text}");
     assert!(text.ends_with("failed: b broke"), "{text}");
     let told: Vec<_> = fatal.history().iter().map(ToString::to_string).collect();
-    let gave_up = told.iter().position(|told| told == "gave up on b: too many restarts").unwrap();
-    assert_eq!(told[gave_up + 1], "c stopping: the supervisor ends");
-    assert_eq!(told.last().unwrap(), "a ended (#1): finished");
-    assert!(told.contains(&"b restarting after 0ns".to_owned()), "{told:?}");
+    let gave_up = "+2.000s gave up on b: too many restarts";
+    let gave_up = told.iter().position(|told| told == gave_up).unwrap();
+    assert_eq!(told[gave_up + 1], "+2.000s c stopping: the supervisor ends");
+    assert_eq!(told.last().unwrap(), "+5.000s a ended (#1): finished");
+    assert!(told.contains(&"+1.000s b restarting after 0ns".to_owned()), "{told:?}");
 }
 
 #[cfg(feature = "tracing")]
