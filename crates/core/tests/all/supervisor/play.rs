@@ -12,7 +12,7 @@ use std::{
 };
 use tidegate_core::{
     Backoff, Cx, Ready, Scope,
-    supervisor::{ChildSpec, Handle, Supervisor, SupervisorBuilder, SupervisorError},
+    supervisor::{ChildSpec, ChildState, Handle, Supervisor, SupervisorBuilder, SupervisorError},
 };
 use tokio::time::{Instant, sleep};
 
@@ -177,6 +177,10 @@ pub(crate) fn sup() -> SupervisorBuilder {
 pub(crate) fn sup_after(delay: u64) -> SupervisorBuilder {
     use tidegate_core::Jitter;
     sup().backoff(Backoff::constant(secs(delay)).jitter(Jitter::None))
+}
+
+pub(crate) fn state(handle: &Handle, child: &str) -> ChildState {
+    handle.child(child).unwrap().state
 }
 
 /// Runs it beside a script, which gets a handle and the scope around.

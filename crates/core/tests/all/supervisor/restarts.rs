@@ -4,7 +4,7 @@ use super::play::{Act::*, Diary, run, secs, sup, sup_after, watch};
 use std::{convert::Infallible, time::Duration};
 use tidegate_core::{
     Backoff, Cx, Jitter, Ready,
-    supervisor::{ChildSpec, ChildState, EventKind, ExitKind, Restart, Strategy, Supervisor},
+    supervisor::{ChildSpec, ChildState, EventKind, ExitKind, Restart, Strategy},
 };
 use tokio::time::sleep;
 
@@ -277,17 +277,6 @@ async fn one_that_waits_for_another_holds_up_the_next() {
         .child(diary.child("d", &[]));
     let read = watch(&diary, sup, 20).await;
     assert_eq!(read, "0 +a, 1 -a, 1 +b, 11 +a, 16 up a, 16 +c, 18 up c, 18 +d");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_nested_supervisor_is_not_up_while_one_that_was_late_ends() {
-    let diary = Diary::new();
-    let constant = Backoff::constant(secs(50)).jitter(Jitter::None);
-    let late = diary.slow("late", 9, &[Linger(2)]).start_timeout(secs(3));
-    let inner = Supervisor::builder("inner").child(late).backoff(constant);
-    let inner = ChildSpec::supervisor(inner.build().unwrap());
-    let read = watch(&diary, sup().child(inner).child(diary.child("next", &[])), 9).await;
-    assert_eq!(read, "0 +late, 5 -late, 5 +next");
 }
 
 #[tokio::test(start_paused = true)]
