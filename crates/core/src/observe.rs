@@ -127,9 +127,12 @@ pub(crate) fn unattended(error: &std::io::Error) {
 
 /// What became of a process that did not end as it should.
 #[cfg(all(unix, feature = "process"))]
-pub(crate) fn process(program: &str, pid: u32, event: &'static str) {
+pub(crate) fn process(program: &crate::process::Program, pid: u32, event: &'static str) {
     #[cfg(feature = "tracing")]
-    quietly(|| tracing::warn!(target: TARGET, program, pid, "{event}"));
+    quietly(|| {
+        let (process, program) = (program.name(), program.path());
+        tracing::warn!(target: TARGET, process, program, pid, "{event}");
+    });
     #[cfg(not(feature = "tracing"))]
     let _ = (program, pid, event);
 }

@@ -1,12 +1,12 @@
 //! What to run, and within which bounds.
 
-use super::{ProcOutput, Process, RunError, SpawnError, StopSignal, start::start};
-use crate::Cx;
+use super::{ProcOutput, Process, Program, RunError, SpawnError, StopSignal, start::start};
+use crate::{Cx, Name};
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fmt::{self, Debug, Display},
     panic::Location,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -141,6 +141,7 @@ impl Tree {
 #[must_use = "nothing runs before `run` or `spawn`"]
 pub struct Proc {
     pub(super) program: OsString,
+    pub(super) name: Option<Name>,
     pub(super) args: Vec<OsString>,
     pub(super) clears_env: bool,
     pub(super) env: Vec<(OsString, Option<OsString>)>,
@@ -161,6 +162,7 @@ impl Proc {
     pub fn new(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
+            name: None,
             args: Vec::new(),
             clears_env: false,
             env: Vec::new(),
@@ -175,6 +177,25 @@ impl Proc {
             overflow: Overflow::default(),
             tree: Tree::default(),
         }
+    }
+
+    /// What errors, events and the inspection call it, before its program. The default is the
+    /// last part of the path of its program.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use tidegate_core::{Cx, process::{Proc, RunError}, scope};
+    ///
+    /// let check = Proc::new("false").name("health check");
+    /// let job = scope("job", async |cx: Cx<RunError>| check.run(&cx).await);
+    /// let failed = job.await.unwrap().check().unwrap_err();
+    /// assert_eq!(failed.to_string(), "health check (\"false\") failed with exit status: 1");
+    /// # }
+    /// ```
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// Adds an argument.
@@ -318,14 +339,7 @@ impl Proc {
         start(self, cx, Location::caller())
     }
 
-    /// The program, as errors name it.
-    pub(super) fn name(&self) -> String {
-        self.program.to_string_lossy().into_owned()
-    }
-
-    /// The last part of that, as the inspection names it.
-    pub(super) fn short_name(&self) -> String {
-        let path = Path::new(&self.program);
-        path.file_name().map_or_else(|| self.name(), |name: &OsStr| name.to_string_lossy().into())
+    pub(super) fn label(&self) -> Program {
+        Program::new(&self.program, self.name.clone())
     }
 }

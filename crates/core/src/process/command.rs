@@ -54,7 +54,7 @@ fn check(proc: &Proc) -> Result<(), SpawnError> {
     }
     let no_nul = |text: &OsStr, place: &dyn Fn() -> String| {
         if text.as_bytes().contains(&0) {
-            return Err(SpawnError::NulByte { program: proc.name(), place: place() });
+            return Err(SpawnError::NulByte { program: proc.label(), place: place() });
         }
         Ok(())
     };
@@ -65,7 +65,7 @@ fn check(proc: &Proc) -> Result<(), SpawnError> {
     for (name, value) in &proc.env {
         if name.is_empty() || name.as_bytes().iter().any(|&byte| byte == b'=' || byte == 0) {
             let name = name.to_string_lossy().into_owned();
-            return Err(SpawnError::VariableName { program: proc.name(), name });
+            return Err(SpawnError::VariableName { program: proc.label(), name });
         }
         if let Some(value) = value {
             no_nul(value, &|| format!("the value of {name:?}"))?;
@@ -80,7 +80,7 @@ fn check(proc: &Proc) -> Result<(), SpawnError> {
 /// Why the system did not start it: it says the same of a missing directory and of a missing
 /// program.
 pub(super) fn explain(proc: &Proc, source: io::Error) -> SpawnError {
-    let program = proc.name();
+    let program = proc.label();
     if let Some(directory) = &proc.directory {
         if let Err(source) = enter(directory) {
             return SpawnError::Directory { program, directory: directory.clone(), source };

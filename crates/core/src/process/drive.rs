@@ -1,7 +1,7 @@
 //! The task that owns a process: hears what happens, asks [`Life`] what to do, and does it.
 
 use super::{
-    Overflow, Proc, ProcOutput, StopSignal, Stream, WaitError,
+    Overflow, Proc, ProcOutput, Program, StopSignal, Stream, WaitError,
     capture::{Capture, Feed},
     exit::Exit,
     life::{Action, Event, Life, Phase},
@@ -88,7 +88,7 @@ pub(super) struct Driver {
     outs: [Option<Out>; 2],
     captured: [Captured; 2],
     life: Life,
-    program: String,
+    program: Program,
     stop_signal: StopSignal,
     max_output: usize,
     overflow: Overflow,
@@ -118,7 +118,7 @@ impl Driver {
             outs,
             captured: Default::default(),
             life: Life::new(proc.grace, proc.wait_delay),
-            program: proc.name(),
+            program: proc.label(),
             stop_signal: proc.stop_signal,
             max_output: proc.max_output,
             overflow: proc.overflow,

@@ -1,6 +1,6 @@
 //! How a process can fail to start, and to end well.
 
-use super::{ProcOutput, Stream};
+use super::{ProcOutput, Program, Stream};
 use crate::Cause;
 use std::{io, path::PathBuf};
 
@@ -12,74 +12,74 @@ pub enum SpawnError {
     #[error("cannot run a program without a name")]
     NoProgram,
     /// Something has a NUL byte in it, which the system takes for its end.
-    #[error("cannot run {program:?}: a NUL byte in {place}")]
+    #[error("cannot run {program}: a NUL byte in {place}")]
     NulByte {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// In what, such as `argument 2`.
         place: String,
     },
     /// A variable with an empty name, or with `=` in it.
-    #[error("cannot run {program:?}: {name:?} is no name of an environment variable")]
+    #[error("cannot run {program}: {name:?} is no name of an environment variable")]
     VariableName {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// The name.
         name: String,
     },
     /// There is no such program.
-    #[error("cannot run {program:?}: no such program")]
+    #[error("cannot run {program}: no such program")]
     NotFound {
         /// The program that was to run.
-        program: String,
+        program: Program,
     },
     /// The file is there, but what is to run it is not: the interpreter in its first line, or
     /// its dynamic linker.
-    #[error("cannot run {program:?}: its interpreter or dynamic linker is missing")]
+    #[error("cannot run {program}: its interpreter or dynamic linker is missing")]
     NoInterpreter {
         /// The program that was to run.
-        program: String,
+        program: Program,
     },
     /// The file may not be executed, or is none that can be.
-    #[error("cannot run {program:?}: it is not executable ({source})")]
+    #[error("cannot run {program}: it is not executable ({source})")]
     NotExecutable {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// What the system says.
         source: io::Error,
     },
     /// It cannot start in its directory.
-    #[error("cannot run {program:?} in {directory:?}: {source}")]
+    #[error("cannot run {program} in {directory:?}: {source}")]
     Directory {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// The directory.
         directory: PathBuf,
         /// What the system says.
         source: io::Error,
     },
     /// The scope was cancelled before.
-    #[error("did not run {program:?}: cancelled: {cause}")]
+    #[error("did not run {program}: cancelled: {cause}")]
     Cancelled {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// Why.
         cause: Cause,
     },
     /// This system cannot do what was asked for.
-    #[error("cannot run {program:?}: this system has no {what}")]
+    #[error("cannot run {program}: this system has no {what}")]
     Unsupported {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// What it lacks.
         what: &'static str,
     },
     /// The system refused something, for instance because there are too many processes or open
     /// descriptors.
-    #[error("cannot run {program:?}: cannot {doing}: {source}")]
+    #[error("cannot run {program}: cannot {doing}: {source}")]
     System {
         /// The program that was to run.
-        program: String,
+        program: Program,
         /// What was tried.
         doing: &'static str,
         /// What the system says.
@@ -94,20 +94,20 @@ pub enum SpawnError {
 pub enum WaitError {
     /// The scope was cancelled while it ran, and it was stopped. What it had written until then
     /// looks whole and need not be, even if it exited with success.
-    #[error("{program:?} was stopped: {cause}")]
+    #[error("{program} was stopped: {cause}")]
     Cancelled {
         /// The program.
-        program: String,
+        program: Program,
         /// Why.
         cause: Cause,
         /// What there is of it.
         output: Box<ProcOutput>,
     },
     /// It wrote more than [`max_output`](super::Proc::max_output), and was killed.
-    #[error("{program:?} was killed: it wrote more than {max} bytes to {stream}")]
+    #[error("{program} was killed: it wrote more than {max} bytes to {stream}")]
     TooMuchOutput {
         /// The program.
-        program: String,
+        program: Program,
         /// To which of its outputs.
         stream: Stream,
         /// How many bytes there could be.
@@ -117,38 +117,38 @@ pub enum WaitError {
     },
     /// The scope was aborted, or its runtime was shut down: the tree was killed at once, and the
     /// output is lost.
-    #[error("{program:?} was killed: its scope was aborted")]
+    #[error("{program} was killed: its scope was aborted")]
     Aborted {
         /// The program.
-        program: String,
+        program: Program,
     },
     /// It was killed and does not die: it hangs in the kernel, for instance on a file system that
     /// does not answer, or has become another user's. A thread waits for it, so that it does not
     /// stay a zombie.
-    #[error("{program:?} (process {pid}) was killed, and does not die")]
+    #[error("{program} (process {pid}) was killed, and does not die")]
     Stuck {
         /// The program.
-        program: String,
+        program: Program,
         /// Its number.
         pid: u32,
     },
     /// The system refused something. With `ECHILD`, other code of this program has waited for
     /// children that are not its own, or ignores SIGCHLD: nothing can be signalled safely then,
     /// so that what is left of the tree lives on.
-    #[error("lost {program:?}: cannot {doing}: {source}")]
+    #[error("lost {program}: cannot {doing}: {source}")]
     System {
         /// The program.
-        program: String,
+        program: Program,
         /// What was tried.
         doing: &'static str,
         /// What the system says.
         source: io::Error,
     },
     /// An earlier call has returned the result.
-    #[error("the result of {program:?} was taken before")]
+    #[error("the result of {program} was taken before")]
     Taken {
         /// The program.
-        program: String,
+        program: Program,
     },
 }
 
@@ -177,7 +177,7 @@ pub enum RunError {
 
 /// A process that ended without success, made by [`ProcOutput::check`].
 #[derive(Debug, thiserror::Error)]
-#[error("{:?} failed with {}{}", .0.program(), .0.status(), .0.last_words())]
+#[error("{} failed with {}{}", .0.program(), .0.status(), .0.last_words())]
 pub struct Failed(pub(super) Box<ProcOutput>);
 
 impl Failed {

@@ -1,6 +1,6 @@
 //! The handle of a process that runs.
 
-use super::{InputPipe, OutputPipe, ProcOutput, WaitError};
+use super::{InputPipe, OutputPipe, ProcOutput, Program, WaitError};
 use crate::{CancelToken, inspect::Resource};
 use std::{
     fmt,
@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 /// ```
 #[must_use = "the process is killed when its handle is dropped"]
 pub struct Process {
-    program: String,
+    program: Program,
     pid: u32,
     orders: CancelToken,
     told: Option<oneshot::Receiver<Result<ProcOutput, WaitError>>>,
@@ -50,7 +50,7 @@ pub struct Process {
 
 impl Process {
     pub(super) fn new(
-        program: String,
+        program: Program,
         pid: u32,
         orders: CancelToken,
         told: oneshot::Receiver<Result<ProcOutput, WaitError>>,
@@ -59,6 +59,12 @@ impl Process {
         outputs: [Option<OutputPipe>; 2],
     ) -> Self {
         Self { program, pid, orders, told: Some(told), resource, stdin, outputs }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
     }
 
     /// Its number. When it has ended, another process may have it.

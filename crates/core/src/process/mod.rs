@@ -61,6 +61,7 @@ mod life;
 mod line;
 mod output;
 mod pipe;
+mod program;
 mod signal;
 mod start;
 mod tree;
@@ -73,5 +74,6 @@ pub use self::{
     line::Line,
     output::{Leftover, ProcOutput, Stream},
     pipe::{InputPipe, Lines, OutputPipe},
+    program::Program,
     signal::StopSignal,
 };

@@ -1,6 +1,6 @@
 //! What a process leaves.
 
-use super::{Ended, error::Failed};
+use super::{Ended, Program, error::Failed};
 use std::{borrow::Cow, fmt, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 /// One of the outputs of a process.
@@ -52,7 +52,7 @@ impl Leftover {
 /// What a process left when it ended: its status and its output.
 #[derive(Clone)]
 pub struct ProcOutput {
-    pub(super) program: String,
+    pub(super) program: Program,
     pub(super) status: ExitStatus,
     pub(super) ended: Ended,
     pub(super) stdout: Captured,
@@ -62,9 +62,9 @@ pub struct ProcOutput {
 }
 
 impl ProcOutput {
-    /// The program.
+    /// The program, and what it was called.
     #[must_use]
-    pub fn program(&self) -> &str {
+    pub fn program(&self) -> &Program {
         &self.program
     }
 

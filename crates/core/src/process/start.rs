@@ -32,9 +32,9 @@ where
     // Before there is a process: a panic for want of a runtime is no reason to start one.
     let _: Handle = Handle::current();
     if let Some(cause) = cx.cause() {
-        return Err(SpawnError::Cancelled { program: proc.name(), cause });
+        return Err(SpawnError::Cancelled { program: proc.label(), cause });
     }
-    let failed = |doing| move |source| SpawnError::System { program: proc.name(), doing, source };
+    let failed = |doing| move |source| SpawnError::System { program: proc.label(), doing, source };
     // From here on, whatever goes wrong drops the family, and that leaves nothing of it.
     let mut family = begin(proc)?;
     let pid = family.id();
@@ -57,8 +57,8 @@ where
         let _ = tell.send(driver.drive(&scope, &own_orders, at).await);
         Ok(())
     };
-    cx.spawn_at(proc.short_name().into(), at, drive);
-    let program = proc.name();
+    let program = proc.label();
+    cx.spawn_at(program.to_name(), at, drive);
     Ok(Process::new(program, pid, orders, told, resource, stdin, [stdout, stderr]))
 }
 
@@ -66,7 +66,7 @@ where
 fn begin(proc: &Proc) -> Result<Family, SpawnError> {
     let unsupported = || {
         let what = "way to find descendants that have left their process group";
-        SpawnError::Unsupported { program: proc.name(), what }
+        SpawnError::Unsupported { program: proc.label(), what }
     };
     let mut command = command::build(proc)?;
     let mut marker = None;
@@ -90,15 +90,16 @@ fn resource(
     status: &Arc<Status>,
     at: &'static Location<'static>,
 ) -> Resource {
-    let (program, status) = (proc.name(), Arc::clone(status));
+    let (program, status) = (proc.label(), Arc::clone(status));
+    let name = program.to_name();
     let details = move || {
         vec![
             ("pid", pid.to_string()),
-            ("program", program.clone()),
+            ("program", program.path().to_owned()),
             ("state", status.text().to_owned()),
         ]
     };
-    Resource::register("process", proc.short_name().into(), at, Some(Box::new(details)))
+    Resource::register("process", name, at, Some(Box::new(details)))
 }
 
 /// The pipes of a child: those that the driver serves, and those that the caller does.

@@ -427,6 +427,26 @@ async fn a_snapshot_shows_the_process_and_who_waits_for_it() {
     job.await.unwrap();
 }
 
+#[tokio::test]
+async fn a_process_goes_by_the_name_that_it_was_given() {
+    let job = scope("job", async |cx: Cx<Anyhow>| {
+        let mut cat = Proc::new("/bin/cat").name("kitty").stdin(Input::Piped).spawn(&cx)?;
+        assert_eq!((cat.program().name(), cat.program().path()), ("kitty", "/bin/cat"));
+        let tree = cx.tree();
+        assert!(tree.work().iter().any(|work| work.name().as_str() == "kitty"), "{tree}");
+        assert_eq!(tree.resources()[0].name().as_str(), "kitty");
+        assert_eq!(tree.resources()[0].details()[1], ("program", "/bin/cat".to_owned()));
+        let output = cat.wait().await?;
+        assert_eq!(output.program(), cat.program());
+        let taken = cat.wait().await.unwrap_err().to_string();
+        assert_eq!(taken, "the result of kitty (\"/bin/cat\") was taken before");
+        Ok(())
+    });
+    job.await.unwrap();
+    let (_, text) = refused(Proc::new("/no/such/program").name("ghost")).await;
+    assert_eq!(text, "cannot run ghost (\"/no/such/program\"): no such program");
+}
+
 /// A soft stop is for whoever knows how to end the program in an orderly way.
 #[tokio::test]
 async fn a_soft_stop_leaves_the_process_alone() {
