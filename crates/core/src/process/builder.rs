@@ -150,6 +150,7 @@ pub struct Proc {
     pub(super) stdout: Sink,
     pub(super) stderr: Sink,
     pub(super) stop_signal: StopSignal,
+    pub(super) timeout: Option<Duration>,
     pub(super) grace: Duration,
     pub(super) wait_delay: Duration,
     pub(super) max_output: usize,
@@ -171,6 +172,7 @@ impl Proc {
             stdout: Sink::default(),
             stderr: Sink::default(),
             stop_signal: StopSignal::default(),
+            timeout: None,
             grace: Duration::from_secs(4),
             wait_delay: Duration::from_secs(1),
             max_output: 8 << 20,
@@ -260,6 +262,31 @@ impl Proc {
         self
     }
 
+    /// How long it may run. After that it is asked to end, and killed when the
+    /// [grace](Self::grace) is over, as if the scope had been cancelled; what comes of it is
+    /// [`WaitError::TimedOut`](super::WaitError::TimedOut). The default is for ever.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use std::time::Duration;
+    /// use tidegate_core::{Cx, process::{Proc, RunError, WaitError}, scope};
+    ///
+    /// let short = Proc::new("sleep").arg("1000").timeout(Duration::from_millis(100));
+    /// let job = scope("job", async |cx: Cx<RunError>| short.run(&cx).await);
+    /// let error = job.await.unwrap_err();
+    /// let Some(RunError::Wait(WaitError::TimedOut { cause, output, .. })) = error.error() else {
+    ///     panic!("{error}");
+    /// };
+    /// assert!(cause.to_string().starts_with("/job/sleep ran out of time: it had 100ms"));
+    /// assert_eq!(output.signal(), Some(15));
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
     /// How long it may take to end once it was asked to; after that it is killed. The default
     /// is 4 s: less than a [scope's own](crate::DEFAULT_GRACE), because a scope whose grace is
     /// over aborts what is left of it, and then the output of a process is lost.
@@ -301,12 +328,14 @@ impl Proc {
     ///
     /// # Errors
     ///
-    /// If it does not start, is stopped because the scope is cancelled, or writes too much.
+    /// If it does not start, is stopped because the scope is cancelled or its
+    /// [time](Self::timeout) is over, or writes too much.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime, or in one without I/O. Without time, the scope ends with a panic
-    /// when it comes to a [grace](Self::grace) or a [delay](Self::wait_delay).
+    /// when it comes to a [timeout](Self::timeout), a [grace](Self::grace) or a
+    /// [delay](Self::wait_delay).
     ///
     /// # Cancel safety
     ///

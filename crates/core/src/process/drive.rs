@@ -9,7 +9,7 @@ use super::{
     tree::Family,
 };
 use crate::{
-    CancelToken, Cancelled, Cause, Stopping,
+    CancelToken, Cancelled, Cause, CauseKind, Stopping,
     inspect::{Target, Waiting},
     observe,
     rt::{Sleep, sleep, sleep_until},
@@ -24,7 +24,7 @@ use std::{
     panic::Location,
     pin::{Pin, pin},
     process::ExitStatus,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -46,7 +46,7 @@ impl Status {
 
     fn set(&self, phase: Phase) {
         let index = match phase {
-            Phase::Running => 0,
+            Phase::Running { .. } => 0,
             Phase::Stopping { .. } => 1,
             Phase::Killing { .. } => 2,
             Phase::Draining { .. } => 3,
@@ -77,6 +77,14 @@ pub(super) enum Out {
     Captured(Stream, Capture),
     /// The caller reads it; closed when the caller has come to its end.
     Piped(oneshot::Receiver<()>),
+}
+
+/// How long it may run, and where it is in the tree of work, for the cause that says so.
+#[derive(Debug)]
+pub(super) struct TimeLimit {
+    pub(super) timeout: Duration,
+    pub(super) path: String,
+    pub(super) at: &'static Location<'static>,
 }
 
 #[derive(Debug)]
@@ -117,7 +125,7 @@ impl Driver {
             feed,
             outs,
             captured: Default::default(),
-            life: Life::new(proc.grace, proc.wait_delay),
+            life: Life::new(proc.timeout, proc.grace, proc.wait_delay, Instant::now()),
             program: proc.label(),
             stop_signal: proc.stop_signal,
             max_output: proc.max_output,
@@ -136,6 +144,7 @@ impl Driver {
         mut self,
         scope: &CancelToken,
         orders: &CancelToken,
+        limit: Option<TimeLimit>,
         at: &'static Location<'static>,
     ) -> Result<ProcOutput, WaitError> {
         let mut ears = Ears {
@@ -145,7 +154,7 @@ impl Driver {
             timer: None,
         };
         let live = self.live(&mut ears);
-        let (cause, action) = Waiting::new("process to end", at, Target::Unknown, live).await;
+        let (why, action) = Waiting::new("process to end", at, Target::Unknown, live).await;
         if action == Action::Abandon {
             self.tell("was killed, and does not die");
             self.family.abandon();
@@ -155,15 +164,25 @@ impl Driver {
         if !finished.leftovers.is_empty() {
             self.tell("left processes behind, which were killed");
         }
-        self.into_result(cause, finished)
+        self.into_result(why, limit, finished)
     }
 
     /// Goes on until there is nothing more to wait for.
-    async fn live(&mut self, ears: &mut Ears<'_>) -> (Option<Cause>, Action) {
-        let mut cause = None;
+    async fn live(&mut self, ears: &mut Ears<'_>) -> (Option<Why>, Action) {
+        let mut first = None;
         loop {
             let (event, why) = poll_fn(|cx| {
-                ears.poll(self.life.deadline(), cx).map_or_else(|| self.poll(cx), Poll::Ready)
+                if let Some(order) = ears.poll_orders(cx) {
+                    return Poll::Ready(order);
+                }
+                // Before the clock: what has ended in its time is not late if nobody looked.
+                if let Poll::Ready(event) = self.poll_exit(cx) {
+                    return Poll::Ready((event, None));
+                }
+                if ears.poll_timer(self.life.deadline(), cx).is_ready() {
+                    return Poll::Ready((Event::Tick, Some(Why::Late)));
+                }
+                self.poll(cx).map(|event| (event, None))
             })
             .await;
             let action = self.life.on(event, Instant::now());
@@ -171,7 +190,10 @@ impl Driver {
             match action {
                 None => {}
                 Some(Action::Signal) => {
-                    cause = cause.or(why);
+                    if event == Event::Tick {
+                        self.tell("did not end within its time, and is asked to");
+                    }
+                    first = first.or(why);
                     self.family.stop(self.stop_signal);
                 }
                 Some(Action::Kill) => {
@@ -180,7 +202,7 @@ impl Driver {
                     }
                     self.family.kill();
                 }
-                Some(end @ (Action::Finish | Action::Abandon)) => return (cause, end),
+                Some(end @ (Action::Finish | Action::Abandon)) => return (first, end),
             }
         }
     }
@@ -189,16 +211,18 @@ impl Driver {
         observe::process(&self.program, self.family.id(), event);
     }
 
-    /// What happens to the process itself.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Event, Option<Cause>)> {
-        if let Some(exit) = &mut self.exit {
-            if let Poll::Ready(exited) = exit.poll(cx) {
-                self.exit = None;
-                let error = exited.err().map(|error| ("wait for it", error));
-                self.error = self.error.take().or(error);
-                return Poll::Ready((Event::Exited, None));
-            }
-        }
+    /// Whether the process itself has ended.
+    fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let Some(exit) = &mut self.exit else { return Poll::Pending };
+        let exited = ready!(exit.poll(cx));
+        self.exit = None;
+        let error = exited.err().map(|error| ("wait for it", error));
+        self.error = self.error.take().or(error);
+        Poll::Ready(Event::Exited)
+    }
+
+    /// What happens to its pipes.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if self.feed.as_mut().is_some_and(|feed| feed.poll(cx).is_ready()) {
             self.feed = None;
         }
@@ -206,11 +230,11 @@ impl Driver {
         self.turn = !self.turn;
         for n in if self.turn { [0, 1] } else { [1, 0] } {
             if self.poll_out(n, cx).is_ready() {
-                return Poll::Ready((Event::Kill, None));
+                return Poll::Ready(Event::Kill);
             }
         }
         if self.life.pipes_open() && self.outs.iter().all(Option::is_none) {
-            return Poll::Ready((Event::PipesClosed, None));
+            return Poll::Ready(Event::PipesClosed);
         }
         Poll::Pending
     }
@@ -293,7 +317,8 @@ impl Driver {
 
     fn into_result(
         self,
-        cause: Option<Cause>,
+        why: Option<Why>,
+        limit: Option<TimeLimit>,
         Finished { is_held, leftovers, reaped }: Finished,
     ) -> Result<ProcOutput, WaitError> {
         let program = self.program;
@@ -319,11 +344,26 @@ impl Driver {
             let output = Box::new(output);
             return Err(WaitError::TooMuchOutput { program, stream, max: self.max_output, output });
         }
-        match cause {
-            Some(cause) => Err(WaitError::Cancelled { program, cause, output: Box::new(output) }),
-            None => Ok(output),
+        match (why, limit) {
+            (Some(Why::Cancelled(cause)), _) => {
+                Err(WaitError::Cancelled { program, cause, output: Box::new(output) })
+            }
+            (Some(Why::Late), Some(TimeLimit { timeout, path, at })) => {
+                let (kind, told) = (CauseKind::DeadlineExceeded, format!("it had {timeout:?}"));
+                let cause = Cause::of_child(kind, path, at, Some(told), None);
+                Err(WaitError::TimedOut { program, timeout, cause, output: Box::new(output) })
+            }
+            // Nothing without a limit is late.
+            (None | Some(Why::Late), _) => Ok(output),
         }
     }
+}
+
+/// Why it was stopped, if not by its handle.
+enum Why {
+    Cancelled(Cause),
+    /// Its time was over.
+    Late,
 }
 
 /// How it came out.
@@ -355,33 +395,29 @@ fn once<F: Future + Unpin>(future: &mut Option<F>, cx: &mut Context<'_>) -> Opti
 
 impl Ears<'_> {
     /// Before what the process does: that may be without end.
-    fn poll(
-        &mut self,
-        deadline: Option<Instant>,
-        cx: &mut Context<'_>,
-    ) -> Option<(Event, Option<Cause>)> {
+    fn poll_orders(&mut self, cx: &mut Context<'_>) -> Option<(Event, Option<Why>)> {
         if once(&mut self.kill, cx).is_some() {
             return Some((Event::Kill, None));
         }
         if once(&mut self.stop, cx).is_some() {
             return Some((Event::Stop, None));
         }
-        if let Some(cause) = once(&mut self.scope, cx) {
-            return Some((Event::Stop, Some(cause)));
-        }
+        let cause = once(&mut self.scope, cx)?;
+        Some((Event::Stop, Some(Why::Cancelled(cause))))
+    }
+
+    fn poll_timer(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = deadline else {
             self.timer = None;
-            return None;
+            return Poll::Pending;
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
         // What the process writes may use up the budget of the task: time passes all the same.
-        let is_over = pin!(unconstrained(timer)).poll(cx).is_ready();
-        if is_over {
-            self.timer = None;
-        }
-        is_over.then_some((Event::Tick, None))
+        ready!(pin!(unconstrained(timer)).poll(cx));
+        self.timer = None;
+        Poll::Ready(())
     }
 }

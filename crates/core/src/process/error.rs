@@ -2,7 +2,7 @@
 
 use super::{ProcOutput, Program, Stream};
 use crate::Cause;
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 /// Why a process was not started. Nothing of it is left.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,19 @@ pub enum WaitError {
         /// What there is of it.
         output: Box<ProcOutput>,
     },
+    /// Its [time](super::Proc::timeout) was over while it ran, and it was stopped. What it had
+    /// written until then looks whole and need not be, even if it exited with success.
+    #[error("{program} was stopped: {cause}")]
+    TimedOut {
+        /// The program.
+        program: Program,
+        /// How long it could run.
+        timeout: Duration,
+        /// The same for people, with the path of the process, and where it was started.
+        cause: Cause,
+        /// What there is of it.
+        output: Box<ProcOutput>,
+    },
     /// It wrote more than [`max_output`](super::Proc::max_output), and was killed.
     #[error("{program} was killed: it wrote more than {max} bytes to {stream}")]
     TooMuchOutput {
@@ -157,7 +170,9 @@ impl WaitError {
     #[must_use]
     pub fn output(&self) -> Option<&ProcOutput> {
         match self {
-            Self::Cancelled { output, .. } | Self::TooMuchOutput { output, .. } => Some(output),
+            Self::Cancelled { output, .. }
+            | Self::TimedOut { output, .. }
+            | Self::TooMuchOutput { output, .. } => Some(output),
             _ => None,
         }
     }

@@ -104,8 +104,8 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// If it was stopped because the scope was cancelled, wrote too much, or its result was
-    /// taken by an earlier call.
+    /// If it was stopped because the scope was cancelled or its [time](super::Proc::timeout) was
+    /// over, wrote too much, or its result was taken by an earlier call.
     ///
     /// # Cancel safety
     ///

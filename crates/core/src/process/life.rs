@@ -13,19 +13,14 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// Where a process is in its life. `until` is none, if it is further away than a clock can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    Running,
+    /// `until` is the end of its time.
+    Running { until: Option<Instant> },
     /// It was asked to end.
-    Stopping {
-        until: Option<Instant>,
-    },
+    Stopping { until: Option<Instant> },
     /// It was killed, and is not dead yet.
-    Killing {
-        until: Option<Instant>,
-    },
+    Killing { until: Option<Instant> },
     /// It has ended, and somebody else holds a pipe.
-    Draining {
-        until: Option<Instant>,
-    },
+    Draining { until: Option<Instant> },
     /// It has ended, and so has its output.
     Ended,
     /// It was killed, and does not die.
@@ -81,8 +76,15 @@ pub(super) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(grace: Duration, wait_delay: Duration) -> Self {
-        let (phase, pipes_open, ended) = (Phase::Running, true, Ended::Itself);
+    /// One that begins now, and may take so long.
+    pub(super) fn new(
+        timeout: Option<Duration>,
+        grace: Duration,
+        wait_delay: Duration,
+        now: Instant,
+    ) -> Self {
+        let until = timeout.and_then(|timeout| now.checked_add(timeout));
+        let (phase, pipes_open, ended) = (Phase::Running { until }, true, Ended::Itself);
         Self { phase, grace, wait_delay, pipes_open, ended }
     }
 
@@ -103,10 +105,11 @@ impl Life {
     /// When to look at the clock again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Stopping { until } | Phase::Killing { until } | Phase::Draining { until } => {
-                until
-            }
-            Phase::Running | Phase::Ended | Phase::Stuck => None,
+            Phase::Running { until }
+            | Phase::Stopping { until }
+            | Phase::Killing { until }
+            | Phase::Draining { until } => until,
+            Phase::Ended | Phase::Stuck => None,
         }
     }
 
@@ -123,17 +126,17 @@ impl Life {
     fn next(&mut self, event: Event, now: Instant) -> Option<(Phase, Option<Action>)> {
         let is_over = self.deadline().is_some_and(|until| until <= now);
         Some(match (self.phase, event) {
-            (Phase::Running, Event::Stop) => {
-                self.ended = Ended::Stopped;
-                let until = now.checked_add(self.grace);
-                (Phase::Stopping { until }, Some(Action::Signal))
-            }
-            (Phase::Running | Phase::Stopping { .. }, Event::Kill) => self.kill(now),
+            (Phase::Running { .. }, Event::Stop) => self.stop(now),
+            (Phase::Running { .. }, Event::Tick) if is_over => self.stop(now),
+            (Phase::Running { .. } | Phase::Stopping { .. }, Event::Kill) => self.kill(now),
             (Phase::Stopping { .. }, Event::Tick) if is_over => self.kill(now),
             (Phase::Killing { .. }, Event::Tick) if is_over => {
                 (Phase::Stuck, Some(Action::Abandon))
             }
-            (Phase::Running | Phase::Stopping { .. } | Phase::Killing { .. }, Event::Exited) => {
+            (
+                Phase::Running { .. } | Phase::Stopping { .. } | Phase::Killing { .. },
+                Event::Exited,
+            ) => {
                 if self.pipes_open {
                     (Phase::Draining { until: now.checked_add(self.wait_delay) }, None)
                 } else {
@@ -154,6 +157,11 @@ impl Life {
             }
             _ => return None,
         })
+    }
+
+    fn stop(&mut self, now: Instant) -> (Phase, Option<Action>) {
+        self.ended = Ended::Stopped;
+        (Phase::Stopping { until: now.checked_add(self.grace) }, Some(Action::Signal))
     }
 
     fn kill(&mut self, now: Instant) -> (Phase, Option<Action>) {

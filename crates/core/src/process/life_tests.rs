@@ -7,8 +7,13 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 
 /// Feeds events at seconds, and tells what was done when.
 fn play(events: &[(u64, Event)]) -> (Life, Vec<(u64, Action)>) {
+    play_within(None, events)
+}
+
+/// The same for one that has so many seconds.
+fn play_within(timeout: Option<u64>, events: &[(u64, Event)]) -> (Life, Vec<(u64, Action)>) {
     let begin = Instant::now();
-    let mut life = Life::new(S(5), S(2));
+    let mut life = Life::new(timeout.map(S), S(5), S(2), begin);
     let mut done = Vec::new();
     let tick_until = |life: &mut Life, now: u64| {
         let mut ticks = Vec::new();
@@ -57,6 +62,22 @@ fn a_stopped_process_has_the_grace() {
 }
 
 #[test]
+fn a_process_whose_time_is_over_is_stopped_as_by_an_order() {
+    let ends = |events: &[_], ended, done: &[_]| {
+        let (life, acted) = play_within(Some(3), events);
+        assert_eq!((life.ended(), acted.as_slice()), (ended, done), "{events:?}");
+    };
+    let polite = [(3, Event::PipesClosed), (4, Event::Exited)];
+    ends(&polite, Ended::Stopped, &[(3, Action::Signal), (4, Action::Finish)]);
+    let deaf = [(4, Event::Stop), (5, Event::PipesClosed), (9, Event::Exited)];
+    ends(&deaf, Ended::Killed, &[(3, Action::Signal), (8, Action::Kill), (9, Action::Finish)]);
+    // It has ended, or was asked to, before: the time of what holds its pipes is another one.
+    ends(&[(2, Event::Exited)], Ended::Itself, &[(4, Action::Finish)]);
+    let stopped = [(1, Event::Stop), (2, Event::PipesClosed), (5, Event::Exited)];
+    ends(&stopped, Ended::Stopped, &[(1, Action::Signal), (5, Action::Finish)]);
+}
+
+#[test]
 fn a_killed_process_that_does_not_die_is_given_up() {
     let done = [(1, Action::Kill), (6, Action::Abandon)];
     ends(&[(1, Event::Kill), (2, Event::Kill)], Ended::Killed, &done);
@@ -68,7 +89,7 @@ fn a_killed_process_that_does_not_die_is_given_up() {
 #[test]
 fn what_holds_the_pipes_can_be_stopped_and_killed() {
     let begin = Instant::now();
-    let mut life = Life::new(S(5), S(100));
+    let mut life = Life::new(None, S(5), S(100), begin);
     assert_eq!(life.on(Event::Exited, begin), None);
     assert_eq!(life.on(Event::Stop, begin + S(1)), Some(Action::Signal));
     assert_eq!(life.deadline(), Some(begin + S(6)));
@@ -79,7 +100,8 @@ fn what_holds_the_pipes_can_be_stopped_and_killed() {
 
 #[test]
 fn a_time_too_long_for_a_clock_is_for_ever() {
-    let mut life = Life::new(Duration::MAX, Duration::MAX);
+    let mut life = Life::new(Some(Duration::MAX), Duration::MAX, Duration::MAX, Instant::now());
+    assert_eq!(life.deadline(), None);
     assert_eq!(life.on(Event::Stop, Instant::now()), Some(Action::Signal));
     assert_eq!((life.deadline(), life.ended()), (None, Ended::Stopped));
     assert_eq!(life.on(Event::Tick, Instant::now() + S(1000)), None);
@@ -89,7 +111,7 @@ fn a_time_too_long_for_a_clock_is_for_ever() {
 }
 
 /// What must have been done, from when each event came first, without states.
-fn expected(events: &[(u64, Event)]) -> Vec<(u64, Action)> {
+fn expected(timeout: Option<u64>, events: &[(u64, Event)]) -> Vec<(u64, Action)> {
     const NEVER: u64 = u64::MAX;
     let first = |which, from: u64| {
         let mut all = events.iter().filter(|(at, event)| *event == which && *at >= from);
@@ -106,8 +128,11 @@ fn expected(events: &[(u64, Event)]) -> Vec<(u64, Action)> {
         at < than || at == than && at != NEVER && place(at, which) < place(than, other)
     };
     // Alive: the signal, and the kill by order or by the end of the grace.
-    let stopped = came_before(stop, Event::Stop, exit, Event::Exited)
-        && came_before(stop, Event::Stop, kill, Event::Kill);
+    let late = timeout.filter(|late| *late <= stop && *late <= exit && *late <= kill);
+    let stopped = late.is_some()
+        || came_before(stop, Event::Stop, exit, Event::Exited)
+            && came_before(stop, Event::Stop, kill, Event::Kill);
+    let stop = late.unwrap_or(stop);
     if stopped {
         done.push((stop, Action::Signal));
     }
@@ -168,6 +193,7 @@ proptest! {
         steps in prop::collection::vec((0_u64..4, 0_usize..3), 0..8),
         exit in prop::option::of(0_usize..8),
         closed in prop::option::of(0_usize..8),
+        timeout in prop::option::of(0_u64..12),
     ) {
         let mut now = 0;
         let mut events: Vec<_> = steps
@@ -185,8 +211,8 @@ proptest! {
                 events.insert(at, (now, event));
             }
         }
-        let (life, done) = play(&events);
-        prop_assert_eq!(&done, &expected(&events), "{:?}", events);
+        let (life, done) = play_within(timeout, &events);
+        prop_assert_eq!(&done, &expected(timeout, &events), "{:?} {:?}", timeout, events);
         let ends = done.iter().filter(|(_, a)| matches!(a, Action::Finish | Action::Abandon)).count();
         prop_assert!(ends <= 1);
         prop_assert!(matches!(life.phase(), Phase::Ended | Phase::Stuck) == (ends == 1));

@@ -8,6 +8,7 @@
 //! | state | event | next | what is done |
 //! |---|---|---|---|
 //! | running | stop: the scope is cancelled, or [`Process::stop`] | stopping, for the grace | the stop signal, and SIGCONT, to the whole tree |
+//! | running | its [time](Proc::timeout) is over | stopping, for the grace | the same |
 //! | running, stopping | kill: [`Process::kill`], the handle is dropped, or too much output | killing, for 5 s | SIGKILL to the whole tree |
 //! | stopping | the time is over | killing, for 5 s | SIGKILL to the whole tree |
 //! | running, stopping, killing | the process ends, a pipe of its output is open | draining, for [`Proc::wait_delay`] | |

@@ -5,13 +5,13 @@ use super::{
     builder::{Input, Sink},
     capture::{Capture, Feed},
     command,
-    drive::{Driver, Out, Over, Status},
+    drive::{Driver, Out, Over, Status, TimeLimit},
     exit::Exit,
     hunt::Marker,
     pipe::{InputPipe, OutputPipe},
     tree::Family,
 };
-use crate::{CancelToken, Cx, inspect::Resource, sync::Arc};
+use crate::{CancelToken, Cx, inspect::Resource, path::below, sync::Arc};
 use std::{
     fmt::{Debug, Display},
     io,
@@ -49,12 +49,14 @@ where
     let status = Arc::new(Status::default());
     let resource = resource(proc, pid, &status, at);
     let (orders, (tell, told)) = (CancelToken::new(), oneshot::channel());
+    let path = || below(cx.path(), &proc.label().to_name());
+    let limit = proc.timeout.map(|timeout| TimeLimit { timeout, path: path(), at });
     let driver = Driver::new(proc, family, exit, outs, feed, over, status);
     let (scope, own_orders, own) = (cx.token().clone(), orders.clone(), resource.clone());
     let drive = async move {
         let _held = own.hold();
         // Whoever waits for it may be gone.
-        let _ = tell.send(driver.drive(&scope, &own_orders, at).await);
+        let _ = tell.send(driver.drive(&scope, &own_orders, limit, at).await);
         Ok(())
     };
     let program = proc.label();

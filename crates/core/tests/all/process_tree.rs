@@ -4,7 +4,7 @@ use crate::process::{Anyhow, Tag, millis, run, sh, state, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 use tidegate_core::{
-    Cx, Scope,
+    CauseKind, Cx, Scope,
     process::{Ended, Proc, ProcOutput, Process, RunError, Sink, StopSignal, Tree, WaitError},
     scope,
 };
@@ -93,6 +93,9 @@ async fn a_kill_after_the_grace_and_a_leftover_are_events() {
     assert_eq!(events.count(&["pid="]), 0);
     cancelled(deaf().grace(millis(10)), 1).await;
     assert_eq!(events.count(&["did not end within its grace period", "program=\"sh\""]), 1);
+    timed_out(Proc::new("sleep").arg("1000"), millis(10)).await;
+    let late = ["did not end within its time", "process=\"slow\"", "program=\"sleep\""];
+    assert_eq!(events.count(&late), 1);
     let daemon = sh("setsid sleep 1000 >&- 2>&- & exit 0").tree(Tree::Descendants);
     run(daemon).await.unwrap();
     assert_eq!(events.count(&["left processes behind", "program=\"sh\""]), 1);
@@ -354,6 +357,66 @@ async fn a_scope_whose_grace_is_over_kills_the_tree_at_once() {
         error.report().aborted().iter().map(|left| left.task().path().to_owned()).collect();
     assert!(names.contains(&"/test/sh".to_owned()), "{names:?}");
     assert_eq!(tag.alive(), []);
+}
+
+/// What is left of a process whose time was over.
+async fn timed_out(proc: Proc, timeout: Duration) -> ProcOutput {
+    let job = scope("test", async |cx: Cx<Anyhow>| {
+        let line = line!() + 1;
+        match proc.name("slow").timeout(timeout).run(&cx).await {
+            Err(RunError::Wait(WaitError::TimedOut { program, timeout: had, cause, output })) => {
+                assert_eq!((program.name(), had), ("slow", timeout));
+                assert_eq!(cause.kind(), CauseKind::DeadlineExceeded);
+                assert_eq!((cause.origin(), cause.location().line()), (Some("/test/slow"), line));
+                assert!(!cx.is_cancelled(), "it is the time of the process alone");
+                Ok(*output)
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+    job.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_process_whose_time_is_over_is_asked_to_end_and_then_killed() {
+    let tag = Tag::new();
+    let script = "trap 'exit 0' TERM; echo begun; sleep 1000 & wait";
+    let output = timed_out(tag.on(sh(script).grace(PATIENT)), millis(300)).await;
+    // It looks whole, and is not.
+    assert_eq!((output.success(), output.ended()), (true, Ended::Stopped));
+    assert_eq!((output.stdout(), tag.alive()), (&b"begun\n"[..], vec![]));
+    let began = now();
+    let output = timed_out(tag.on(deaf().grace(millis(200))), millis(300)).await;
+    assert!(began.elapsed() >= millis(500));
+    assert_eq!((output.signal(), output.ended()), (Some(9), Ended::Killed));
+    assert_eq!(tag.alive(), []);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_or_is_ended_in_its_time_is_not_late() {
+    let output = run(sh("exit 3").timeout(PATIENT)).await.unwrap();
+    assert_eq!((output.code(), output.ended()), (Some(3), Ended::Itself));
+    let stopped = scope("test", async |cx: Cx<Anyhow>| {
+        let mut process = start(&cx, &deaf().timeout(PATIENT).grace(millis(10)), 1).await?;
+        process.stop();
+        Ok(process.wait().await?.ended())
+    });
+    assert_eq!(stopped.await.unwrap(), Ended::Killed);
+    cancelled(deaf().timeout(PATIENT).grace(millis(10)), 1).await;
+}
+
+/// Its time is over when somebody looks at last, and it had ended by then.
+#[tokio::test]
+async fn a_process_that_ended_in_its_time_is_not_late_if_nobody_looked() {
+    let job = scope("test", async |cx: Cx<Anyhow>| {
+        let mut process = Proc::new("sleep").arg("0.1").timeout(millis(300)).spawn(&cx)?;
+        // Its driver waits for the end and for the time.
+        until("it waits", || cx.tree().work().iter().any(|work| !work.waits().is_empty())).await;
+        #[expect(clippy::disallowed_methods, reason = "it blocks this thread on purpose")]
+        std::thread::sleep(millis(600));
+        Ok(process.wait().await?.success())
+    });
+    assert!(job.await.unwrap());
 }
 
 #[tokio::test]
