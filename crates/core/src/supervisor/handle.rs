@@ -75,10 +75,6 @@ impl Answer {
         let _ = self.tell.send(result);
     }
 
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.tell.is_closed()
-    }
-
     /// Ready when whoever asked has gone.
     pub(super) fn poll_unwanted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.tell.poll_closed(cx)

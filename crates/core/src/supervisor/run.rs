@@ -397,7 +397,7 @@ impl<'a> Run<'a> {
         self.waiting.retain_mut(|waiting| waiting.answer.poll_unwanted(cx).is_pending());
     }
 
-    /// Answers the commands that are done, and forgets those that nobody waits for.
+    /// Answers the commands that are done.
     fn answer(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -416,8 +416,7 @@ impl<'a> Run<'a> {
         for (waiting, result) in seen {
             match result {
                 Some(result) => waiting.answer.give(result),
-                None if waiting.answer.is_wanted() => self.waiting.push(waiting),
-                None => {}
+                None => self.waiting.push(waiting),
             }
         }
     }
