@@ -486,3 +486,7 @@ fn details(shared: &Shared) -> Vec<(&'static str, String)> {
     }
     details
 }
+
+#[cfg(all(test, not(any(miri, tidegate_loom, tidegate_shuttle))))]
+#[path = "run_tests.rs"]
+mod tests;

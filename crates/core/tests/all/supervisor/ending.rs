@@ -108,6 +108,26 @@ async fn children_see_the_cause_that_came_from_outside() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn children_see_the_cause_of_a_soft_stop_from_outside() {
+    let seen = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&seen);
+    let child = ChildSpec::new("a", move |cx: Cx<Infallible>| {
+        let tell = Arc::clone(&tell);
+        async move {
+            let cause = cx.stopping().await;
+            *tell.lock().unwrap() = Some(cause);
+            Ok(())
+        }
+    });
+    let ended = run(sup().child(child), async |_, cx| {
+        cx.stop("out of coins");
+    });
+    ended.await.unwrap();
+    let cause = seen.lock().unwrap().take().unwrap();
+    assert_eq!((cause.kind(), cause.message()), (CauseKind::Explicit, Some("out of coins")));
+}
+
 /// The cause of the last life of `b`, which is stopped because of `a` or by hand.
 async fn cause_of_stop(
     sup: tidegate_core::supervisor::SupervisorBuilder,
@@ -313,6 +333,7 @@ async fn a_supervisor_runs_once_at_a_time_and_may_run_again() {
             tokio::task::yield_now().await;
         }
         assert!(timeout(secs(1), sup.run(&cx)).await.is_err());
+        assert_eq!(sup.handle().child("a").unwrap().incarnation, 2, "numbers go on");
         Ok(())
     })
     .await

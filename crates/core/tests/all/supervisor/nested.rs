@@ -49,6 +49,8 @@ async fn children_of_nested_supervisors_go_by_their_path() {
         assert_eq!(error, ControlError::Unknown("b".into()));
         // It comes back as it was declared.
         handle.restart("in%2Fner").await.unwrap();
+        let exit = handle.child("in%2Fner").unwrap().last_exit.unwrap();
+        assert!(!exit.is_failure(), "it did what it was told to: {exit}");
         sleep(secs(1)).await;
         let names: Vec<_> = inner.children().iter().map(|child| child.name.to_string()).collect();
         assert_eq!(names, ["x", "y%"]);

@@ -310,8 +310,10 @@ async fn a_child_that_lets_go_of_its_ready_has_failed() {
         cx.cancelled().await;
         Ok(())
     });
+    let begun = tokio::time::Instant::now();
     let error = run(sup().intensity(0, secs(1)).child(child), async |_, _| {}).await.unwrap_err();
     assert_eq!(error.fatal().unwrap().exit().kind(), ExitKind::NotReady, "{error}");
+    assert_eq!(begun.elapsed(), secs(0), "its time is not waited for");
 }
 
 /// The error says more than that it was not up.
