@@ -72,6 +72,6 @@ pub(crate) use self::{
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
 #[cfg(all(test, tidegate_shuttle))]
-mod shuttle_tests;
+pub(crate) mod shuttle_tests;
 #[cfg(all(test, not(tidegate_loom)))]
 mod tests;

@@ -69,6 +69,8 @@ mod state;
 
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+#[cfg(all(test, tidegate_shuttle))]
+mod shuttle_tests;
 
 pub use self::{
     builder::{Supervisor, SupervisorBuilder},

@@ -43,7 +43,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-type Error = &'static str;
+pub(crate) type Error = &'static str;
 
 /// How many schedules of each kind, unless `TIDEGATE_SCHEDULES` says otherwise.
 const SCHEDULES: u64 = 5000;
@@ -67,7 +67,7 @@ where
 
 /// The same for a program that goes through a table of the whole process: what others have there
 /// belongs to their schedules.
-fn explore_alone<F>(name: &'static str, ways: &[&str], program: fn() -> F)
+pub(crate) fn explore_alone<F>(name: &'static str, ways: &[&str], program: fn() -> F)
 where
     F: Future<Output = String> + 'static,
 {
@@ -132,17 +132,17 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Counts what is alive in a program. It is no part of the schedule.
 #[derive(Clone, Default)]
-struct Alive(Arc<AtomicUsize>);
+pub(crate) struct Alive(Arc<AtomicUsize>);
 
-struct Living(Alive);
+pub(crate) struct Living(Alive);
 
 impl Alive {
-    fn one(&self) -> Living {
+    pub(crate) fn one(&self) -> Living {
         self.0.fetch_add(1, Ordering::Relaxed);
         Living(self.clone())
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -154,7 +154,7 @@ impl Drop for Living {
 }
 
 /// A scope that waits for its children for ever: no timer helps where a wake-up is lost.
-fn patient(name: &'static str) -> Scope<Unplaced> {
+pub(crate) fn patient(name: &'static str) -> Scope<Unplaced> {
     Scope::builder(name).grace(Duration::MAX)
 }
 
@@ -190,7 +190,7 @@ async fn unless<F: Future>(signal: impl Future, future: F) -> Option<F::Output> 
 }
 
 /// What is ready at some moment.
-async fn sometime() {
+pub(crate) async fn sometime() {
     crate::rt::spawn(async {}).await.expect("nobody aborts it");
 }
 
