@@ -179,11 +179,14 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// What a child waits for before its future is polled for the first time. It is dropped with the
-/// child, before anybody hears of its end.
+/// What a child waits for before its future is polled for the first time.
 pub(super) trait Gate {
     /// Ready when the future may run, or is not to run at all.
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<(), Closed>>;
+
+    /// The future is dropped. Not left to the destructor, which runs when the runtime lets go of
+    /// the child: that may be after others have heard of its end, who count on a free place.
+    fn leave(&mut self);
 }
 
 /// The gate of a child that may run at once.
@@ -193,6 +196,8 @@ impl Gate for Open {
     fn poll(&mut self, _: &Context<'_>) -> Poll<Result<(), Closed>> {
         Poll::Ready(Ok(()))
     }
+
+    fn leave(&mut self) {}
 }
 
 pin_project! {
@@ -307,6 +312,7 @@ where
         let Some(lease) = this.lease else { return Poll::Ready(Err(TaskError::Aborted)) };
         let (end, left) = lease.poll(|lease| step(this.future, this.gate, lease, cx));
         let end = ready!(end);
+        this.gate.leave();
         let Some(lease) = this.lease.take() else { return Poll::Ready(Err(TaskError::Aborted)) };
         Poll::Ready(match end {
             End::Itself(ended, dropped) => {

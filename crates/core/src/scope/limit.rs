@@ -96,6 +96,14 @@ impl Slot {
         }
         Poll::Ready(Ok(()))
     }
+
+    fn give_back(&mut self) {
+        match std::mem::replace(&mut self.state, State::None) {
+            State::Waiting(ticket, _entered) => self.slots.leave(ticket),
+            State::Given | State::Held { .. } => self.slots.give_back(),
+            State::None => {}
+        }
+    }
 }
 
 impl Gate for Slot {
@@ -106,15 +114,15 @@ impl Gate for Slot {
         }
         Poll::Ready(Ok(()))
     }
+
+    fn leave(&mut self) {
+        self.give_back();
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.state, State::None) {
-            State::Waiting(ticket, _entered) => self.slots.leave(ticket),
-            State::Given | State::Held { .. } => self.slots.give_back(),
-            State::None => {}
-        }
+        self.give_back();
     }
 }
 

@@ -294,22 +294,20 @@ async fn an_app_returns_when_the_last_dropped_root_scope_has_ended() {
 #[tokio::test]
 async fn a_program_that_is_given_up_names_dropped_root_scopes_too() {
     let (tx, rx) = std::sync::mpsc::sync_channel::<()>(0);
+    let (held, stuck) = std::sync::mpsc::sync_channel::<()>(0);
     let app = App::new("app").budget(Duration::ZERO);
     let token = app.token().clone();
     let report = app
         .run(async |cx: Cx<Infallible>| {
             leave_an_orphan(rx).await;
             let (started, is_started) = tokio::sync::oneshot::channel();
-            let (held, rx) = std::sync::mpsc::sync_channel::<()>(0);
             cx.spawn_blocking("stuck", move || {
                 started.send(()).unwrap();
-                let _ = rx.recv();
+                let _ = stuck.recv();
                 Ok(())
             });
             is_started.await.unwrap();
             token.cancel("lights out");
-            // It ends when this future is dropped, which is when it has been given up.
-            let _held = held;
             pending::<Result<(), _>>().await
         })
         .await;
@@ -318,7 +316,7 @@ async fn a_program_that_is_given_up_names_dropped_root_scopes_too() {
     assert!(stuck.contains(&"/orphan/late"), "{stuck:?}");
     let text = report.to_string();
     assert!(text.contains("\nstill running: blocking /orphan/late (spawned at "), "{text}");
-    drop(tx);
+    drop((tx, held));
     join_orphans().await;
 }
 
