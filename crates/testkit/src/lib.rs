@@ -1,12 +1,18 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod bubble;
+mod cancel;
 mod clock;
+mod coop;
 mod leak;
+mod repro;
 mod rng;
 mod seed;
 mod stress;
 
+pub use self::bubble::{Bubble, Failure, FailureKind, Mode, advance, bubble, settle};
+pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
 pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};

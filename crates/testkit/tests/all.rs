@@ -1,6 +1,11 @@
 //! All integration tests of the crate, in one binary.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::disallowed_methods, reason = "what is tested here is tested on plain tasks")]
 
+#[path = "all/bubble.rs"]
+mod bubble;
+#[path = "all/cancel.rs"]
+mod cancel;
 #[path = "all/leak.rs"]
 mod leak;
 #[path = "all/stress.rs"]

@@ -1,0 +1,143 @@
+//! Why a test failed in its bubble.
+
+use crate::{Leak, Seed, repro};
+use std::{fmt, time::Duration};
+
+/// Why a test failed in its [bubble](super::Bubble). Its text says where the test waits, as far as that is
+/// known, and ends with the command that runs it again.
+#[derive(Debug)]
+pub struct Failure {
+    kind: FailureKind,
+    places: Vec<String>,
+    seed: Option<Seed>,
+}
+
+/// What kept a test from ending well.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// All tasks wait, and no timer is armed: nothing can happen any more.
+    Deadlock {
+        /// How far the clock had moved.
+        elapsed: Duration,
+        /// How many tasks there are beside the test.
+        tasks: usize,
+    },
+    /// The clock has moved further than it may: timers fire without end, or late.
+    OverBudget {
+        /// How far it may move.
+        budget: Duration,
+        /// How many tasks there are beside the test.
+        tasks: usize,
+    },
+    /// Tasks run without end, and the clock stands.
+    Livelock {
+        /// How far the clock had moved.
+        elapsed: Duration,
+        /// How many tasks there are beside the test.
+        tasks: usize,
+    },
+    /// Everybody waits for a thread, or for I/O, and that does not come.
+    Waits {
+        /// How far the clock had moved.
+        elapsed: Duration,
+        /// How many tasks there are beside the test.
+        tasks: usize,
+    },
+    /// The test has returned, and something is left.
+    Leaked(Leak),
+    /// Tasks have panicked: what each said, and where.
+    Panicked(Vec<String>),
+    /// The test has returned, and blocking work goes on.
+    BlockingLeft {
+        /// How long it was waited for, in real time.
+        patience: Duration,
+    },
+}
+
+impl Failure {
+    pub(super) fn new(kind: FailureKind, places: Vec<String>, seed: Option<Seed>) -> Self {
+        Self { kind, places, seed }
+    }
+
+    /// What it was.
+    #[must_use]
+    pub fn kind(&self) -> &FailureKind {
+        &self.kind
+    }
+
+    /// The lines at which the test waits, the innermost first, as `file:line function`; none, if
+    /// it does not wait, or not for something of tokio's.
+    #[must_use]
+    pub fn places(&self) -> &[String] {
+        &self.places
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.kind)?;
+        if !self.places.is_empty() {
+            f.write_str("\nthe test waits at")?;
+        }
+        self.places.iter().try_for_each(|place| write!(f, "\n  {place}"))?;
+        write!(f, "\nrun it again: {}", repro::command(self.seed))
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl FailureKind {
+    /// Whether the test has not returned.
+    pub(super) fn is_of_one_that_waits(&self) -> bool {
+        match self {
+            Self::Deadlock { .. }
+            | Self::OverBudget { .. }
+            | Self::Livelock { .. }
+            | Self::Waits { .. } => true,
+            Self::Leaked(_) | Self::Panicked(_) | Self::BlockingLeft { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let beside = |tasks: &usize| match tasks {
+            0 => "no task beside it".to_owned(),
+            1 => "1 task beside it".to_owned(),
+            tasks => format!("{tasks} tasks beside it"),
+        };
+        match self {
+            Self::Deadlock { elapsed, tasks } => write!(
+                f,
+                "deadlock after {elapsed:?}: the test waits with {}, nobody can go on, and no \
+                 timer is armed",
+                beside(tasks)
+            ),
+            Self::OverBudget { budget, tasks } => write!(
+                f,
+                "the clock has moved on by more than {budget:?}, and the test waits with {}",
+                beside(tasks)
+            ),
+            Self::Livelock { elapsed, tasks } => write!(
+                f,
+                "livelock after {elapsed:?}: tasks run without end while the clock stands, the \
+                 test with {}",
+                beside(tasks)
+            ),
+            Self::Waits { elapsed, tasks } => write!(
+                f,
+                "stuck after {elapsed:?}: the test waits for a thread or for I/O with {}",
+                beside(tasks)
+            ),
+            Self::Leaked(leak) => write!(f, "the test has returned, and has {leak}"),
+            Self::Panicked(panics) => {
+                f.write_str("panics of tasks:")?;
+                panics.iter().try_for_each(|panic| write!(f, "\n  {panic}"))
+            }
+            Self::BlockingLeft { patience } => {
+                write!(f, "the test has returned, and blocking work has gone on for {patience:?}")
+            }
+        }
+    }
+}

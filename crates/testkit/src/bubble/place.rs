@@ -1,0 +1,129 @@
+//! Where a future waits, found out by what it does with a waker.
+//!
+//! Whatever a future waits for keeps the waker of the last poll. Polled with another one, it takes
+//! that, and drops the former: from within all of its async functions. So the test is polled with
+//! a waker of its own each time, whose destructor looks at the stack when it is asked to.
+
+use std::{
+    backtrace::Backtrace,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+use tokio::runtime::Handle;
+
+/// The innermost awaits.
+const LINES: usize = 6;
+
+/// Sees where the wakers that it has made are dropped, once it is told to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spy(Arc<Mutex<Seen>>);
+
+#[derive(Debug, Default)]
+enum Seen {
+    #[default]
+    DoesNotLook,
+    Looks,
+    Stack(Backtrace),
+}
+
+impl Spy {
+    /// Polls the test with a waker that wakes `cx`.
+    pub(super) fn poll<F: Future>(&self, test: Pin<&mut F>, cx: &Context<'_>) -> Poll<F::Output> {
+        let spied = Arc::new(Spied { waker: cx.waker().clone(), spy: self.clone() });
+        test.poll(&mut Context::from_waker(&Waker::from(spied)))
+    }
+
+    /// The lines at which `test` waits, the innermost first; none, if it keeps no waker. It is
+    /// polled once more, in vain. Of several futures at once the last one is seen.
+    pub(super) fn places<F: Future>(&self, test: Pin<&mut F>, runtime: &Handle) -> Vec<String> {
+        *self.seen() = Seen::Looks;
+        let inside = runtime.enter();
+        let poll = || test.poll(&mut Context::from_waker(Waker::noop())).map(drop);
+        // A test that fails when it goes on is no news: it is known not to.
+        drop(catch_unwind(AssertUnwindSafe(poll)));
+        drop(inside);
+        match std::mem::take(&mut *self.seen()) {
+            Seen::Stack(stack) => lines(&stack.to_string()),
+            Seen::DoesNotLook | Seen::Looks => Vec::new(),
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Spied {
+    waker: Waker,
+    spy: Spy,
+}
+
+impl Wake for Spied {
+    fn wake(self: Arc<Self>) {
+        self.waker.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.waker.wake_by_ref();
+    }
+}
+
+impl Drop for Spied {
+    fn drop(&mut self) {
+        let mut seen = self.spy.seen();
+        if matches!(*seen, Seen::Looks) {
+            *seen = Seen::Stack(Backtrace::force_capture());
+        }
+    }
+}
+
+/// The frames from the destructor of the waker to the poll here, as `file:line function`.
+fn lines(stack: &str) -> Vec<String> {
+    const HERE: &str = "bubble/place.rs:";
+    let mut frames = Vec::new();
+    let mut function = "";
+    for line in stack.lines().map(str::trim).skip_while(|line| !line.contains(HERE)).skip(1) {
+        match line.strip_prefix("at ") {
+            None => function = line.split_once(": ").map_or(line, |(_, name)| name),
+            Some(at) if at.contains(HERE) => break,
+            Some(at) if is_foreign(at) => {}
+            Some(at) => {
+                // Without the column.
+                let at = at.rsplit_once(':').map_or(at, |(at, _)| at);
+                frames.push(format!("{} {function}", at.trim_start_matches("./")));
+            }
+        }
+    }
+    frames.truncate(LINES);
+    frames
+}
+
+/// Of the standard library, or of a dependency.
+fn is_foreign(at: &str) -> bool {
+    ["/rustc/", "/.cargo/registry/", "/rustlib/src/"].iter().any(|part| at.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_others_are_left_out() {
+        let stack = "   0: <Spied as Drop>::drop\n\
+                     at ./crates/testkit/src/bubble/place.rs:50:9\n\
+                     1: tokio::sync::Mutex::lock\n\
+                     at /root/.cargo/registry/src/x/tokio/src/sync/mutex.rs:1:2\n\
+                     2: core::future::poll\n\
+                     at /rustc/abc/library/core/src/future.rs:1:2\n\
+                     3: all::transfer::{{closure}}\n\
+                     at ./tests/all/bank.rs:7:22\n\
+                     4: testkit::bubble::place::Spy::places::{{closure}}\n\
+                     at ./crates/testkit/src/bubble/place.rs:9:9\n\
+                     5: main\n\
+                     at ./tests/all/main.rs:1:1\n";
+        assert_eq!(lines(stack), ["tests/all/bank.rs:7 all::transfer::{{closure}}"]);
+    }
+}

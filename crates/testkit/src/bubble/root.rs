@@ -1,0 +1,91 @@
+//! The future that the runtime of a bubble blocks on: the test, beside what ends it.
+
+use super::{
+    Mode,
+    failure::FailureKind,
+    place::Spy,
+    shared::{Shared, Suspicion},
+};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep},
+};
+
+/// Further away than any timer of a test. The timers of tokio reach about two years far.
+const SENTINEL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+pub(super) struct Root<'a, F> {
+    test: Pin<&'a mut F>,
+    shared: &'a Shared,
+    spy: &'a Spy,
+    /// None, if the clock is the real one.
+    sentinel: Option<Sentinel>,
+}
+
+/// A timer that fires when no other is left.
+struct Sentinel {
+    timer: Pin<Box<Sleep>>,
+    /// When the test was polled last.
+    polled: Instant,
+}
+
+impl<'a, F: Future> Root<'a, F> {
+    pub(super) fn new(
+        test: Pin<&'a mut F>,
+        (shared, spy): (&'a Shared, &'a Spy),
+        mode: Mode,
+    ) -> Self {
+        let sentinel = (mode == Mode::Virtual).then(Sentinel::new);
+        Self { test, shared, spy, sentinel }
+    }
+}
+
+impl Sentinel {
+    fn new() -> Self {
+        Self { timer: Box::pin(sleep(SENTINEL)), polled: Instant::now() }
+    }
+
+    /// Whether it has fired; else it is as far away as ever.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let fired = self.timer.as_mut().poll(cx);
+        let now = Instant::now();
+        if fired.is_pending() && now > self.polled {
+            self.polled = now;
+            self.timer.as_mut().reset(now + SENTINEL);
+            return self.timer.as_mut().poll(cx);
+        }
+        fired
+    }
+}
+
+impl<F: Future> Future for Root<'_, F> {
+    type Output = Result<F::Output, FailureKind>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let suspicion = this.shared.poll_root(cx.waker());
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        if let Some(sentinel) = &mut this.sentinel {
+            let polled = sentinel.polled;
+            if sentinel.poll(cx).is_ready() {
+                let elapsed = this.shared.elapsed_at(polled);
+                return Poll::Ready(Err(FailureKind::Deadlock { elapsed, tasks }));
+            }
+        }
+        if let Some(budget) = this.shared.used_up() {
+            return Poll::Ready(Err(FailureKind::OverBudget { budget, tasks }));
+        }
+        let elapsed = this.shared.elapsed_at(Instant::now());
+        match suspicion {
+            Some(Suspicion::WasBusy) => Poll::Ready(Err(FailureKind::Livelock { elapsed, tasks })),
+            Some(Suspicion::WasIdle) => Poll::Ready(Err(FailureKind::Waits { elapsed, tasks })),
+            None => this.spy.poll(this.test.as_mut(), cx).map(Ok),
+        }
+    }
+}

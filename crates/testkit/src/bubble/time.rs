@@ -1,0 +1,82 @@
+//! Moving the clock of a bubble by hand.
+
+use super::shared::{Inside, Shared};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+
+fn current() -> Arc<Shared> {
+    Inside::current().expect("it is called in a bubble, on the thread of its test")
+}
+
+/// Waits until no task can go on without time passing, and does not move the clock: Go's
+/// `synctest.Wait`.
+///
+/// Work on threads is not waited for.
+///
+/// ```
+/// use std::cell::Cell;
+/// use tidegate_testkit::{bubble, settle};
+/// use tokio::task::{LocalSet, yield_now};
+///
+/// # #[cfg(not(miri))]
+/// bubble(async {
+///     let task = tokio::spawn(async {
+///         for _ in 0..100 {
+///             yield_now().await;
+///         }
+///     });
+///     settle().await;
+///     assert!(task.is_finished());
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside a [bubble](super::Bubble).
+///
+/// # Cancel safety
+///
+/// Cancel safe: dropping the future loses nothing.
+pub async fn settle() {
+    let shared = current();
+    let mut has_asked = false;
+    poll_fn(|cx| {
+        // It is polled again when it was woken by the idle runtime, or beside something else that
+        // was: one that is polled too early has not settled, but something has gone on.
+        if std::mem::replace(&mut has_asked, true) {
+            return Poll::Ready(());
+        }
+        shared.when_settled(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Moves the clock on by `time`, and lets everybody go on who can, before and after.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_testkit::{advance, bubble};
+/// use tokio::time::sleep;
+///
+/// # #[cfg(not(miri))]
+/// bubble(async {
+///     let task = tokio::spawn(sleep(Duration::from_secs(5)));
+///     advance(Duration::from_millis(4_999)).await;
+///     assert!(!task.is_finished());
+///     advance(Duration::from_millis(1)).await;
+///     assert!(task.is_finished());
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside a [bubble](super::Bubble), or if its clock is the real one.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses nothing, but the clock may have moved already.
+pub async fn advance(time: Duration) {
+    settle().await;
+    tokio::time::advance(time).await;
+    settle().await;
+}
