@@ -22,6 +22,7 @@ mod pipeline;
 mod record;
 mod scope;
 mod syscalls;
+mod testkit;
 mod token;
 mod tree;
 mod treesum;
@@ -56,6 +57,7 @@ enum Area {
     Walk,
     Pipeline,
     Treesum,
+    Testkit,
 }
 
 /// What every area is told.
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
             Area::Walk => ("walk", walk::run(plan)),
             Area::Pipeline => ("pipeline", pipeline::run(plan)),
             Area::Treesum => ("treesum", treesum::run(plan)),
+            Area::Testkit => ("testkit", testkit::run(plan)),
         };
         print!("{}", record::table(name, &results));
         missed |= results.iter().any(|result| !result.met());
