@@ -40,6 +40,9 @@ pub mod walking {}
 #[doc = include_str!("src/treesum.md")]
 pub mod treesum {}
 
+#[doc = include_str!("src/testing.md")]
+pub mod testing {}
+
 #[doc = include_str!("src/benchmarks.md")]
 pub mod benchmarks {}
 

@@ -115,7 +115,7 @@ mod tests {
         let stack = "   0: <Spied as Drop>::drop\n\
                      at ./crates/testkit/src/bubble/place.rs:50:9\n\
                      1: tokio::sync::Mutex::lock\n\
-                     at /root/.cargo/registry/src/x/tokio/src/sync/mutex.rs:1:2\n\
+                     at /h/.cargo/registry/src/x/tokio/src/sync/mutex.rs:1:2\n\
                      2: core::future::poll\n\
                      at /rustc/abc/library/core/src/future.rs:1:2\n\
                      3: all::transfer::{{closure}}\n\
