@@ -95,8 +95,7 @@ where
     let node = Arc::clone(open.node());
     // The body may use up the budget of the task at each poll: time passes all the same.
     let mut overdue = pin!(unconstrained(overdue(&node, open.grace)));
-    let mut doing = None;
-    let (ended, dropped) = {
+    let (ended, dropped, doing) = {
         let cx = Cx::new(Arc::clone(&node));
         let (body, panic) = match node.run_body(|| body(cx)).0 {
             Ok(body) => (Some(body), None),
@@ -107,12 +106,13 @@ where
             Some(caught) => Ended::Panicked(caught, Left::default()),
             None => poll_fn(|cx| poll_body(&node, body.as_mut(), overdue.as_mut(), cx)).await,
         };
-        if matches!(ended, Ended::Overdue) {
-            doing = Some(Doing::when_aborted(node.outside().body()));
+        let doing = matches!(ended, Ended::Overdue).then(|| {
+            let doing = Doing::when_aborted(node.outside().body());
             node.abort_overdue();
-        }
+            doing
+        });
         // The body is dropped before the join: children may wait for what it holds.
-        (ended, node.run_body(|| body.set(None)).0)
+        (ended, node.run_body(|| body.set(None)).0, doing)
     };
     let mut is_overdue = matches!(ended, Ended::Overdue);
     let (mut value, panic) = settle(&node, ended, dropped, doing);

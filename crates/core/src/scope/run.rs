@@ -368,7 +368,11 @@ impl<P> Scope<P> {
         F: FnOnce(Cx<E>) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        ScopeError::of(self.run_with_report(body).await)
+        // Not by way of the other: each future within another is as large as both.
+        ScopeError::of(match self.open() {
+            Ok(open) => drive(open, body).await,
+            Err(cause) => never_opened(cause),
+        })
     }
 
     /// The same as [`run`](Self::run), with a report in any case: a scope that ends well may have
@@ -417,7 +421,7 @@ impl<P> Scope<P> {
         // that is held but never polled.
         match self.open() {
             Ok(open) => drive(open, body).await,
-            Err(cause) => (Err(Reason::Cancelled(cause)), JoinReport::EMPTY),
+            Err(cause) => never_opened(cause),
         }
     }
 
@@ -493,4 +497,9 @@ impl<P> Scope<P> {
         }
         Ok(OpenScope::new(node, grace))
     }
+}
+
+/// What comes out of a scope that its parent did not admit.
+fn never_opened<T, E>(cause: Cause) -> (Result<T, Reason<E>>, JoinReport<E>) {
+    (Err(Reason::Cancelled(cause)), JoinReport::EMPTY)
 }
