@@ -14,12 +14,13 @@
 //!
 //! [`registry`] is that machine, without waiting or spawning, and names who is counted; [`seats`]
 //! is the part of it that knows no lock, and [`join`] who waits; [`ledger`] is what went wrong;
-//! [`node`] is the three together, in a tree, and
-//! [`faults`] finds the ledger; [`child`] runs a child and gives its record back whatever happens,
-//! [`vault`] keeps its value; [`run`] opens a scope, [`drive`] drives body, grace and join,
-//! [`deadline`] bounds their time, [`values`] is what they inherit, [`view`] is
-//! what a look from outside sees, and [`reaper`] waits for what nobody else does.
+//! [`node`] is the three together, in a tree, and [`faults`] finds the ledger; [`child`] runs a
+//! child and gives its record back whatever happens, [`vault`] keeps its value; [`builder`] has the
+//! options of a scope, [`run`] opens it, [`drive`] drives body, grace and join, [`deadline`] bounds
+//! their time, [`values`] is what they inherit, [`view`] is what a look from outside sees, and
+//! [`reaper`] waits for what nobody else does.
 
+mod builder;
 mod child;
 mod concurrent;
 mod cx;
@@ -47,6 +48,7 @@ mod vault;
 mod view;
 
 pub use self::{
+    builder::{DEFAULT_GRACE, Placed, Scope, Unplaced},
     concurrent::{Concurrent, ConcurrentError},
     cx::Cx,
     error::{
@@ -56,7 +58,7 @@ pub use self::{
     policy::{AfterFailure, AfterSuccess, ChildEnd, FirstSuccess, Policy, Supervise},
     reaper::{join_orphans, orphans},
     report::{Adopted, JoinReport},
-    run::{DEFAULT_GRACE, Placed, Scope, Unplaced, scope},
+    run::scope,
     start::{NotReady, Ready, Start},
     task::Task,
 };
