@@ -5,6 +5,7 @@ mod bubble;
 mod cancel;
 mod clock;
 mod coop;
+mod fault;
 mod leak;
 mod repro;
 mod rng;
@@ -13,6 +14,7 @@ mod stress;
 
 pub use self::bubble::{Bubble, Failure, FailureKind, Mode, advance, bubble, settle};
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
+pub use self::fault::{FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults};
 pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};

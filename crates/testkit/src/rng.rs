@@ -33,8 +33,7 @@ impl Rng {
     ///
     /// The bias of the multiply-and-shift is below `bound / 2^64`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next_u64()) * u128::from(bound);
-        u64::try_from(wide >> 64).unwrap_or(0)
+        below(self.next_u64(), bound)
     }
 
     /// True once in `n` calls on average; never if `n` is 0.
@@ -47,6 +46,12 @@ impl Rng {
     pub fn stream(&self, index: u64) -> Self {
         Self { state: mix(self.state, index) }
     }
+}
+
+/// 64 bits that were drawn, as a number in `0..bound`; 0 if `bound` is 0.
+pub(crate) fn below(drawn: u64, bound: u64) -> u64 {
+    let wide = u128::from(drawn) * u128::from(bound);
+    u64::try_from(wide >> 64).unwrap_or(0)
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea, Flood 2014): a bijection of 64 bits.

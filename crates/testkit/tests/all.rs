@@ -6,6 +6,8 @@
 mod bubble;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[path = "all/fault_io.rs"]
+mod fault_io;
 #[path = "all/leak.rs"]
 mod leak;
 #[path = "all/stress.rs"]

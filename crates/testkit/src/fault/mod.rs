@@ -1,0 +1,20 @@
+//! I/O and operations that are slow or broken in a way that a seed chooses.
+//!
+//! | part | what it is |
+//! |---|---|
+//! | [`plan`] | which faults there are to be, checked before there is any I/O |
+//! | [`script`] | what becomes of one operation after the other: a state machine without I/O |
+//! | [`injector`] | the waits and wake-ups around two such scripts |
+//! | [`io`] | the I/O with the faults in it |
+
+mod counts;
+mod injector;
+mod io;
+mod plan;
+mod probability;
+mod script;
+
+pub use self::counts::{FaultLog, Faults};
+pub use self::io::FaultIo;
+pub use self::plan::{FaultPlan, FaultPlanBuilder};
+pub use self::probability::FaultPlanError;
