@@ -8,6 +8,8 @@ mod bubble;
 mod cancel;
 #[path = "all/fault_io.rs"]
 mod fault_io;
+#[path = "all/fault_net.rs"]
+mod fault_net;
 #[path = "all/leak.rs"]
 mod leak;
 #[path = "all/stress.rs"]

@@ -6,15 +6,20 @@
 //! | [`script`] | what becomes of one operation after the other: a state machine without I/O |
 //! | [`injector`] | the waits and wake-ups around two such scripts |
 //! | [`io`] | the I/O with the faults in it |
+//! | [`net`] | connections in memory that take their time |
 
 mod counts;
 mod injector;
 mod io;
+mod net;
 mod plan;
 mod probability;
 mod script;
 
 pub use self::counts::{FaultLog, Faults};
 pub use self::io::FaultIo;
+pub use self::net::{
+    MemConnector, MemListener, MemNet, MemNetBuilder, MemNetError, MemStream, mem_net,
+};
 pub use self::plan::{FaultPlan, FaultPlanBuilder};
 pub use self::probability::FaultPlanError;
