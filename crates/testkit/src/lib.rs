@@ -15,8 +15,9 @@ mod stress;
 pub use self::bubble::{Bubble, Failure, FailureKind, Mode, advance, bubble, settle};
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
 pub use self::fault::{
-    FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults, MemConnector,
-    MemListener, MemNet, MemNetBuilder, MemNetError, MemStream, mem_net,
+    FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults, Flaky, FlakyCounts,
+    FlakyError, FlakyPlan, FlakyPlanBuilder, MemConnector, MemListener, MemNet, MemNetBuilder,
+    MemNetError, MemStream, flaky, mem_net,
 };
 pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};
 pub use self::rng::Rng;

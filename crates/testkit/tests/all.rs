@@ -6,6 +6,8 @@
 mod bubble;
 #[path = "all/cancel.rs"]
 mod cancel;
+#[path = "all/fault_flaky.rs"]
+mod fault_flaky;
 #[path = "all/fault_io.rs"]
 mod fault_io;
 #[path = "all/fault_net.rs"]

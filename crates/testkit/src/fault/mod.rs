@@ -6,9 +6,11 @@
 //! | [`script`] | what becomes of one operation after the other: a state machine without I/O |
 //! | [`injector`] | the waits and wake-ups around two such scripts |
 //! | [`io`] | the I/O with the faults in it |
+//! | [`flaky`](mod@flaky) | any operation, in the place of I/O |
 //! | [`net`] | connections in memory that take their time |
 
 mod counts;
+mod flaky;
 mod injector;
 mod io;
 mod net;
@@ -17,6 +19,7 @@ mod probability;
 mod script;
 
 pub use self::counts::{FaultLog, Faults};
+pub use self::flaky::{Flaky, FlakyCounts, FlakyError, FlakyPlan, FlakyPlanBuilder, flaky};
 pub use self::io::FaultIo;
 pub use self::net::{
     MemConnector, MemListener, MemNet, MemNetBuilder, MemNetError, MemStream, mem_net,
