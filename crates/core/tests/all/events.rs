@@ -8,7 +8,7 @@ use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
-    subscriber::DefaultGuard,
+    subscriber::{DefaultGuard, Interest},
 };
 
 /// Each event as `field=value` pairs, oldest first; of this thread, until it is dropped.
@@ -34,6 +34,11 @@ impl Events {
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
 impl Subscriber for Recorder {
+    /// Asked each time: what always interests somebody is put together on other threads, too.
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "tidegate::core"
     }
