@@ -4,9 +4,13 @@
 mod bubble;
 mod cancel;
 mod clock;
+pub mod conformance;
 mod coop;
 mod fault;
+mod history;
 mod leak;
+mod linear;
+pub mod models;
 mod repro;
 mod rng;
 mod seed;
@@ -19,7 +23,9 @@ pub use self::fault::{
     FlakyError, FlakyPlan, FlakyPlanBuilder, MemConnector, MemListener, MemNet, MemNetBuilder,
     MemNetError, MemStream, flaky, mem_net,
 };
+pub use self::history::{Call, Client, History, Operation};
 pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};
+pub use self::linear::{Model, Verdict, Witness, check_linearizable, check_linearizable_within};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};
 pub use self::stress::{Ctx, Stress, StressFailure, StressReport};

@@ -6,13 +6,25 @@
 mod bubble;
 #[path = "all/cancel.rs"]
 mod cancel;
+// Miri is too slow for rounds that have to meet by chance, and for searches without unsafe code.
+#[cfg(not(miri))]
+#[path = "all/conformance.rs"]
+mod conformance;
 #[path = "all/fault_flaky.rs"]
 mod fault_flaky;
 #[path = "all/fault_io.rs"]
 mod fault_io;
 #[path = "all/fault_net.rs"]
 mod fault_net;
+#[path = "all/history.rs"]
+mod history;
 #[path = "all/leak.rs"]
 mod leak;
+#[cfg(not(miri))]
+#[path = "all/linear.rs"]
+mod linear;
+#[cfg(not(miri))]
+#[path = "all/oracle.rs"]
+mod oracle;
 #[path = "all/stress.rs"]
 mod stress;

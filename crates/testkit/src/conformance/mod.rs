@@ -1,0 +1,30 @@
+//! Suites that any implementation of a common object can be put through.
+//!
+//! Each races threads on fresh objects, as its [`Stress`](crate::Stress) says, records what they
+//! asked for and were answered, and checks that history, and what is left in the object.
+
+mod queue;
+mod semaphore;
+
+pub use self::queue::{TryQueue, queue};
+pub use self::semaphore::{Refusals, TrySemaphore, semaphore};
+
+use crate::{Client, Rng};
+
+/// Operations of a round, over all threads: few enough for a round of a millisecond and for a
+/// history that is checked in as long.
+const OPERATIONS: u64 = 24;
+
+/// How many of them a thread does.
+fn share(threads: usize, rng: &mut Rng) -> u64 {
+    let most = OPERATIONS / (threads as u64).max(1);
+    1 + rng.below(most.max(1))
+}
+
+/// Records an operation of which the result is not the return.
+fn record<O, R, T>(client: &Client<O, R>, op: O, run: impl FnOnce() -> T, ret: fn(&T) -> R) -> T {
+    let call = client.begin(op);
+    let result = run();
+    call.end(ret(&result));
+    result
+}
