@@ -215,7 +215,8 @@ impl Ledger {
         }
         drop_quietly(self.raised.take());
         let first = self.first.take_if(|fault| !fault.is_of_body());
-        let early = self.rest.early();
+        // Of those before there are no more in the row than it has room for.
+        let early = self.rest.early().min(self.max);
         let Rest { also, more, late, tolerated, tolerated_more, .. } = &mut self.rest;
         *late = also.iter().skip(early).filter(|fault| fault.is_of_body()).count();
         let (of_body, of_children) = std::mem::take(also).into_iter().partition(Fault::is_of_body);

@@ -170,6 +170,23 @@ async fn late_failures_that_are_forgiven_are_not_counted() {
     assert!(text.ends_with("; 1 more failed after it was cancelled"), "{text}");
 }
 
+/// There were more before the cancellation than are kept.
+#[tokio::test]
+async fn a_late_failure_of_the_body_is_one_however_many_were_forgiven() {
+    let token = CancelToken::new();
+    let race = Scope::builder("race").policy(FirstSuccess).token(&token);
+    let ended = race.run(async |cx: Cx<&'static str>| {
+        for _ in 0..20 {
+            assert!(cx.spawn("early", async { Err::<(), _>("no luck") }).await.is_err());
+        }
+        token.cancel("enough");
+        assert!(cx.spawn("wins", async { Ok(()) }).await.is_ok());
+        Err::<(), _>("in the body")
+    });
+    let error = ended.await.unwrap_err();
+    assert_eq!((error.report().also().len(), error.report().late()), (1, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cancellation_from_outside_is_the_reason_and_the_errors_are_in_the_report() {
     for by_token in [true, false] {
