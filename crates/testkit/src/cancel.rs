@@ -3,10 +3,12 @@
 //! A future that is dropped by a timeout or a `select!` stops at an await. Which one, is chance;
 //! here it is each. There are two kinds, and both are visited:
 //!
+//! - *while it is pending* for the first time, the second, and so on, whatever it waits for;
 //! - *before an operation* of tokio, whether or not it would have been ready: the future is
 //!   polled with a budget of so many units, each of which lets one operation through. The next
-//!   one is pending, as it is for a task that has used up its budget;
-//! - *while it is pending* for the first time, the second, and so on, whatever it waits for.
+//!   one is pending, as it is for a task that has used up its budget. So is whatever takes no unit
+//!   and waits, `yield_now` for instance, but that goes on: what is pending more often than the
+//!   future ever waits was refused.
 //!
 //! Counting polls alone, as most checkers do, visits no await that happens to be ready, such as
 //! a `send` into a channel that has room: the message is lost there as well.
@@ -19,7 +21,10 @@ use std::{
     pin::{Pin, pin},
     task::Poll,
 };
-use tokio::task::coop::{Coop, cooperative};
+use tokio::task::{
+    coop::{Coop, cooperative},
+    yield_now,
+};
 
 /// More points than anybody waits for.
 const MOST: usize = 100_000;
@@ -44,6 +49,7 @@ impl fmt::Display for CancelPoint {
 }
 
 /// Which points [`cancel_everywhere`] has visited.
+#[must_use = "a future without points was not tested: see `assert_covered`"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CancelReport {
     operations: usize,
@@ -87,6 +93,14 @@ impl CancelReport {
 /// Each run has a [`Bubble`] of its own: an `after` that waits for a permit that was lost is a
 /// deadlock, and a task that is left behind is a leak.
 ///
+/// # Limits
+///
+/// - `op` has to do the same in each run, as far as it gets: a `select!` without `biased` looks at
+///   its branches in a random order, and what is visited is up to chance then.
+/// - Points are those of `op` itself. What it spawns is not dropped with it, and operations under
+///   tokio's `unconstrained` are not seen.
+/// - A future that does 128 operations without waiting is made to yield by tokio, which is a point, too.
+///
 /// ```
 /// use tidegate_testkit::cancel_everywhere;
 /// use tokio::sync::Semaphore;
@@ -116,14 +130,12 @@ pub fn cancel_everywhere<S, T>(
     op: impl AsyncFn(&S) -> T,
     after: impl AsyncFn(&S, CancelPoint),
 ) -> CancelReport {
-    let count = |points: &dyn Fn(usize) -> CancelPoint| {
-        let end = (0..MOST).find(|n| !drops_at(points(*n), &make, &op, &after));
+    let count = |waits: usize, points: &dyn Fn(usize) -> CancelPoint| {
+        let end = (0..MOST).find(|n| !drops_at(points(*n), waits, &make, &op, &after));
         end.unwrap_or_else(|| panic!("there is no end after {MOST} points"))
     };
-    CancelReport {
-        operations: count(&CancelPoint::BeforeOperation),
-        suspensions: count(&|n| CancelPoint::WhilePending(n + 1)),
-    }
+    let suspensions = count(0, &|n| CancelPoint::WhilePending(n + 1));
+    CancelReport { operations: count(suspensions, &CancelPoint::BeforeOperation), suspensions }
 }
 
 /// Makes a future one operation more for [`cancel_everywhere`], which else sees only those of
@@ -149,10 +161,11 @@ pub fn counted<F: Future>(future: F) -> Coop<F> {
     cooperative(future)
 }
 
-/// One run; false, if the future ended before the point.
+/// One run; false, if the future ended before the point. It waits so often if it is let be.
 #[track_caller]
 fn drops_at<S, T>(
     point: CancelPoint,
+    waits: usize,
     make: &impl Fn() -> S,
     op: &impl AsyncFn(&S) -> T,
     after: &impl AsyncFn(&S, CancelPoint),
@@ -162,9 +175,11 @@ fn drops_at<S, T>(
             let subject = make();
             let was_dropped = {
                 let op = pin!(op(&subject));
-                run_until(point, op).await
+                run_until(point, waits, op).await
             };
             if was_dropped {
+                // The check is polled with a budget of its own.
+                yield_now().await;
                 after(&subject, point).await;
             }
             was_dropped
@@ -172,7 +187,7 @@ fn drops_at<S, T>(
     };
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(was_dropped)) => was_dropped,
-        Ok(Err(failure)) => panic!("dropped {point}: {failure}"),
+        Ok(Err(failure)) => panic!("to be dropped {point}: {failure}"),
         Err(payload) => {
             say(point);
             resume_unwind(payload)
@@ -187,24 +202,29 @@ fn say(point: CancelPoint) {
 }
 
 /// Polls until the point, or the end; true, if the point came first.
-async fn run_until<F: Future>(point: CancelPoint, mut op: Pin<&mut F>) -> bool {
-    let mut seen = 0;
-    poll_fn(|cx| match point {
-        CancelPoint::BeforeOperation(n) => {
-            let given = coop::limit(n - seen);
-            if op.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
-            }
-            seen += given - coop::remaining();
-            if seen == n { Poll::Ready(true) } else { Poll::Pending }
+async fn run_until<F: Future>(point: CancelPoint, waits: usize, mut op: Pin<&mut F>) -> bool {
+    let (mut operations, mut pending) = (0, 0);
+    poll_fn(|cx| {
+        let given = match point {
+            CancelPoint::BeforeOperation(n) => coop::limit(n - operations),
+            CancelPoint::WhilePending(_) => 0,
+        };
+        if op.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(false);
         }
-        CancelPoint::WhilePending(n) => {
-            if op.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
+        let is_there = match point {
+            CancelPoint::BeforeOperation(n) => {
+                operations += given - coop::remaining();
+                pending += usize::from(operations == n);
+                // One of these was no waiting: an operation was refused, which wakes who asks.
+                pending > waits
             }
-            seen += 1;
-            if seen == n { Poll::Ready(true) } else { Poll::Pending }
-        }
+            CancelPoint::WhilePending(n) => {
+                pending += 1;
+                pending == n
+            }
+        };
+        if is_there { Poll::Ready(true) } else { Poll::Pending }
     })
     .await
 }

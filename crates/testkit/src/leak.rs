@@ -138,6 +138,10 @@ impl LeakGuard {
     /// # Cancel safety
     /// Nothing is changed by waiting; dropping the future drops the guard unverified.
     pub async fn verify(self, grace: Duration) -> Result<(), Leak> {
+        self.wait(grace).await
+    }
+
+    pub(crate) async fn wait(&self, grace: Duration) -> Result<(), Leak> {
         // No end, if it lies beyond what the clock can say.
         let real_end = clock::now().checked_add(grace);
         let end = tokio::time::Instant::now().checked_add(grace);
@@ -176,7 +180,8 @@ impl LeakGuard {
         }
     }
 
-    fn look(&self) -> Result<(), Leak> {
+    /// What is left over now.
+    pub(crate) fn look(&self) -> Result<(), Leak> {
         let mut leak = Leak::default();
         let mut unavailable = Vec::new();
         if let Some((handle, before)) = &self.tasks {

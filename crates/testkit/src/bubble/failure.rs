@@ -6,9 +6,13 @@ use std::{fmt, time::Duration};
 /// Why a test failed in its [bubble](super::Bubble). Its text says where the test waits, as far as that is
 /// known, and ends with the command that runs it again.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     kind: FailureKind,
     places: Vec<String>,
+    panics: Vec<String>,
     seed: Option<Seed>,
 }
 
@@ -37,7 +41,8 @@ pub enum FailureKind {
         /// How many tasks there are beside the test.
         tasks: usize,
     },
-    /// Everybody waits for a thread, or for I/O, and that does not come.
+    /// Everybody waits for a thread of tokio's, or in [`Mode::RealIo`](super::Mode) for I/O or a timer, and that
+    /// does not come.
     Waits {
         /// How far the clock had moved.
         elapsed: Duration,
@@ -46,8 +51,8 @@ pub enum FailureKind {
     },
     /// The test has returned, and something is left.
     Leaked(Leak),
-    /// Tasks have panicked: what each said, and where.
-    Panicked(Vec<String>),
+    /// Tasks have [panicked](Failure::panics), and nothing else was wrong.
+    Panicked,
     /// The test has returned, and blocking work goes on.
     BlockingLeft {
         /// How long it was waited for, in real time.
@@ -56,46 +61,59 @@ pub enum FailureKind {
 }
 
 impl Failure {
-    pub(super) fn new(kind: FailureKind, places: Vec<String>, seed: Option<Seed>) -> Self {
-        Self { kind, places, seed }
+    pub(super) fn new(
+        kind: FailureKind,
+        places: Vec<String>,
+        panics: Vec<String>,
+        seed: Option<Seed>,
+    ) -> Self {
+        Self(Box::new(Inner { kind, places, panics, seed }))
     }
 
     /// What it was.
     #[must_use]
     pub fn kind(&self) -> &FailureKind {
-        &self.kind
+        &self.0.kind
     }
 
     /// The lines at which the test waits, the innermost first, as `file:line function`; none, if
     /// it does not wait, or not for something of tokio's.
     #[must_use]
     pub fn places(&self) -> &[String] {
-        &self.places
+        &self.0.places
+    }
+
+    /// The panics of tasks, as `file:line:column: message`: often why the test waits in vain.
+    #[must_use]
+    pub fn panics(&self) -> &[String] {
+        &self.0.panics
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.kind)?;
-        if !self.places.is_empty() {
+        write!(f, "{}", self.0.kind)?;
+        if !self.0.places.is_empty() {
             f.write_str("\nthe test waits at")?;
         }
-        self.places.iter().try_for_each(|place| write!(f, "\n  {place}"))?;
-        write!(f, "\nrun it again: {}", repro::command(self.seed))
+        self.0.places.iter().try_for_each(|place| write!(f, "\n  {place}"))?;
+        self.0.panics.iter().try_for_each(|panic| write!(f, "\na task panicked at {panic}"))?;
+        write!(f, "\nrun it again: {}", repro::command(self.0.seed))
     }
 }
 
 impl std::error::Error for Failure {}
 
 impl FailureKind {
-    /// Whether the test has not returned.
+    /// Whether the test waits, and would go on waiting if it were polled.
     pub(super) fn is_of_one_that_waits(&self) -> bool {
         match self {
-            Self::Deadlock { .. }
-            | Self::OverBudget { .. }
+            Self::Deadlock { .. } | Self::Waits { .. } => true,
+            Self::OverBudget { .. }
             | Self::Livelock { .. }
-            | Self::Waits { .. } => true,
-            Self::Leaked(_) | Self::Panicked(_) | Self::BlockingLeft { .. } => false,
+            | Self::Leaked(_)
+            | Self::Panicked
+            | Self::BlockingLeft { .. } => false,
         }
     }
 }
@@ -127,14 +145,11 @@ impl fmt::Display for FailureKind {
             ),
             Self::Waits { elapsed, tasks } => write!(
                 f,
-                "stuck after {elapsed:?}: the test waits for a thread or for I/O with {}",
+                "stuck after {elapsed:?}: the test waits for a thread, for I/O or for time, with {}",
                 beside(tasks)
             ),
             Self::Leaked(leak) => write!(f, "the test has returned, and has {leak}"),
-            Self::Panicked(panics) => {
-                f.write_str("panics of tasks:")?;
-                panics.iter().try_for_each(|panic| write!(f, "\n  {panic}"))
-            }
+            Self::Panicked => f.write_str("tasks have panicked"),
             Self::BlockingLeft { patience } => {
                 write!(f, "the test has returned, and blocking work has gone on for {patience:?}")
             }

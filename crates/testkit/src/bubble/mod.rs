@@ -2,11 +2,11 @@
 //!
 //! | what the runtime does | how the bubble knows | verdict |
 //! |---|---|---|
-//! | all tasks wait, and no timer is armed | a sentinel timer, a year ahead, is the next to fire | [`Deadlock`](FailureKind::Deadlock) |
+//! | all tasks wait, and no timer is armed | a sentinel timer, a year ahead, is the next to fire, and again a year later | [`Deadlock`](FailureKind::Deadlock) |
 //! | timers fire without end | the clock has passed the budget when the runtime is idle | [`OverBudget`](FailureKind::OverBudget) |
-//! | tasks run without end, none waits | it was not idle for long, in real time, and yet polls | [`Livelock`](FailureKind::Livelock) |
-//! | all wait for a thread, or for I/O | it was idle for long, in real time | [`Waits`](FailureKind::Waits) |
-//! | one poll does not return | it was not idle for long, and does not poll | the process ends, with a word |
+//! | tasks run without end, none waits | the clock has not moved for long, in real time, and the runtime is busy | [`Livelock`](FailureKind::Livelock) |
+//! | all wait for tokio's blocking pool, or for I/O | the same, and it is idle | [`Waits`](FailureKind::Waits) |
+//! | one poll does not return | the same, and it does not poll the root either | the process ends, with a word |
 //!
 //! A paused clock moves when the runtime is idle, to the next timer that is armed. So a sentinel
 //! fires exactly if there is no other: no time has to pass before it is known that nothing will
@@ -28,7 +28,14 @@ use self::root::Root;
 use self::shared::{Inside, Shared};
 use self::watchdog::Watchdog;
 use crate::{Leak, LeakGuard, Seed, clock};
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// How far the clock of a bubble may move, unless it is told otherwise.
@@ -71,7 +78,7 @@ pub enum Mode {
     #[default]
     Virtual,
     /// The real clock, with I/O. That nothing can go on is not known then, but for the
-    /// [patience](Bubble::patience).
+    /// [patience](Bubble::patience): a test that waits for long needs more of it.
     RealIo,
 }
 
@@ -96,13 +103,16 @@ pub enum Mode {
 ///
 /// # Limits
 ///
-/// - Work on a thread of its own, of `spawn_blocking` too, is waited for in real time: the clock
-///   stands while tokio's blocking pool works, and jumps while a thread of another kind does.
+/// - The clock stands while tokio's blocking pool works. It does not know of other threads: a test that
+///   waits for one of those seems to wait for nobody, which is told as a deadlock. Use
+///   [`Mode::RealIo`] for it.
 /// - A panic of a task counts even if somebody awaits its handle: tokio does not tell. A test in
 ///   which tasks are to panic [says so](Self::allow_panics). Panics that somebody catches within
-///   the task, as a scope of tidegate does, do not count.
+///   the task, as a scope of tidegate does, do not count; to tell them apart takes the line tables
+///   that builds for tests have, and without these all count. They are seen by a panic hook: a
+///   program that sets its own one after the first bubble hides them, and so does `resume_unwind`.
 /// - A task is known by the number of those that are left only; its name and place are the
-///   business of whoever spawns it.
+///   business of whoever spawns it. Tasks of a `LocalSet` are not among them.
 #[derive(Debug)]
 #[must_use = "a bubble does nothing until it runs a test"]
 pub struct Bubble {
@@ -159,8 +169,8 @@ impl Bubble {
         self
     }
 
-    /// How long, in real time, the test may go on without being idle, be idle waiting for a
-    /// thread or for I/O, or stay in one poll; 10 s, by default.
+    /// How long, in real time, the test may make no progress; 10 s, by default. Progress is a clock
+    /// that moves; with the real one, a test that is woken.
     ///
     /// A poll that does not return cannot be taken back: the process ends then, after a word on
     /// stderr, and other tests of the same process with it.
@@ -175,8 +185,9 @@ impl Bubble {
         self
     }
 
-    /// How long what the test leaves may take to end, on tokio's clock and the real one; no time
-    /// at all, by default: what can end without waiting for time has ended by then.
+    /// How long what the test leaves may take to end, on tokio's clock and the real one, and not
+    /// longer than the [patience](Self::patience); no time at all, by default: what can end without
+    /// waiting for time has ended by then.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.leaks.grace = grace;
         self
@@ -214,36 +225,34 @@ impl Bubble {
     ///
     /// As `test` does; and inside a runtime, or if the system has no thread for the watchdog.
     pub fn run<F: Future>(self, test: F) -> Result<F::Output, Failure> {
-        self.run_kind(test)
-            .map_err(|(kind, places)| Failure::new(kind, places, self.seed.or_else(Seed::from_env)))
-    }
-
-    fn run_kind<F: Future>(&self, test: F) -> Result<F::Output, (FailureKind, Vec<String>)> {
         let shared = Arc::new(Shared::default());
         let runtime = self.runtime(&shared);
-        let _inside = Inside::enter(&shared);
-        let _watchdog = Watchdog::start(&shared, self.patience);
-        let (spy, mut test) = (Spy::default(), pin!(test));
+        let inside = Inside::enter(&shared);
+        let watchdog = Watchdog::start(&shared, self.patience);
+        let (spy, mut test) = (Spy::default(), Box::pin(test));
         let result: Result<_, FailureKind> = runtime.block_on(async {
             let budget = (self.mode == Mode::Virtual).then_some(self.virtual_budget);
             shared.begin(budget);
             let guard = (self.leaks.guard)(LeakGuard::current()).allow_tasks(self.leaks.tasks);
             let value = Root::new(test.as_mut(), (&shared, &spy), self.mode).await?;
-            self.left_over(guard).await.map_err(FailureKind::Leaked)?;
+            self.left_over(&shared, guard).await.map_err(FailureKind::Leaked)?;
             Ok(value)
         });
         let places = match &result {
-            Err(kind) if kind.is_of_one_that_waits() => spy.places(test, runtime.handle()),
+            Err(kind) if kind.is_of_one_that_waits() => spy.places(test.as_mut(), &runtime),
             _ => Vec::new(),
         };
+        drop_in(&runtime, test);
         let ended = self.shut_down(runtime);
-        let panics = shared.take_panics();
-        let value = result.map_err(|kind| (kind, places))?;
-        if !panics.is_empty() && !self.are_panics_allowed {
-            return Err((FailureKind::Panicked(panics), Vec::new()));
-        }
-        ended.map_err(|kind| (kind, Vec::new()))?;
-        Ok(value)
+        drop((watchdog, inside));
+        let panics = if self.are_panics_allowed { Vec::new() } else { shared.take_panics() };
+        let verdict = match (result, ended) {
+            (Err(kind), _) | (Ok(_), Err(kind)) => kind,
+            (Ok(_), Ok(())) if !panics.is_empty() => FailureKind::Panicked,
+            (Ok(value), Ok(())) => return Ok(value),
+        };
+        let seed = self.seed.or_else(Seed::from_env);
+        Err(Failure::new(verdict, places, panics, seed))
     }
 
     fn runtime(&self, shared: &Arc<Shared>) -> Runtime {
@@ -252,6 +261,8 @@ impl Bubble {
         builder
             .on_thread_park(move || parks.before_park())
             .on_thread_unpark(move || unparks.after_unpark())
+            // An idle thread of the blocking pool is nobody's leak.
+            .thread_keep_alive(Duration::from_millis(1))
             // A panic on a thread of the blocking pool is the bubble's, too.
             .on_thread_start(move || Inside::stay(&starts));
         match self.mode {
@@ -261,12 +272,21 @@ impl Bubble {
         builder.build().unwrap_or_else(|error| panic!("no runtime for the bubble: {error}"))
     }
 
-    /// Waits for what may end yet, and says what does not.
-    async fn left_over(&self, guard: LeakGuard) -> Result<(), Leak> {
-        if self.mode == Mode::Virtual {
+    /// Waits for what may end yet, and says what does not; not for longer than the patience.
+    async fn left_over(&self, shared: &Shared, guard: LeakGuard) -> Result<(), Leak> {
+        let mut waiting = pin!(async {
             settle().await;
-        }
-        guard.verify(self.leaks.grace).await
+            guard.wait(self.leaks.grace).await
+        });
+        let begun = clock::now();
+        poll_fn(|cx| {
+            let is_suspected = shared.poll_root(cx.waker()).is_some();
+            if is_suspected || clock::now() - begun > self.patience {
+                return Poll::Ready(guard.look());
+            }
+            waiting.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Drops what is left of the tasks, and waits for the threads of the blocking pool.
@@ -278,4 +298,10 @@ impl Bubble {
         }
         Err(FailureKind::BlockingLeft { patience: self.patience })
     }
+}
+
+/// Drops a test where its destructors may do what it may do. One that fails is no news.
+fn drop_in(runtime: &Runtime, test: impl Future) {
+    let _inside = runtime.enter();
+    drop(catch_unwind(AssertUnwindSafe(|| drop(test))));
 }

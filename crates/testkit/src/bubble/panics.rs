@@ -39,11 +39,16 @@ fn message(payload: &dyn Any) -> &str {
 
 /// Whether the innermost function that catches this panic is the one in which tokio polls a task.
 /// What somebody else catches is their business, and that of the test goes on in it.
+///
+/// A build without line tables does not say: what catches is part of another function there. Then
+/// it is taken for tokio, since a panic that nobody hears of must not pass.
 fn is_caught_by_tokio(stack: &str) -> bool {
     let mut frames = stack.lines().map(str::trim).filter(|line| !line.starts_with("at "));
+    if !frames.by_ref().any(|frame| CATCHES.iter().any(|name| frame.contains(name))) {
+        return true;
+    }
     // The functions that catch are not told from those that they call for by all compilers: what
     // counts is the first function that is not of the standard library.
-    frames.by_ref().find(|frame| CATCHES.iter().any(|name| frame.contains(name)));
     frames
         .map(|frame| frame.split_once(": ").map_or(frame, |(_, function)| function))
         .find(|function| !is_std(function))

@@ -6,13 +6,13 @@
 
 use std::{
     backtrace::Backtrace,
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Wake, Waker},
 };
-use tokio::runtime::Handle;
+use tokio::runtime::Runtime;
 
 /// The innermost awaits.
 const LINES: usize = 6;
@@ -38,13 +38,19 @@ impl Spy {
 
     /// The lines at which `test` waits, the innermost first; none, if it keeps no waker. It is
     /// polled once more, in vain. Of several futures at once the last one is seen.
-    pub(super) fn places<F: Future>(&self, test: Pin<&mut F>, runtime: &Handle) -> Vec<String> {
+    pub(super) fn places<F: Future>(
+        &self,
+        mut test: Pin<&mut F>,
+        runtime: &Runtime,
+    ) -> Vec<String> {
         *self.seen() = Seen::Looks;
-        let inside = runtime.enter();
-        let poll = || test.poll(&mut Context::from_waker(Waker::noop())).map(drop);
-        // A test that fails when it goes on is no news: it is known not to.
-        drop(catch_unwind(AssertUnwindSafe(poll)));
-        drop(inside);
+        // In the runtime, where a future that never waits has a budget.
+        runtime.block_on(poll_fn(|_| {
+            let poll = || test.as_mut().poll(&mut Context::from_waker(Waker::noop())).map(drop);
+            // A test that fails when it goes on is no news: it is known not to.
+            drop(catch_unwind(AssertUnwindSafe(poll)));
+            Poll::Ready(())
+        }));
         match std::mem::take(&mut *self.seen()) {
             Seen::Stack(stack) => lines(&stack.to_string()),
             Seen::DoesNotLook | Seen::Looks => Vec::new(),
@@ -103,7 +109,10 @@ fn lines(stack: &str) -> Vec<String> {
 
 /// Of the standard library, or of a dependency.
 fn is_foreign(at: &str) -> bool {
-    ["/rustc/", "/.cargo/registry/", "/rustlib/src/"].iter().any(|part| at.contains(part))
+    let at = at.replace('\\', "/");
+    ["/rustc/", "/rustlib/src/", "/registry/src/", "/git/checkouts/"]
+        .iter()
+        .any(|part| at.contains(part))
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ struct Sentinel {
     timer: Pin<Box<Sleep>>,
     /// When the test was polled last.
     polled: Instant,
+    /// Whether it has fired since: another timer may be further away than it was then.
+    has_fired: bool,
 }
 
 impl<'a, F: Future> Root<'a, F> {
@@ -48,20 +50,34 @@ impl<'a, F: Future> Root<'a, F> {
 
 impl Sentinel {
     fn new() -> Self {
-        Self { timer: Box::pin(sleep(SENTINEL)), polled: Instant::now() }
+        Self { timer: Box::pin(sleep(SENTINEL)), polled: Instant::now(), has_fired: false }
     }
 
-    /// Whether it has fired; else it is as far away as ever.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let fired = self.timer.as_mut().poll(cx);
+    fn poll(&mut self, cx: &mut Context<'_>) -> Fired {
         let now = Instant::now();
-        if fired.is_pending() && now > self.polled {
-            self.polled = now;
+        let fired = if self.timer.as_mut().poll(cx).is_ready() {
+            if std::mem::replace(&mut self.has_fired, true) { Fired::Again } else { Fired::Once }
+        } else {
+            if now > self.polled {
+                (self.polled, self.has_fired) = (now, false);
+            }
+            Fired::No
+        };
+        if self.timer.deadline() < now + SENTINEL {
             self.timer.as_mut().reset(now + SENTINEL);
-            return self.timer.as_mut().poll(cx);
+            // It is pending, and has the waker.
+            let _: Poll<()> = self.timer.as_mut().poll(cx);
         }
         fired
     }
+}
+
+enum Fired {
+    No,
+    /// Another timer may still be left, which was further away.
+    Once,
+    /// Nothing has happened in between.
+    Again,
 }
 
 impl<F: Future> Future for Root<'_, F> {
@@ -71,12 +87,16 @@ impl<F: Future> Future for Root<'_, F> {
         let this = &mut *self;
         let suspicion = this.shared.poll_root(cx.waker());
         let tasks = Handle::current().metrics().num_alive_tasks();
-        if let Some(sentinel) = &mut this.sentinel {
-            let polled = sentinel.polled;
-            if sentinel.poll(cx).is_ready() {
+        let fired = this.sentinel.as_mut().map(|sentinel| (sentinel.poll(cx), sentinel.polled));
+        match fired {
+            None => this.shared.progress(),
+            Some((Fired::Again, polled)) => {
                 let elapsed = this.shared.elapsed_at(polled);
                 return Poll::Ready(Err(FailureKind::Deadlock { elapsed, tasks }));
             }
+            // The clock has moved on for the sentinel alone.
+            Some((Fired::Once, _)) => return this.spy.poll(this.test.as_mut(), cx).map(Ok),
+            Some((Fired::No, _)) => {}
         }
         if let Some(budget) = this.shared.used_up() {
             return Poll::Ready(Err(FailureKind::OverBudget { budget, tasks }));

@@ -15,13 +15,19 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// Counts how often the runtime became idle, or went on.
-    turns: AtomicU64,
+    /// Counts signs of progress: a clock that moved, or, if that is the real one, a test that was
+    /// woken. That the runtime goes on is none: timers and tasks beside the test may keep it at that
+    /// for ever.
+    progress: AtomicU64,
+    /// Counts how often nobody could go on.
+    idle: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     begun: Option<Instant>,
+    /// What a virtual clock said last.
+    now: Option<Instant>,
     /// How far the clock may move.
     budget: Option<Duration>,
     /// How often the runtime was idle when it had moved further.
@@ -59,10 +65,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The clock begins to count.
+    /// The clock begins to count; a virtual one has a budget.
     pub(super) fn begin(&self, budget: Option<Duration>) {
         let mut state = self.state();
-        (state.begun, state.budget) = (Some(Instant::now()), budget);
+        let now = Instant::now();
+        (state.begun, state.budget, state.now) = (Some(now), budget, budget.map(|_| now));
     }
 
     /// How far the clock had moved by then.
@@ -78,9 +85,13 @@ impl Shared {
     /// Nothing can go on without time, a thread or I/O. Whoever is woken here goes on before the
     /// runtime waits.
     pub(super) fn before_park(&self) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
+        self.idle.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         state.is_parked = true;
+        if state.now.is_some_and(|then| Instant::now() > then) {
+            state.now = Some(Instant::now());
+            self.progress();
+        }
         let mut woken = std::mem::take(&mut state.settlers);
         if state.used_up().is_some() {
             state.over_budget += 1;
@@ -93,13 +104,22 @@ impl Shared {
     }
 
     pub(super) fn after_unpark(&self) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
         self.state().is_parked = false;
     }
 
-    /// Wakes `waker` when nothing else can go on.
-    pub(super) fn when_settled(&self, waker: Waker) {
+    /// How often nobody could go on.
+    pub(super) fn idle_times(&self) -> u64 {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// Wakes `waker` when nobody can go on.
+    pub(super) fn when_idle(&self, waker: Waker) {
         self.state().settlers.push(waker);
+    }
+
+    /// A sign of progress.
+    pub(super) fn progress(&self) {
+        self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The root is polled: what the watchdog has to say, if it has.
@@ -112,18 +132,16 @@ impl Shared {
         suspicion
     }
 
-    pub(super) fn turns(&self) -> u64 {
-        self.turns.load(Ordering::Relaxed)
+    pub(super) fn signs_of_progress(&self) -> u64 {
+        self.progress.load(Ordering::Relaxed)
     }
 
-    /// Asks the root to end the test.
-    pub(super) fn suspect(&self) {
+    /// Asks the root to end the test, when it is woken.
+    pub(super) fn suspect(&self) -> Option<Waker> {
         let mut state = self.state();
         let was = if state.is_parked { Suspicion::WasIdle } else { Suspicion::WasBusy };
         state.suspicion = Some(was);
-        let root = state.root.take();
-        drop(state);
-        root.into_iter().for_each(Waker::wake);
+        state.root.take()
     }
 
     /// Whether the root has not heard yet.
@@ -153,13 +171,16 @@ thread_local! {
 }
 
 /// The calling thread is in a bubble, until it is dropped.
-pub(super) struct Inside(());
+pub(super) struct Inside {
+    own: Arc<Shared>,
+    /// The bubble that the thread was in.
+    former: Option<Arc<Shared>>,
+}
 
 impl Inside {
-    pub(super) fn enter(shared: &Arc<Shared>) -> Self {
+    pub(super) fn enter(own: &Arc<Shared>) -> Self {
         super::panics::listen();
-        Self::stay(shared);
-        Self(())
+        Self { own: Arc::clone(own), former: CURRENT.replace(Some(Arc::clone(own))) }
     }
 
     /// The thread stays in it until it ends.
@@ -175,9 +196,8 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        if let Some(shared) = CURRENT.take() {
-            shared.forget_wakers();
-        }
+        CURRENT.set(self.former.take());
+        self.own.forget_wakers();
     }
 }
 

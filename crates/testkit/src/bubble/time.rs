@@ -13,9 +13,8 @@ fn current() -> Arc<Shared> {
 /// Work on threads is not waited for.
 ///
 /// ```
-/// use std::cell::Cell;
 /// use tidegate_testkit::{bubble, settle};
-/// use tokio::task::{LocalSet, yield_now};
+/// use tokio::task::yield_now;
 ///
 /// # #[cfg(not(miri))]
 /// bubble(async {
@@ -38,20 +37,19 @@ fn current() -> Arc<Shared> {
 /// Cancel safe: dropping the future loses nothing.
 pub async fn settle() {
     let shared = current();
-    let mut has_asked = false;
+    let asked = shared.idle_times();
     poll_fn(|cx| {
-        // It is polled again when it was woken by the idle runtime, or beside something else that
-        // was: one that is polled too early has not settled, but something has gone on.
-        if std::mem::replace(&mut has_asked, true) {
+        if shared.idle_times() > asked {
             return Poll::Ready(());
         }
-        shared.when_settled(cx.waker().clone());
+        shared.when_idle(cx.waker().clone());
         Poll::Pending
     })
     .await;
 }
 
-/// Moves the clock on by `time`, and lets everybody go on who can, before and after.
+/// Moves the clock on by `time`, and lets everybody go on who can, before and after. It moves in one
+/// step, as tokio's own does: a loop that sleeps shorter than that has one turn.
 ///
 /// ```
 /// use std::time::Duration;

@@ -4,8 +4,10 @@
 use super::shared::Shared;
 use crate::clock;
 use std::{
+    io::{self, Write as _},
     process,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
     thread::{self, Builder, Thread},
     time::{Duration, Instant},
 };
@@ -29,8 +31,8 @@ struct Entry {
     /// The thread of the test, which is named after it.
     test: Thread,
     patience: Duration,
-    /// Since when its runtime has turned so often.
-    turns: u64,
+    /// Since when it has made so much progress.
+    progress: u64,
     since: Instant,
 }
 
@@ -43,7 +45,8 @@ pub(super) struct Watchdog(Arc<Shared>);
 
 impl Watchdog {
     pub(super) fn start(shared: &Arc<Shared>, patience: Duration) -> Self {
-        let (test, turns, since) = (thread::current(), shared.turns(), clock::now());
+        let (test, since) = (thread::current(), clock::now());
+        let progress = shared.signs_of_progress();
         let mut watched = watched();
         if !watched.has_thread {
             let thread = Builder::new().name("tidegate-bubble".into()).spawn(watch);
@@ -51,7 +54,13 @@ impl Watchdog {
             watched.has_thread = true;
         }
         let shared = Arc::clone(shared);
-        watched.bubbles.push(Entry { shared: Arc::clone(&shared), test, patience, turns, since });
+        watched.bubbles.push(Entry {
+            shared: Arc::clone(&shared),
+            test,
+            patience,
+            progress,
+            since,
+        });
         Self(shared)
     }
 }
@@ -73,29 +82,37 @@ fn watch() {
             return;
         }
         let now = clock::now();
-        watched.bubbles.iter_mut().for_each(|bubble| bubble.look(now));
+        let roots: Vec<_> =
+            watched.bubbles.iter_mut().filter_map(|bubble| bubble.look(now)).collect();
+        drop(watched);
+        roots.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Entry {
-    fn look(&mut self, now: Instant) {
-        let turns = self.shared.turns();
-        if turns != self.turns {
-            (self.turns, self.since) = (turns, now);
-        } else if now - self.since >= self.patience {
-            // It was asked to end, and has not heard in as much time again.
-            if self.shared.is_deaf() {
-                end_process(self.test.name().unwrap_or("a test"), self.patience);
-            }
-            self.shared.suspect();
-            self.since = now;
+    /// The root of a bubble that is to end.
+    fn look(&mut self, now: Instant) -> Option<Waker> {
+        let progress = self.shared.signs_of_progress();
+        if progress != self.progress {
+            (self.progress, self.since) = (progress, now);
+            return None;
         }
+        if now - self.since < self.patience {
+            return None;
+        }
+        // It was asked to end, and has not heard in as much time again.
+        if self.shared.is_deaf() {
+            end_process(self.test.name().unwrap_or("a test"), self.patience);
+        }
+        self.since = now;
+        self.shared.suspect()
     }
 }
 
 /// A poll that does not return cannot be taken back, and the test would never end.
-#[expect(clippy::print_stderr, reason = "the last word of a process")]
 fn end_process(test: &str, patience: Duration) -> ! {
-    eprintln!("{test}: one poll, of the test or of a task, has not returned for {patience:?}");
+    let poll = "one poll, of the test or of a task, has not returned for";
+    // Nobody may be there to read.
+    let _ = writeln!(io::stderr(), "{test}: {poll} {patience:?}");
     process::abort()
 }

@@ -50,8 +50,8 @@ fn awaits_that_wait_are_visited_before_and_in_between() {
     });
     assert_eq!(report.suspensions(), 2);
     let while_pending = [WhilePending(1), WhilePending(2)];
-    // The sleep, and after it.
-    assert_eq!(seen, [&[BeforeOperation(0), BeforeOperation(1)], &while_pending[..]].concat());
+    // And the sleep.
+    assert_eq!(seen, [&while_pending[..], &[BeforeOperation(0)]].concat());
 }
 
 #[test]
@@ -106,11 +106,12 @@ fn a_message_between_two_awaits_is_lost() {
         pipes.to.send(message).await.unwrap();
     };
     let lost = RefCell::new(Vec::new());
-    cancel_everywhere(pipes, lossy, async |pipes, point| {
+    let report = cancel_everywhere(pipes, lossy, async |pipes, point| {
         if !left(pipes).await {
             lost.borrow_mut().push(point);
         }
     });
+    report.assert_covered(3);
     assert_eq!(*lost.borrow(), [BeforeOperation(2)], "before the send");
     // The place comes first, and nothing is awaited between the message and it.
     let careful = async |pipes: &Pipes| {
@@ -140,7 +141,7 @@ fn a_permit_that_is_not_given_back_is_a_deadlock_of_the_next() {
     }));
     let text = found.unwrap_err();
     let text = text.downcast_ref::<String>().unwrap();
-    assert!(text.starts_with("dropped before operation 1 (from 0): deadlock"), "{text}");
+    assert!(text.starts_with("to be dropped while it was pending for time 1: deadlock"), "{text}");
 }
 
 #[test]
@@ -166,10 +167,46 @@ fn a_check_that_fails_goes_on_as_it_is() {
             async |()| yield_now().await,
             async |(), point| {
                 count.set(count.get() + 1);
-                assert_ne!(point, BeforeOperation(0), "no good");
+                assert_ne!(point, WhilePending(1), "no good");
             },
         )
     }));
     assert!(found.unwrap_err().downcast_ref::<String>().unwrap().contains("no good"));
     assert_eq!(count.get(), 1);
+}
+
+/// What waits without being an operation of tokio's does not hide those after it.
+#[test]
+fn an_operation_that_is_ready_after_a_wait_is_visited() {
+    struct Place(RefCell<Option<u32>>, Semaphore);
+    let lossy = async |place: &Place| {
+        yield_now().await;
+        let message = place.0.take();
+        let _permit = place.1.acquire().await.unwrap();
+        place.0.replace(message);
+    };
+    let lost = RefCell::new(Vec::new());
+    let place = || Place(RefCell::new(Some(7)), Semaphore::new(1));
+    let report = cancel_everywhere(place, lossy, async |place, point| {
+        if place.0.borrow().is_none() {
+            lost.borrow_mut().push(point);
+        }
+    });
+    assert_eq!(*lost.borrow(), [BeforeOperation(0)]);
+    report.assert_covered(2);
+}
+
+#[test]
+fn a_check_has_a_budget_of_its_own() {
+    let report = cancel_everywhere(
+        || Semaphore::new(1),
+        async |permits: &Semaphore| drop(permits.acquire().await.unwrap()),
+        async |permits: &Semaphore, point| {
+            let mut acquire = std::pin::pin!(permits.acquire());
+            let polled =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(acquire.as_mut().poll(cx)));
+            assert!(polled.await.is_ready(), "{point}");
+        },
+    );
+    report.assert_covered(1);
 }

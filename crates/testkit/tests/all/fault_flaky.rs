@@ -87,7 +87,8 @@ fn a_panic_says_that_it_is_planned() {
             panicked.await.unwrap_err();
         })
         .unwrap_err();
-    let FailureKind::Panicked(panics) = failure.kind() else { panic!("{failure}") };
+    assert!(matches!(failure.kind(), FailureKind::Panicked), "{failure}");
+    let panics = failure.panics();
     assert!(panics[0].contains("call 0 panics as planned"), "{failure}");
     assert_eq!((backend.counts().panicked, backend.counts().failed), (1, 0));
 }
