@@ -37,6 +37,8 @@ mod tests {
         assert_eq!(target("/t/debug/program"), None);
     }
 
+    /// Under Miri the program is the interpreter.
+    #[cfg(not(miri))]
     #[test]
     fn the_command_names_this_test() {
         let command = command(Some(Seed::new(31)));
