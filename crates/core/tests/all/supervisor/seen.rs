@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
-    Cx,
+    Backoff, Cx, Jitter,
     inspect::Snapshot,
-    supervisor::{ChildSpec, ChildState, EventKind, Restart, Strategy},
+    supervisor::{ChildSpec, ChildState, EventKind, Restart, Strategy, Supervisor},
 };
 use tokio::time::sleep;
 
@@ -46,7 +46,9 @@ async fn the_history_is_bounded_and_the_observer_hears_all() {
 #[tokio::test(start_paused = true)]
 async fn what_children_do_can_be_seen() {
     let diary = Diary::new();
-    let sup = sup_after(9)
+    // No other test of the process has one of that name.
+    let sup = Supervisor::builder("seen")
+        .backoff(Backoff::constant(secs(9)).jitter(Jitter::None))
         .strategy(Strategy::RestForOne)
         .child(diary.child("a", &[]))
         .child(diary.child("b", &[FailAfter(1)]).restart(Restart::Transient));
@@ -60,7 +62,7 @@ async fn what_children_do_can_be_seen() {
         let snapshot = cx.tree();
 
         let [resource] = snapshot.resources() else { panic!("{snapshot}") };
-        assert_eq!((resource.kind(), resource.name().as_str()), ("supervisor", "sup"));
+        assert_eq!((resource.kind(), resource.name().as_str()), ("supervisor", "seen"));
         let details: Vec<_> =
             resource.details().iter().map(|(key, value)| format!("{key} {value}")).collect();
         let counts = ["up 1", "alive 1", "children 2", "restarts 0"];
@@ -73,7 +75,7 @@ async fn what_children_do_can_be_seen() {
     });
     ended.await.unwrap();
     let gone = Snapshot::take();
-    assert!(gone.resources().iter().all(|resource| resource.name().as_str() != "sup"));
+    assert!(gone.resources().iter().all(|resource| resource.name().as_str() != "seen"));
 }
 
 #[tokio::test(start_paused = true)]
