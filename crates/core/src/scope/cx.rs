@@ -24,8 +24,9 @@ use std::{
 use tokio::time::Instant;
 
 /// A future of more bytes is boxed when it is spawned: the runtime moves it some ten times until it
-/// lies where it is polled, and once it has ended.
-const LARGE: usize = 512;
+/// lies where it is polled, and once it has ended. Below that a box costs more, as one worker
+/// allocates what another frees.
+const LARGE: usize = 4096;
 
 type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 

@@ -64,13 +64,13 @@ async fn a_large_future_leaves_what_it_owns_behind() {
     }
     let alive = Arc::new(AtomicUsize::new(0));
     let error = scope("job", async |cx: Cx<Broken>| {
-        let (guard, large) = (Alive::new(&alive), [7_u8; 4096]);
+        let (guard, large) = (Alive::new(&alive), [7_u8; 8192]);
         let sum = cx.spawn("large", async move {
             let _guard = guard;
             tokio::task::yield_now().await;
             Ok(large.iter().map(|byte| u32::from(*byte)).sum::<u32>())
         });
-        assert_eq!(sum.await.unwrap(), 7 * 4096);
+        assert_eq!(sum.await.unwrap(), 7 * 8192);
         assert_eq!(alive.load(Ordering::SeqCst), 0, "dropped before the end is told");
         let bomb = Bomb;
         cx.spawn("bad", async move {
