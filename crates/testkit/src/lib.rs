@@ -11,6 +11,7 @@ mod history;
 mod leak;
 mod linear;
 pub mod models;
+mod payload;
 mod repro;
 mod rng;
 mod seed;

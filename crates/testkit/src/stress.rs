@@ -11,6 +11,7 @@ pub use self::outcome::{StressFailure, StressReport};
 
 use self::gate::Gate;
 use crate::clock;
+use crate::payload;
 use crate::rng::{Rng, mix};
 use crate::seed::{Seed, scale};
 
@@ -258,7 +259,7 @@ impl Runner<'_> {
                             let mut ctx = Ctx::new(&round.rng, index, self.threads);
                             let run = || body(&round.state, &mut ctx);
                             if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-                                lock(panicked).push((index, panic_text(payload.as_ref())));
+                                lock(panicked).push((index, payload::text(payload.as_ref())));
                             }
                         }
                         gate.finish();
@@ -282,7 +283,7 @@ impl Runner<'_> {
                     }
                 };
                 catch_unwind(AssertUnwindSafe(play)).unwrap_or_else(|payload| {
-                    Err(format!("panic: {}", panic_text(payload.as_ref())))
+                    Err(format!("panic: {}", payload::text(payload.as_ref())))
                 })
             };
             self.rounds(&mut one)
@@ -376,12 +377,6 @@ fn time_from_env() -> Duration {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a payload that is not text".to_owned())
 }
 
 #[expect(clippy::print_stderr, reason = "the seed must be visible in the output of a test run")]

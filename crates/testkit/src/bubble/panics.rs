@@ -1,8 +1,8 @@
 //! Panics of tasks, which tokio catches and hands to whoever awaits the handle: often nobody.
 
 use super::shared::Inside;
+use crate::payload;
 use std::{
-    any::Any,
     backtrace::Backtrace,
     panic::{PanicHookInfo, set_hook, take_hook},
     sync::Once,
@@ -26,15 +26,7 @@ fn note(info: &PanicHookInfo<'_>) {
         return;
     }
     let at = info.location().map_or_else(String::new, |at| format!("{at}: "));
-    shared.note_panic(format!("{at}{}", message(info.payload())));
-}
-
-fn message(payload: &dyn Any) -> &str {
-    if let Some(text) = payload.downcast_ref::<&'static str>() {
-        text
-    } else {
-        payload.downcast_ref::<String>().map_or("(the payload is not a string)", String::as_str)
-    }
+    shared.note_panic(format!("{at}{}", payload::text(info.payload())));
 }
 
 /// Whether the innermost function that catches this panic is the one in which tokio polls a task.
