@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     progress: AtomicU64,
     /// Counts how often nobody could go on.
     idle: AtomicU64,
+    /// Counts those who have waited for that.
+    settled: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -37,8 +40,8 @@ struct State {
     /// What the watchdog has found out, and the root has not heard yet.
     suspicion: Option<Suspicion>,
     root: Option<Waker>,
-    /// Who waits until nobody can go on.
-    settlers: Vec<Waker>,
+    /// Who waits until nobody can go on, by a number: one waker for each, however often it is polled.
+    settlers: BTreeMap<u64, Waker>,
     panics: Vec<String>,
 }
 
@@ -52,6 +55,9 @@ pub(super) enum Suspicion {
 /// A timer that is far away is looked at some times on the way to it, with the clock at moments at
 /// which nothing happens: no more often than this. Whoever is idle more often has other timers.
 const CASCADES: usize = 32;
+
+/// How many panics are told of; that there were more is told, too.
+const PANICS: usize = 64;
 
 impl State {
     fn used_up(&self) -> Option<Duration> {
@@ -88,19 +94,21 @@ impl Shared {
         self.idle.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state();
         state.is_parked = true;
-        if state.now.is_some_and(|then| Instant::now() > then) {
-            state.now = Some(Instant::now());
+        let now = Instant::now();
+        if state.now.is_some_and(|then| now > then) {
+            state.now = Some(now);
             self.progress();
         }
-        let mut woken = std::mem::take(&mut state.settlers);
+        let settlers = std::mem::take(&mut state.settlers);
+        let mut root = None;
         if state.used_up().is_some() {
             state.over_budget += 1;
             if state.over_budget == CASCADES {
-                woken.extend(state.root.take());
+                root = state.root.take();
             }
         }
         drop(state);
-        woken.into_iter().for_each(Waker::wake);
+        settlers.into_values().chain(root).for_each(Waker::wake);
     }
 
     pub(super) fn after_unpark(&self) {
@@ -112,9 +120,21 @@ impl Shared {
         self.idle.load(Ordering::Relaxed)
     }
 
-    /// Wakes `waker` when nobody can go on.
-    pub(super) fn when_idle(&self, waker: Waker) {
-        self.state().settlers.push(waker);
+    /// A number for somebody who waits until nobody can go on.
+    pub(super) fn settler(&self) -> u64 {
+        self.settled.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Wakes `waker` when nobody can go on, instead of the one that it had before.
+    pub(super) fn when_idle(&self, settler: u64, waker: Waker) {
+        let former = self.state().settlers.insert(settler, waker);
+        drop(former);
+    }
+
+    /// It does not wait any more.
+    pub(super) fn forget(&self, settler: u64) {
+        let former = self.state().settlers.remove(&settler);
+        drop(former);
     }
 
     /// A sign of progress.
@@ -124,8 +144,9 @@ impl Shared {
 
     /// The root is polled: what the watchdog has to say, if it has.
     pub(super) fn poll_root(&self, waker: &Waker) -> Option<Suspicion> {
+        let waker = waker.clone();
         let mut state = self.state();
-        let former = state.root.replace(waker.clone());
+        let former = state.root.replace(waker);
         let suspicion = state.suspicion.take();
         drop(state);
         drop(former);
@@ -158,7 +179,12 @@ impl Shared {
     }
 
     pub(super) fn note_panic(&self, panic: String) {
-        self.state().panics.push(panic);
+        let mut state = self.state();
+        match state.panics.len() {
+            PANICS => state.panics.push("and more of them".to_owned()),
+            len if len < PANICS => state.panics.push(panic),
+            _ => {}
+        }
     }
 
     pub(super) fn take_panics(&self) -> Vec<String> {
@@ -204,8 +230,42 @@ impl Drop for Inside {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Bubble;
-    use std::{future::pending, sync::Weak};
+    use crate::{Bubble, settle};
+    use std::{
+        future::{pending, poll_fn},
+        sync::Weak,
+        task::Poll,
+    };
+
+    #[test]
+    fn who_settles_has_one_place_and_leaves_it() {
+        let settles = async {
+            let shared = Inside::current().unwrap();
+            let waiting = || shared.state().settlers.len();
+            let mut settling = Box::pin(settle());
+            let mut polls = 0;
+            poll_fn(|cx| {
+                assert!(settling.as_mut().poll(cx).is_pending());
+                polls += 1;
+                cx.waker().wake_by_ref();
+                if polls == 10 { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            assert_eq!(waiting(), 1);
+            drop(settling);
+            assert_eq!(waiting(), 0);
+        };
+        Bubble::new().run(settles).unwrap();
+    }
+
+    #[test]
+    fn panics_are_told_of_up_to_a_bound() {
+        let shared = Shared::default();
+        (0..1000).for_each(|n| shared.note_panic(n.to_string()));
+        let told = shared.take_panics();
+        assert_eq!((told.len(), &*told[PANICS - 1]), (PANICS + 1, "63"));
+        assert_eq!(told[PANICS], "and more of them");
+    }
 
     #[test]
     fn nothing_of_a_bubble_outlives_it() {

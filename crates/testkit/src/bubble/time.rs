@@ -36,16 +36,35 @@ fn current() -> Arc<Shared> {
 ///
 /// Cancel safe: dropping the future loses nothing.
 pub async fn settle() {
-    let shared = current();
-    let asked = shared.idle_times();
+    let settling = Settling::new(current());
     poll_fn(|cx| {
-        if shared.idle_times() > asked {
+        if settling.shared.idle_times() > settling.since {
             return Poll::Ready(());
         }
-        shared.when_idle(cx.waker().clone());
+        settling.shared.when_idle(settling.number, cx.waker().clone());
         Poll::Pending
     })
     .await;
+}
+
+/// Somebody who waits until nobody can go on; dropped, it leaves nothing behind.
+struct Settling {
+    shared: Arc<Shared>,
+    number: u64,
+    /// How often that had been so before.
+    since: u64,
+}
+
+impl Settling {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { number: shared.settler(), since: shared.idle_times(), shared }
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.shared.forget(self.number);
+    }
 }
 
 /// Moves the clock on by `time`, and lets everybody go on who can, before and after. It moves in one
