@@ -39,11 +39,22 @@ pub(super) enum Progress {
 #[derive(Debug, Default)]
 #[must_use = "somebody is to be woken"]
 pub(super) struct Wakers {
-    pub(super) wake: Vec<Waker>,
-    pub(super) replaced: Option<Waker>,
+    /// That of who asks, cloned before anything was locked.
+    own: Option<Waker>,
+    wake: Vec<Waker>,
+    replaced: Option<Waker>,
 }
 
 impl Wakers {
+    pub(super) fn of(waker: &Waker) -> Self {
+        Self { own: Some(waker.clone()), ..Self::default() }
+    }
+
+    /// Leaves the own waker where it is waited.
+    fn wait(&mut self, place: &mut Option<Waker>) {
+        self.replaced = std::mem::replace(place, self.own.take());
+    }
+
     pub(super) fn wake(self) {
         self.wake.into_iter().for_each(Waker::wake);
     }
@@ -74,7 +85,6 @@ impl Pipe {
     pub(super) fn read(
         &mut self,
         moment: Option<Instant>,
-        waker: &Waker,
         wakers: &mut Wakers,
         out: &mut ReadBuf<'_>,
     ) -> Progress {
@@ -92,7 +102,7 @@ impl Pipe {
         };
         match progress {
             Progress::Moved(_) => wakers.wake.extend(self.writer.take()),
-            _ => wakers.replaced = self.reader.replace(waker.clone()),
+            _ => wakers.wait(&mut self.reader),
         }
         progress
     }
@@ -125,7 +135,6 @@ impl Pipe {
         &mut self,
         moment: Option<Instant>,
         arrives: Instant,
-        waker: &Waker,
         wakers: &mut Wakers,
         bytes: &[u8],
     ) -> io::Result<Progress> {
@@ -134,7 +143,7 @@ impl Pipe {
         }
         let part = bytes.len().min(self.capacity - self.bytes.len());
         if part == 0 && !bytes.is_empty() {
-            wakers.replaced = self.writer.replace(waker.clone());
+            wakers.wait(&mut self.writer);
             return Ok(self.refusal.map_or(Progress::Woken, |at| until(moment, at)));
         }
         if part > 0 {

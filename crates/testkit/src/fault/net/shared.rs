@@ -64,8 +64,8 @@ impl Shared {
     }
 
     pub(super) fn read(&self, at: (u64, End), waker: &Waker, out: &mut ReadBuf<'_>) -> Progress {
-        let mut wakers = Wakers::default();
-        let progress = self.net().read(at, Instant::now(), waker, &mut wakers, out);
+        let mut wakers = Wakers::of(waker);
+        let progress = self.net().read(at, Instant::now(), &mut wakers, out);
         wakers.wake();
         progress
     }
@@ -76,8 +76,8 @@ impl Shared {
         waker: &Waker,
         bytes: &[u8],
     ) -> io::Result<Progress> {
-        let mut wakers = Wakers::default();
-        let progress = self.net().write(at, Instant::now(), waker, &mut wakers, bytes);
+        let mut wakers = Wakers::of(waker);
+        let progress = self.net().write(at, Instant::now(), &mut wakers, bytes);
         wakers.wake();
         progress
     }

@@ -4,7 +4,6 @@ use super::pipe::{Pipe, Progress, Wakers};
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
-    task::Waker,
     time::Duration,
 };
 use tokio::{io::ReadBuf, time::Instant};
@@ -117,24 +116,22 @@ impl Net {
         &mut self,
         (id, end): (u64, End),
         now: Instant,
-        waker: &Waker,
         wakers: &mut Wakers,
         out: &mut ReadBuf<'_>,
     ) -> Progress {
         let moment = self.moment(now);
-        self.pipe(id, end.other()).read(moment, waker, wakers, out)
+        self.pipe(id, end.other()).read(moment, wakers, out)
     }
 
     pub(super) fn write(
         &mut self,
         (id, end): (u64, End),
         now: Instant,
-        waker: &Waker,
         wakers: &mut Wakers,
         bytes: &[u8],
     ) -> io::Result<Progress> {
         let (moment, arrives) = (self.moment(now), self.arrival(end, now));
-        self.pipe(id, end).write(moment, arrives, waker, wakers, bytes)
+        self.pipe(id, end).write(moment, arrives, wakers, bytes)
     }
 
     pub(super) fn shut_down(&mut self, (id, end): (u64, End), now: Instant, wakers: &mut Wakers) {
