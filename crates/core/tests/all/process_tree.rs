@@ -409,11 +409,16 @@ async fn a_process_that_ends_or_is_ended_in_its_time_is_not_late() {
 #[tokio::test]
 async fn a_process_that_ended_in_its_time_is_not_late_if_nobody_looked() {
     let job = scope("test", async |cx: Cx<Anyhow>| {
+        let begun = tokio::time::Instant::now();
         let mut process = Proc::new("sleep").arg("0.1").timeout(millis(300)).spawn(&cx)?;
         // Its driver waits for the end and for the time.
         until("it waits", || cx.tree().work().iter().any(|work| !work.waits().is_empty())).await;
-        #[expect(clippy::disallowed_methods, reason = "it blocks this thread on purpose")]
-        std::thread::sleep(millis(600));
+        // This blocks the only thread, so that both have come when the driver is polled next.
+        while state(process.id()).is_some_and(|(state, _)| state != 'Z')
+            || begun.elapsed() < millis(400)
+        {
+            std::thread::yield_now();
+        }
         Ok(process.wait().await?.success())
     });
     assert!(job.await.unwrap());
