@@ -4,6 +4,8 @@
 
 #[path = "all/bubble.rs"]
 mod bubble;
+#[path = "all/bubble_beside.rs"]
+mod bubble_beside;
 #[path = "all/cancel.rs"]
 mod cancel;
 // Miri is too slow for rounds that have to meet by chance, and for searches without unsafe code.

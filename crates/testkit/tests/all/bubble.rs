@@ -8,15 +8,15 @@ use std::{
 };
 use tidegate_testkit::{Bubble, Failure, FailureKind, Mode, Seed, advance, bubble, settle};
 use tokio::{
-    sync::{Barrier, Mutex, Notify, Semaphore, mpsc, oneshot},
+    sync::{Barrier, Mutex, Notify, mpsc, oneshot},
     task::{spawn, spawn_blocking, yield_now},
     time::{Instant, interval, sleep, timeout},
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
 /// For verdicts by real time. A machine that is busy may let a test wait for a while.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Two tasks take two locks in two orders.
 async fn ab_ba() {
@@ -405,175 +405,4 @@ fn real_io_that_does_not_come_is_found() {
     let failure: Failure = silent.unwrap_err();
     assert!(matches!(failure.kind(), FailureKind::Waits { .. }), "{failure}");
     assert!(failure.places()[0].contains("bubble.rs"), "{failure}");
-}
-
-/// Its last poll, which is to say where it waits, must have an end as well.
-#[test]
-fn a_test_that_never_waits_is_a_livelock() {
-    let failure = Bubble::new()
-        .patience(PATIENCE)
-        .run(async {
-            let permits = Semaphore::new(1);
-            loop {
-                drop(permits.acquire().await.unwrap());
-            }
-        })
-        .unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Livelock { .. }), "{failure}");
-}
-
-/// The clock stands while the blocking pool works, and the runtime wakes for the timers all the
-/// same, again and again.
-#[test]
-fn timers_beside_blocking_work_that_hangs_are_no_progress() {
-    let (held, hears) = std::sync::mpsc::sync_channel::<()>(0);
-    let failure = Bubble::new()
-        .patience(PATIENCE)
-        .run(async {
-            let work = spawn_blocking(move || hears.recv());
-            let mut ticks = interval(PATIENCE / 4);
-            let ticking = spawn(async move {
-                loop {
-                    ticks.tick().await;
-                }
-            });
-            work.await.unwrap().unwrap_err();
-            ticking.abort();
-        })
-        .unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Waits { .. }), "{failure}");
-    drop(held);
-}
-
-#[test]
-fn settling_for_ever_is_no_progress() {
-    let forever = async {
-        loop {
-            settle().await;
-        }
-    };
-    let failure = Bubble::new().patience(PATIENCE).run(forever).unwrap_err();
-    let is_stuck =
-        matches!(failure.kind(), FailureKind::Livelock { .. } | FailureKind::Waits { .. });
-    assert!(is_stuck, "{failure}");
-}
-
-#[test]
-fn a_heartbeat_beside_a_test_that_is_stuck_is_no_progress() {
-    let failure = Bubble::new()
-        .mode(Mode::RealIo)
-        .patience(PATIENCE)
-        .run(async {
-            let heartbeat = spawn(async {
-                loop {
-                    sleep(PATIENCE / 10).await;
-                }
-            });
-            pending::<()>().await;
-            heartbeat.abort();
-        })
-        .unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Waits { .. }), "{failure}");
-}
-
-#[test]
-fn a_grace_ends_with_the_patience() {
-    let leaky = async { drop(spawn(pending::<()>())) };
-    let failure = Bubble::new().patience(PATIENCE).grace(HOUR).run(leaky).unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Leaked(_)), "{failure}");
-}
-
-/// A clock that stands lets no grace run out.
-#[test]
-fn a_grace_ends_beside_blocking_work_that_hangs() {
-    let (held, hears) = std::sync::mpsc::sync_channel::<()>(0);
-    let leaky = async move {
-        drop(spawn(pending::<()>()));
-        drop(spawn_blocking(move || hears.recv()));
-    };
-    let grace = Duration::from_millis(50);
-    let failure = Bubble::new().patience(PATIENCE).grace(grace).run(leaky).unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Leaked(_)), "{failure}");
-    drop(held);
-}
-
-#[test]
-fn a_task_that_can_end_at_once_is_no_leak_in_real_time() {
-    Bubble::new().mode(Mode::RealIo).run(async { drop(spawn(async {})) }).unwrap();
-}
-
-#[test]
-fn a_deadlock_tells_of_the_panic_that_led_to_it() {
-    let failure = Bubble::new()
-        .run(async {
-            let (tell, told) = oneshot::channel::<()>();
-            let keep = Arc::new(Mutex::new(Some(tell)));
-            let server = Arc::clone(&keep);
-            drop(spawn(async move {
-                let _tell = server.lock().await;
-                panic!("the root of it");
-            }));
-            told.await.unwrap();
-        })
-        .unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Deadlock { .. }), "{failure}");
-    assert!(failure.panics()[0].ends_with(": the root of it"), "{failure}");
-    assert!(failure.to_string().contains("a task panicked at "), "{failure}");
-}
-
-/// Its destructor is run where the test was.
-#[test]
-fn a_stuck_test_may_spawn_when_it_is_dropped() {
-    struct Spawns;
-    impl Drop for Spawns {
-        fn drop(&mut self) {
-            drop(spawn(async {}));
-        }
-    }
-    let failure = Bubble::new()
-        .run(async {
-            let _spawns = Spawns;
-            pending::<()>().await;
-        })
-        .unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::Deadlock { .. }), "{failure}");
-}
-
-/// Woken beside something else, it goes on settling.
-#[test]
-fn settling_beside_others_settles() {
-    bubble(async {
-        let task = spawn(async {
-            for _ in 0..100 {
-                yield_now().await;
-            }
-        });
-        tokio::join!(settle(), yield_now());
-        assert!(task.is_finished());
-    });
-}
-
-#[test]
-fn a_timer_of_a_task_is_no_deadlock_however_far_away() {
-    let far = async {
-        let task = spawn(async {
-            sleep(HOUR * 24 * 200).await;
-            sleep(HOUR * 24 * 200).await;
-        });
-        task.await.unwrap();
-    };
-    Bubble::new().virtual_budget(Duration::MAX).run(far).unwrap();
-    let failure = Bubble::new().run(async { sleep(HOUR * 24 * 400).await }).unwrap_err();
-    assert!(matches!(failure.kind(), FailureKind::OverBudget { .. }), "{failure}");
-}
-
-#[test]
-fn a_bubble_in_a_bubble_leaves_it_as_it_was() {
-    bubble(async {
-        let nested = catch_unwind(AssertUnwindSafe(|| bubble(async {})));
-        assert!(nested.is_err(), "a runtime within a runtime");
-        settle().await;
-        // On another thread it is one of its own.
-        spawn_blocking(|| bubble(settle())).await.unwrap();
-    });
 }
