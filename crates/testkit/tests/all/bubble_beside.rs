@@ -14,7 +14,7 @@ use tokio::{
     time::{interval, sleep},
 };
 
-/// Nor has the last poll of it an end, which is to say where it waits.
+/// The last poll, which is to say where it waits, must have an end as well.
 #[test]
 fn a_test_that_never_waits_is_a_livelock() {
     let failure = Bubble::new()
