@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use crate::{
     bench,
     cx::{self, Cx, Options},
-    doctor,
+    doctor, failures,
     lane::Lane,
     outcome::Outcome,
     process::{self, Cmd, Runner},
@@ -150,7 +150,12 @@ fn run_lanes(lanes: &[Lane], options: Options) -> io::Result<ExitCode> {
             continue;
         }
         let log = workspace.reports().join(format!("{}.log", report.lane));
-        let tail = cx::tail(&log, TAIL_LINES);
+        let text = cx::read_log(&log);
+        let failed = failures::shown(&failures::all(&text));
+        if !failed.is_empty() {
+            term::out(format_args!("--- {}: what failed\n{failed}", report.lane));
+        }
+        let tail = cx::tail(&text, TAIL_LINES);
         term::out(format_args!("--- {}: end of {}\n{tail}\n", report.lane, log.display()));
     }
     let (line, success) = report::closing(&reports, options.strict);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    clock,
+    clock, failures,
     lane::Lane,
     outcome::{Outcome, Stop},
     process::{Cmd, End, Runner},
@@ -113,6 +113,7 @@ impl<'a> Cx<'a> {
             Some(stop) => {
                 self.report.result = stop.outcome;
                 self.report.reason = stop.reason;
+                self.report.name_failures(&failures::all(&read_log(&self.log_path)));
                 let (result, reason) = (self.report.result, self.report.reason.clone());
                 self.note(format_args!("{result}: {reason}"));
             }
@@ -199,11 +200,16 @@ impl<'a> Cx<'a> {
     }
 }
 
+/// The whole of a log; empty where it cannot be read.
+#[must_use]
+pub fn read_log(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The last `count` lines of a log.
 #[must_use]
-pub fn tail(path: &Path, count: usize) -> String {
-    let Ok(bytes) = std::fs::read(path) else { return String::new() };
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
+pub fn tail(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

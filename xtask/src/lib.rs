@@ -7,6 +7,7 @@
 //! * [`lane`] is the list of lanes; [`lanes`] holds one module a lane.
 //! * [`cx`] is what a lane works with: log, time limit, report.
 //! * [`process`] runs a child so that it cannot outlive its limit or this program.
+//! * [`failures`] finds in a log what failed.
 //! * [`parse`] reads numbers out of test output.
 //! * [`tidy`] holds the rules of the house that a program can check.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod cx;
 pub mod doctor;
+pub mod failures;
 pub mod lane;
 pub mod lanes;
 pub mod outcome;

@@ -4,7 +4,10 @@ use std::{fmt::Write as _, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::Outcome;
+use crate::{failures::Failure, outcome::Outcome};
+
+/// How many names of failed tests a record keeps.
+const FAILED_MAX: usize = 100;
 
 /// The record of one lane, written to `target/xtask/<lane>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,9 @@ pub struct Report {
     pub seed: Option<String>,
     /// The command lines that ran.
     pub command: Vec<String>,
+    /// The tests that failed, or the first errors of the compiler.
+    #[serde(default)]
+    pub failed: Vec<String>,
 }
 
 impl Report {
@@ -52,6 +58,15 @@ impl Report {
             flags: Vec::new(),
             seed: None,
             command: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Remembers what failed, and names the first of it in the reason.
+    pub fn name_failures(&mut self, failures: &[Failure]) {
+        self.failed = failures.iter().take(FAILED_MAX).map(|f| f.name.clone()).collect();
+        if let Some(first) = self.failed.first() {
+            let _ = write!(self.reason, ": {first}");
         }
     }
 
@@ -152,6 +167,16 @@ mod tests {
     }
 
     #[test]
+    fn failed_tests_are_named_up_to_a_bound() {
+        let mut report =
+            Report { reason: "200 tests failed".into(), ..report("test", Outcome::Fail) };
+        let failure = |n| Failure { name: format!("a t{n}"), output: Vec::new() };
+        report.name_failures(&(0..200).map(failure).collect::<Vec<_>>());
+        assert_eq!(report.reason, "200 tests failed: a t0");
+        assert_eq!(report.failed.len(), FAILED_MAX);
+    }
+
+    #[test]
     fn the_closing_line_counts_lanes() {
         let reports = [
             report("fmt", Outcome::Pass),
@@ -206,7 +231,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         for key in [
             "lane", "result", "reason", "crates", "tests", "explored", "seconds", "rustc", "flags",
-            "seed", "command",
+            "seed", "command", "failed",
         ] {
             assert!(value.get(key).is_some(), "no `{key}` in {text}");
         }
