@@ -3,8 +3,8 @@
 //! A lane is a function that runs child processes and fills a [`report::Report`]; what makes it
 //! pass or fail is decided by pure functions over the children's output, which have unit tests.
 //!
-//! * [`cli`] parses the command line and drives the lanes.
-//! * [`lane`] is the list of lanes; [`lanes`] holds one module a lane.
+//! * [`cli`] parses the command line, [`plan`] picks the lanes, [`run`] runs them.
+//! * [`lane`] is the list of lanes, with what each costs in a [`profile`]; [`lanes`] holds one module a lane.
 //! * [`cx`] is what a lane works with: log, time limit, report.
 //! * [`process`] runs a child so that it cannot outlive its limit or this program.
 //! * [`failures`] finds in a log what failed.
@@ -22,8 +22,11 @@ pub mod lane;
 pub mod lanes;
 pub mod outcome;
 pub mod parse;
+pub mod plan;
 pub mod process;
+pub mod profile;
 pub mod report;
+pub mod run;
 pub mod sources;
 pub mod term;
 pub mod tidy;

@@ -14,6 +14,9 @@ const FAILED_MAX: usize = 100;
 pub struct Report {
     /// The lane's name.
     pub lane: String,
+    /// With the settings of which profile.
+    #[serde(default)]
+    pub profile: String,
     /// How it ended.
     pub result: Outcome,
     /// Why it did not pass, or what a pass is worth where that differs from run to run.
@@ -47,6 +50,7 @@ impl Report {
     pub fn new(lane: &str, rustc: &str) -> Self {
         Self {
             lane: lane.to_owned(),
+            profile: String::new(),
             result: Outcome::Fail,
             reason: String::new(),
             crates: Vec::new(),
@@ -230,8 +234,8 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         for key in [
-            "lane", "result", "reason", "crates", "tests", "explored", "seconds", "rustc", "flags",
-            "seed", "command", "failed",
+            "lane", "profile", "result", "reason", "crates", "tests", "explored", "seconds",
+            "rustc", "flags", "seed", "command", "failed",
         ] {
             assert!(value.get(key).is_some(), "no `{key}` in {text}");
         }

@@ -68,7 +68,7 @@ pub fn workflows(tree: &Tree) -> Vec<Violation> {
         }
     }
     if !called.is_empty() {
-        for lane in Lane::ALL.into_iter().filter(|lane| !called.contains(&lane.name())) {
+        for lane in Lane::all().iter().filter(|lane| !called.contains(&lane.name())) {
             let what = format!("lane `{}` is run by no workflow", lane.name());
             found.push(Violation::of(".github/workflows", what));
         }
@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn workflows_name_every_lane_and_no_other() {
-        let all = Lane::ALL.map(Lane::name).join(", ");
+        let names: Vec<_> = Lane::all().iter().map(Lane::name).collect();
+        let all = names.join(", ");
         let good = format!("lane: [{all}]\nrun: cargo xtask ${{{{ matrix.lane }}}} --strict\n");
         assert!(workflows(&tree(&[(".github/workflows/ci.yml", &good)])).is_empty());
         let bad = format!("{good}run: cargo xtask nope\n");
