@@ -35,16 +35,30 @@ const TABLE: &[Lane] = &[
     Lane {
         name: "clippy",
         about: "no lint fires, with all features and with none",
-        pr: Some(100),
-        nightly: 100,
+        pr: Some(90),
+        nightly: 90,
         run: lanes::clippy::run,
     },
     Lane {
         name: "test",
         about: "unit, integration and documentation tests",
-        pr: Some(200),
-        nightly: 240,
+        pr: Some(180),
+        nightly: 220,
         run: lanes::test::run,
+    },
+    Lane {
+        name: "cancel",
+        about: "operations that are dropped at each of their awaits",
+        pr: Some(15),
+        nightly: 15,
+        run: lanes::cancel::run,
+    },
+    Lane {
+        name: "features",
+        about: "the published crates build with each feature alone, and with none",
+        pr: None,
+        nightly: 120,
+        run: lanes::features::run,
     },
     Lane {
         name: "doc",
@@ -56,15 +70,15 @@ const TABLE: &[Lane] = &[
     Lane {
         name: "site",
         about: "the book builds, its code runs, its links lead somewhere",
-        pr: Some(80),
-        nightly: 80,
+        pr: Some(70),
+        nightly: 70,
         run: lanes::site::run,
     },
     Lane {
         name: "deny",
         about: "licences, banned and duplicate crates, sources",
-        pr: Some(80),
-        nightly: 80,
+        pr: Some(70),
+        nightly: 70,
         run: lanes::deny::run,
     },
     Lane {
@@ -75,9 +89,23 @@ const TABLE: &[Lane] = &[
         run: lanes::msrv::run,
     },
     Lane {
+        name: "minimal-versions",
+        about: "the published crates build with the oldest versions they say they take",
+        pr: Some(20),
+        nightly: 20,
+        run: lanes::minimal::run,
+    },
+    Lane {
+        name: "semver",
+        about: "the public API allows what the version promises",
+        pr: None,
+        nightly: 300,
+        run: lanes::semver::run,
+    },
+    Lane {
         name: "loom",
         about: "every interleaving of the models (2 preemptions; nightly: 3)",
-        pr: Some(100),
+        pr: Some(90),
         nightly: 600,
         run: lanes::loom::run,
     },
@@ -112,9 +140,16 @@ const TABLE: &[Lane] = &[
     Lane {
         name: "tsan",
         about: "tests without a data race",
-        pr: Some(180),
+        pr: Some(170),
         nightly: 240,
         run: lanes::tsan::run,
+    },
+    Lane {
+        name: "careful",
+        about: "tests with a standard library that checks its callers",
+        pr: None,
+        nightly: 150,
+        run: lanes::careful::run,
     },
 ];
 

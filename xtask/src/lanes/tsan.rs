@@ -3,7 +3,7 @@
 use crate::{cx::Cx, outcome::Stop, parse, process::Cmd, tools};
 
 /// The crates that share memory between threads.
-const PACKAGES: [&str; 4] =
+pub(super) const PACKAGES: [&str; 4] =
     ["tidegate-core", "tidegate-fs-walk", "tidegate-pipeline", "tidegate-testkit"];
 
 /// The sanitizer needs a standard library built with it, so the target is named.
