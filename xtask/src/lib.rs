@@ -8,6 +8,7 @@
 //! * [`cx`] is what a lane works with: log, time limit, report.
 //! * [`process`] runs a child so that it cannot outlive its limit or this program.
 //! * [`failures`] finds in a log what failed.
+//! * [`summary`] makes one report of many, [`junit`] writes it as XML.
 //! * [`parse`] reads numbers out of test output.
 //! * [`tidy`] holds the rules of the house that a program can check.
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod cx;
 pub mod doctor;
 pub mod failures;
+pub mod junit;
 pub mod lane;
 pub mod lanes;
 pub mod outcome;
@@ -28,6 +30,7 @@ pub mod profile;
 pub mod report;
 pub mod run;
 pub mod sources;
+pub mod summary;
 pub mod term;
 pub mod tidy;
 pub mod tools;

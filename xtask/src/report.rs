@@ -94,7 +94,8 @@ impl Report {
             if self.crates.is_empty() { "-".into() } else { self.crates.len().to_string() };
         let mut result = self.result.to_string();
         if !self.reason.is_empty() {
-            let _ = write!(result, " ({})", self.reason);
+            // A line of a table ends with the line, and its cells with a bar.
+            let _ = write!(result, " ({})", self.reason.replace('\n', " ").replace('|', "\\|"));
         }
         [self.lane.clone(), crates, tests, explored, format!("{:.0}s", self.seconds), result]
     }
