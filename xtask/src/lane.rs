@@ -151,6 +151,13 @@ const TABLE: &[Lane] = &[
         nightly: 150,
         run: lanes::careful::run,
     },
+    Lane {
+        name: "mutants",
+        about: "a test notices when the code of a state machine is changed",
+        pr: None,
+        nightly: 800,
+        run: lanes::mutants::run,
+    },
 ];
 
 impl Lane {
