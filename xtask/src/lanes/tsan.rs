@@ -3,7 +3,7 @@
 use crate::{cx::Cx, lanes::test, outcome::Stop, process::Cmd, tools};
 
 /// The crates that share memory between threads.
-const PACKAGES: [&str; 4] =
+pub(super) const PACKAGES: [&str; 4] =
     ["tidegate-core", "tidegate-fs-walk", "tidegate-pipeline", "tidegate-testkit"];
 
 /// The sanitizer needs a standard library built with it, so the target is named.
@@ -36,7 +36,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .env("TSAN_OPTIONS", "halt_on_error=1 atexit_sleep_ms=0")
         // Without any optimisation the instrumented code and library take several times as long.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("TIDEGATE_STRESS_MS", "200");
+        .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("200", "2000"));
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;
     let tests = test::read(nextest, &finished.output);
