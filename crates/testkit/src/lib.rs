@@ -21,8 +21,9 @@ pub use self::bubble::{Bubble, Failure, FailureKind, Mode, advance, bubble, sett
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
 pub use self::fault::{
     FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults, Flaky, FlakyCounts,
-    FlakyError, FlakyPlan, FlakyPlanBuilder, MemConnector, MemListener, MemNet, MemNetBuilder,
-    MemNetError, MemStream, flaky, mem_net,
+    FlakyError, FlakyPlan, FlakyPlanBuilder, FlakyResponse, FlakyService, JumpyClock,
+    JumpyClockBuilder, MemConnector, MemListener, MemNet, MemNetBuilder, MemNetError, MemStream,
+    ServiceCounts, flaky, mem_net,
 };
 pub use self::history::{Call, Client, History, Operation};
 pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};

@@ -18,6 +18,8 @@ mod fault_flaky;
 mod fault_io;
 #[path = "all/fault_net.rs"]
 mod fault_net;
+#[path = "all/fault_service.rs"]
+mod fault_service;
 #[path = "all/history.rs"]
 mod history;
 #[path = "all/leak.rs"]

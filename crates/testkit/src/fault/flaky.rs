@@ -19,6 +19,15 @@ pub struct FlakyPlan {
     delays: Probability,
     delay: Duration,
     outages: Vec<Range<u64>>,
+    readiness: Readiness,
+}
+
+/// What becomes of the readiness of a service.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Readiness {
+    failures: Probability,
+    delays: Probability,
+    delay: Duration,
 }
 
 impl FlakyPlan {
@@ -31,17 +40,29 @@ impl FlakyPlan {
             delays: 0.0,
             delay: Duration::ZERO,
             outages: Vec::new(),
+            readiness_failures: 0.0,
+            readiness_delays: 0.0,
+            readiness_delay: Duration::ZERO,
         }
     }
 
     /// What becomes of a call. It depends on its number alone, not on calls beside it.
-    fn lot(&self, call: u64) -> Lot {
+    pub(super) fn lot(&self, call: u64) -> Lot {
         let mut rng = self.rng.stream(call);
         let is_delayed = self.delays.happens(&mut rng);
         let panics = self.panics.happens(&mut rng);
         let fails = self.failures.happens(&mut rng)
             || self.outages.iter().any(|outage| outage.contains(&call));
         Lot { delay: is_delayed.then_some(self.delay), panics, fails }
+    }
+
+    /// What becomes of the readiness of that number: how long it takes, and whether it fails.
+    pub(super) fn readiness(&self, number: u64) -> (Option<Duration>, bool) {
+        // The streams of calls are counted from the other end.
+        let mut rng = self.rng.stream(!number);
+        let is_delayed = self.readiness.delays.happens(&mut rng);
+        let fails = self.readiness.failures.happens(&mut rng);
+        (is_delayed.then_some(self.readiness.delay), fails)
     }
 }
 
@@ -56,6 +77,9 @@ pub struct FlakyPlanBuilder {
     delays: f64,
     delay: Duration,
     outages: Vec<Range<u64>>,
+    readiness_failures: f64,
+    readiness_delays: f64,
+    readiness_delay: Duration,
 }
 
 impl FlakyPlanBuilder {
@@ -85,6 +109,19 @@ impl FlakyPlanBuilder {
         self
     }
 
+    /// How probably a [`FlakyService`](crate::FlakyService) fails instead of becoming ready.
+    pub fn readiness_failures(mut self, probability: f64) -> Self {
+        self.readiness_failures = probability;
+        self
+    }
+
+    /// How probably a [`FlakyService`](crate::FlakyService) takes `time` to become ready, on
+    /// tokio's clock, whatever becomes of it then.
+    pub fn readiness_delays(mut self, probability: f64, time: Duration) -> Self {
+        (self.readiness_delays, self.readiness_delay) = (probability, time);
+        self
+    }
+
     /// Makes the plan.
     ///
     /// # Errors
@@ -98,19 +135,24 @@ impl FlakyPlanBuilder {
             delays: Probability::new("delays", self.delays)?,
             delay: self.delay,
             outages: self.outages,
+            readiness: Readiness {
+                failures: Probability::new("readiness_failures", self.readiness_failures)?,
+                delays: Probability::new("readiness_delays", self.readiness_delays)?,
+                delay: self.readiness_delay,
+            },
         })
     }
 }
 
 /// What becomes of one call.
 #[derive(Debug)]
-struct Lot {
-    delay: Option<Duration>,
-    panics: bool,
-    fails: bool,
+pub(super) struct Lot {
+    pub(super) delay: Option<Duration>,
+    pub(super) panics: bool,
+    pub(super) fails: bool,
 }
 
-/// Why a call of a [`Flaky`] operation has failed.
+/// Why a call of a [`Flaky`] operation or a [`FlakyService`](crate::FlakyService) has failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlakyError<E> {
@@ -119,6 +161,12 @@ pub enum FlakyError<E> {
     Planned {
         /// The number of the call, from 0.
         call: u64,
+    },
+    /// The plan did not want the service to be ready.
+    #[error("readiness {number} fails as planned")]
+    NotReady {
+        /// How many times it was asked to become ready before.
+        number: u64,
     },
     /// The operation has failed by itself.
     #[error(transparent)]

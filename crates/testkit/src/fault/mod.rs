@@ -7,8 +7,11 @@
 //! | [`injector`] | the waits and wake-ups around two such scripts |
 //! | [`io`] | the I/O with the faults in it |
 //! | [`flaky`](mod@flaky) | any operation, in the place of I/O |
+//! | [`service`] | the same for a service of tower |
+//! | [`clock`] | a clock that jumps |
 //! | [`net`] | connections in memory that take their time |
 
+mod clock;
 mod counts;
 mod flaky;
 mod injector;
@@ -17,7 +20,9 @@ mod net;
 mod plan;
 mod probability;
 mod script;
+mod service;
 
+pub use self::clock::{JumpyClock, JumpyClockBuilder};
 pub use self::counts::{FaultLog, Faults};
 pub use self::flaky::{Flaky, FlakyCounts, FlakyError, FlakyPlan, FlakyPlanBuilder, flaky};
 pub use self::io::FaultIo;
@@ -26,3 +31,4 @@ pub use self::net::{
 };
 pub use self::plan::{FaultPlan, FaultPlanBuilder};
 pub use self::probability::FaultPlanError;
+pub use self::service::{FlakyResponse, FlakyService, ServiceCounts};
