@@ -158,6 +158,13 @@ const TABLE: &[Lane] = &[
         nightly: 800,
         run: lanes::mutants::run,
     },
+    Lane {
+        name: "icount",
+        about: "hot paths take no more instructions than they were recorded with",
+        pr: None,
+        nightly: 120,
+        run: lanes::icount::run,
+    },
 ];
 
 impl Lane {
