@@ -6,6 +6,7 @@ pub mod clippy;
 pub mod compare;
 pub mod deny;
 pub mod doc;
+pub mod explore;
 pub mod features;
 pub mod fmt;
 pub mod icount;
