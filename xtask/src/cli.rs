@@ -9,6 +9,7 @@ use crate::{
     cx::{self, Cx, Options},
     doctor,
     lane::Lane,
+    lanes,
     outcome::Outcome,
     process::{self, Cmd, Runner},
     report, term,
@@ -72,6 +73,7 @@ fn command() -> Command {
         .subcommands(
             Lane::ALL.map(|lane| Command::new(lane.name()).about(lane.about()).args(&options)),
         )
+        .mut_subcommand(Lane::Zoo.name(), |zoo| zoo.args(lanes::zoo::flags()))
         .subcommand(Command::new("doctor").about("which tools are here, and how to get the rest"))
         .subcommand(
             Command::new("bench")
@@ -105,6 +107,7 @@ fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
             run_lanes(&lanes, options(matches))
         }
         name => match Lane::named(name) {
+            Some(Lane::Zoo) if lanes::zoo::is_asked_for_all(matches) => lanes::zoo::all(matches),
             Some(lane) => run_lanes(&[lane], options(matches)),
             None => Err(io::Error::other(format!("there is no lane {name}"))),
         },

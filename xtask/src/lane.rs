@@ -29,6 +29,8 @@ pub enum Lane {
     Shuttle,
     /// Seeded stress tests.
     Stress,
+    /// Planted bugs and their cures.
+    Zoo,
     /// Comparison with `b3sum`.
     Compare,
     /// Undefined behaviour.
@@ -39,7 +41,7 @@ pub enum Lane {
 
 impl Lane {
     /// All lanes in the order `ci` runs them: what fails fast comes first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Fmt,
         Self::Tidy,
         Self::Clippy,
@@ -51,6 +53,7 @@ impl Lane {
         Self::Loom,
         Self::Shuttle,
         Self::Stress,
+        Self::Zoo,
         Self::Compare,
         Self::Miri,
         Self::Tsan,
@@ -71,6 +74,7 @@ impl Lane {
             Self::Loom => "loom",
             Self::Shuttle => "shuttle",
             Self::Stress => "stress",
+            Self::Zoo => "zoo",
             Self::Compare => "compare",
             Self::Miri => "miri",
             Self::Tsan => "tsan",
@@ -98,6 +102,7 @@ impl Lane {
             Self::Loom => "every interleaving of the models (2 preemptions)",
             Self::Shuttle => "whole scopes under thousands of schedules each",
             Self::Stress => "seeded, time-boxed, oversubscribed tests",
+            Self::Zoo => "the testkit tells planted bugs from their cures",
             Self::Compare => "treesum agrees with the b3sum program",
             Self::Miri => "unit tests without undefined behaviour",
             Self::Tsan => "tests without a data race",
@@ -110,7 +115,7 @@ impl Lane {
         let minutes = match self {
             Self::Fmt | Self::Tidy => 2,
             Self::Doc | Self::Msrv | Self::Deny => 6,
-            Self::Clippy | Self::Site | Self::Loom | Self::Shuttle | Self::Stress => 10,
+            Self::Clippy | Self::Site | Self::Loom | Self::Shuttle | Self::Stress | Self::Zoo => 10,
             Self::Test | Self::Compare | Self::Miri | Self::Tsan => 15,
         };
         Duration::from_secs(60 * minutes)
@@ -133,6 +138,7 @@ impl Lane {
             Self::Loom => lanes::loom::run(cx),
             Self::Shuttle => lanes::shuttle::run(cx),
             Self::Stress => lanes::stress::run(cx),
+            Self::Zoo => lanes::zoo::run(cx),
             Self::Compare => lanes::compare::run(cx),
             Self::Miri => lanes::miri::run(cx),
             Self::Tsan => lanes::tsan::run(cx),
