@@ -62,6 +62,9 @@ pub fn is_asked_for_all(matches: &ArgMatches) -> bool {
 /// Why the lane did not pass.
 pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     "runs".clone_into(&mut cx.report.unit);
+    // The program has a few tests of its own; it is no default member.
+    let test = Cmd::cargo().args(["test", "--locked", "-p", "tidegate-zoo"]);
+    cx.check(&test)?;
     cx.check(&build())?;
     cx.crates(["tidegate-zoo"]);
     let keeper = Keeper::new(cx.workspace, LIMIT)?;
