@@ -11,6 +11,7 @@ mod channel_cycle;
 mod detached_panic;
 mod error_path_fd;
 mod futurelock;
+mod idle_reservation;
 mod in_flight;
 mod interrupted_write;
 mod interval_burst;
@@ -23,11 +24,14 @@ mod lost_in_transit;
 mod lost_probe;
 mod missed_notify;
 mod nested_jobs;
+mod one_wakeup;
 mod orphaned_reader;
+mod panic_keeps_connection;
 mod pending_requests;
 mod pool_cancelled_waiter;
 mod read_exact_in_select;
 mod recursive_read;
+mod retry_for_ever;
 mod short_read;
 mod short_write;
 mod shutdown_of_itself;
@@ -54,6 +58,7 @@ pub(crate) const ALL: &[Specimen] = &[
     detached_panic::SPECIMEN,
     error_path_fd::SPECIMEN,
     futurelock::SPECIMEN,
+    idle_reservation::SPECIMEN,
     in_flight::SPECIMEN,
     interrupted_write::SPECIMEN,
     interval_burst::SPECIMEN,
@@ -66,11 +71,14 @@ pub(crate) const ALL: &[Specimen] = &[
     lost_probe::SPECIMEN,
     missed_notify::SPECIMEN,
     nested_jobs::SPECIMEN,
+    one_wakeup::SPECIMEN,
     orphaned_reader::SPECIMEN,
+    panic_keeps_connection::SPECIMEN,
     pending_requests::SPECIMEN,
     pool_cancelled_waiter::SPECIMEN,
     read_exact_in_select::SPECIMEN,
     recursive_read::SPECIMEN,
+    retry_for_ever::SPECIMEN,
     short_read::SPECIMEN,
     short_write::SPECIMEN,
     shutdown_of_itself::SPECIMEN,

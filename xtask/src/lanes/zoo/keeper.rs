@@ -28,8 +28,9 @@ const AT_ONCE: usize = 2;
 /// How many that hang, most of which do nothing, run at once.
 const HANGING_AT_ONCE: usize = 48;
 
-/// The code of the program when there is no such test.
-const NO_SUCH_TEST: i32 = 64;
+/// How the program ends when its test has failed, and when a tool that cannot go on has ended it.
+const REPORTED: i32 = 1;
+const ABORTED: i32 = 134;
 
 /// What the program says when its test has passed: a process that ends early did not get there.
 const PASSED: &str = "zoo: silent";
@@ -155,9 +156,9 @@ fn judge(end: End, log: &Path) -> io::Result<Seen> {
     let broken = |what: &str| Err(io::Error::other(format!("{what}: see {}", log.display())));
     match end {
         End::Killed => Ok(Seen::Hangs),
-        End::Failure(NO_SUCH_TEST | 126 | 127) => broken("the test did not run"),
-        // A tool that cannot go on ends the process, after a word.
-        End::Failure(_) => Ok(Seen::Reported),
+        End::Failure(REPORTED | ABORTED) => Ok(Seen::Reported),
+        // Among others: there is no such test, or no memory.
+        End::Failure(_) => broken("the test did not run"),
         End::Success => {
             let said = fs::read(log)?;
             let passed = String::from_utf8_lossy(&said).lines().any(|line| line == PASSED);
@@ -181,10 +182,11 @@ mod tests {
     #[test]
     fn what_was_not_run_is_told_from_what_failed() {
         let log = Path::new("none");
-        assert_eq!(judge(End::Failure(1), log).unwrap(), Seen::Reported);
-        assert_eq!(judge(End::Failure(134), log).unwrap(), Seen::Reported);
-        assert!(judge(End::Failure(NO_SUCH_TEST), log).is_err());
-        assert!(judge(End::Failure(127), log).is_err());
+        assert_eq!(judge(End::Failure(REPORTED), log).unwrap(), Seen::Reported);
+        assert_eq!(judge(End::Failure(ABORTED), log).unwrap(), Seen::Reported);
+        for none in [64, 127, 137] {
+            assert!(judge(End::Failure(none), log).is_err());
+        }
         assert_eq!(judge(End::Killed, log).unwrap(), Seen::Hangs);
     }
 }
