@@ -1,7 +1,9 @@
 //! Bugs of tasks and futures.
 
 mod beyond_capacity;
+mod biased_stop;
 mod blocking_at_the_end;
+mod blocking_call;
 mod blocking_lock_over_await;
 mod buffer_of_none;
 mod buffered_semaphore;
@@ -36,6 +38,7 @@ mod short_read;
 mod short_write;
 mod shutdown_of_itself;
 mod stale_waker;
+mod swallowed_deadline;
 mod timer_after_stop;
 mod try_join_all;
 mod two_limits;
@@ -48,7 +51,9 @@ use crate::specimen::Specimen;
 /// All of them.
 pub(crate) const ALL: &[Specimen] = &[
     beyond_capacity::SPECIMEN,
+    biased_stop::SPECIMEN,
     blocking_at_the_end::SPECIMEN,
+    blocking_call::SPECIMEN,
     blocking_lock_over_await::SPECIMEN,
     buffer_of_none::SPECIMEN,
     buffered_semaphore::SPECIMEN,
@@ -83,6 +88,7 @@ pub(crate) const ALL: &[Specimen] = &[
     short_write::SPECIMEN,
     shutdown_of_itself::SPECIMEN,
     stale_waker::SPECIMEN,
+    swallowed_deadline::SPECIMEN,
     timer_after_stop::SPECIMEN,
     try_join_all::SPECIMEN,
     two_limits::SPECIMEN,
