@@ -1,23 +1,22 @@
 //! The command line.
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::{
     bench,
-    cx::{self, Cx, Options},
+    cx::Options,
     doctor,
     lane::Lane,
-    lanes,
-    outcome::Outcome,
-    process::{self, Cmd, Runner},
-    report, term,
-    workspace::{self, Workspace},
+    lanes::zoo,
+    plan::{self, Choice, Shard},
+    process,
+    profile::Profile,
+    run,
+    summary::{self, Request},
+    term,
 };
-
-/// How many lines of a failing lane's log are shown.
-const TAIL_LINES: usize = 60;
 
 /// Runs the program.
 #[must_use]
@@ -33,23 +32,6 @@ pub fn main() -> ExitCode {
 }
 
 fn command() -> Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
-    };
-    let options = [
-        flag("strict", "A missing tool is a failure"),
-        flag("no-install", "Install nothing"),
-        flag("keep-going", "Within a lane, go on after a failed test"),
-    ];
-    let lanes = |name: &'static str, help: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("LANE,..")
-            .value_delimiter(',')
-            .action(ArgAction::Append)
-            .value_parser(Lane::ALL.map(Lane::name))
-            .help(help)
-    };
     let words = |help: &'static str| {
         Arg::new("args")
             .num_args(0..)
@@ -66,21 +48,101 @@ fn command() -> Command {
         .subcommand(
             Command::new("ci")
                 .about("all lanes, one table, one closing line")
-                .args(&options)
-                .arg(lanes("only", "Run these lanes alone"))
-                .arg(lanes("skip", "Run all lanes but these")),
+                .args(lane_options())
+                .args(choices()),
         )
         .subcommands(
-            Lane::ALL.map(|lane| Command::new(lane.name()).about(lane.about()).args(&options)),
+            Lane::all()
+                .iter()
+                .map(|lane| Command::new(lane.name()).about(lane.about()).args(lane_options())),
         )
-        .mut_subcommand(Lane::Zoo.name(), |zoo| zoo.args(lanes::zoo::flags()))
+        .mut_subcommand(zoo::NAME, |lane| lane.args(zoo::flags()))
         .subcommand(Command::new("doctor").about("which tools are here, and how to get the rest"))
+        .subcommand(
+            Command::new("report")
+                .about("the reports of lanes as one; fails if one of them did")
+                .args(report_options()),
+        )
         .subcommand(
             Command::new("bench")
                 .about("side-by-side benchmarks: [area] [--quick] [--record]")
                 .arg(words("Passed on to the benchmark program")),
         )
         .subcommand(Command::new("leash").hide(true).arg(words("The child and its arguments")))
+}
+
+/// What every lane understands.
+fn lane_options() -> [Arg; 4] {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    [
+        flag("strict", "A missing tool is a failure"),
+        flag("no-install", "Install nothing"),
+        flag("keep-going", "Within a lane, go on after a failed test"),
+        Arg::new("profile")
+            .long("profile")
+            .value_parser(Profile::ALL.map(Profile::name))
+            .default_value(Profile::default().name())
+            .help("How much is explored, and by `ci` which lanes run"),
+    ]
+}
+
+/// What `report` understands.
+fn report_options() -> [Arg; 5] {
+    let path = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("PATH")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help(help)
+    };
+    [
+        Arg::new("files")
+            .value_name("FILE")
+            .num_args(1..)
+            .required(true)
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("The files target/xtask/<lane>.json"),
+        Arg::new("profile")
+            .long("profile")
+            .value_parser(Profile::ALL.map(Profile::name))
+            .help("A lane of this profile that left no file has failed"),
+        Arg::new("strict")
+            .long("strict")
+            .action(ArgAction::SetTrue)
+            .help("A missing tool is a failure"),
+        path("markdown", "Write the table there, too"),
+        path("junit", "Write JUnit XML there"),
+    ]
+}
+
+/// What `ci` understands besides.
+fn choices() -> [Arg; 4] {
+    let lanes = |name: &'static str, help: &'static str| {
+        let names: Vec<_> = Lane::all().iter().map(Lane::name).collect();
+        Arg::new(name)
+            .long(name)
+            .value_name("LANE,..")
+            .value_delimiter(',')
+            .action(ArgAction::Append)
+            .value_parser(clap::builder::PossibleValuesParser::new(names))
+            .help(help)
+    };
+    [
+        lanes("only", "Run these lanes alone"),
+        lanes("skip", "Run all lanes of the profile but these"),
+        Arg::new("shard")
+            .long("shard")
+            .value_name("I/N")
+            .value_parser(|text: &str| text.parse::<Shard>())
+            .help("Run part I of N; every lane is in one part, and all take about as long"),
+        Arg::new("budget")
+            .long("budget")
+            .value_name("TIME")
+            .value_parser(plan::duration)
+            .help("Begin no lane that would not end within this time, such as 15m: inconclusive"),
+    ]
 }
 
 fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
@@ -93,72 +155,52 @@ fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
         }
         "bench" => bench::run(args()),
         "doctor" => doctor::run(),
-        "ci" => {
-            let picked = |name: &str, lane: Lane| {
-                matches
-                    .get_many::<String>(name)
-                    .is_some_and(|mut lanes| lanes.any(|l| l == lane.name()))
-            };
-            let mut lanes = Lane::ALL.to_vec();
-            if matches.contains_id("only") {
-                lanes.retain(|lane| picked("only", *lane));
-            }
-            lanes.retain(|lane| !picked("skip", *lane));
-            run_lanes(&lanes, options(matches))
-        }
+        "report" => summary::run(&request(matches)),
+        "ci" => run::lanes(
+            &choice(matches).lanes(),
+            options(matches),
+            matches.get_one::<Duration>("budget").copied(),
+        ),
+        zoo::NAME if zoo::is_asked_for_all(matches) => zoo::all(matches),
         name => match Lane::named(name) {
-            Some(Lane::Zoo) if lanes::zoo::is_asked_for_all(matches) => lanes::zoo::all(matches),
-            Some(lane) => run_lanes(&[lane], options(matches)),
+            Some(lane) => run::lanes(&[lane], options(matches), None),
             None => Err(io::Error::other(format!("there is no lane {name}"))),
         },
     }
 }
 
+fn profile(matches: &ArgMatches) -> Profile {
+    matches.get_one::<String>("profile").and_then(|name| Profile::named(name)).unwrap_or_default()
+}
+
+fn request(matches: &ArgMatches) -> Request {
+    Request {
+        files: matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect(),
+        profile: matches.get_one::<String>("profile").and_then(|name| Profile::named(name)),
+        strict: matches.get_flag("strict"),
+        markdown: matches.get_one::<PathBuf>("markdown").cloned(),
+        junit: matches.get_one::<PathBuf>("junit").cloned(),
+        step_summary: std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from),
+    }
+}
+
+fn choice(matches: &ArgMatches) -> Choice {
+    let names = |name| matches.get_many::<String>(name).into_iter().flatten().cloned().collect();
+    Choice {
+        profile: profile(matches),
+        only: names("only"),
+        skip: names("skip"),
+        shard: matches.get_one::<Shard>("shard").copied(),
+    }
+}
+
 fn options(matches: &ArgMatches) -> Options {
     Options {
+        profile: profile(matches),
         strict: matches.get_flag("strict"),
         no_install: matches.get_flag("no-install"),
         keep_going: matches.get_flag("keep-going"),
     }
-}
-
-fn run_lanes(lanes: &[Lane], options: Options) -> io::Result<ExitCode> {
-    let workspace = Workspace::load()?;
-    let runner = Runner::of_this_program(workspace.root.clone());
-    let rustc = workspace::version_line(&Cmd::new("rustc").arg("--version"))
-        .ok_or_else(|| io::Error::other("rustc does not run"))?;
-    let mut reports = Vec::new();
-    for (index, lane) in lanes.iter().enumerate() {
-        term::out(format_args!(
-            "[{}/{}] {}: {}",
-            index + 1,
-            lanes.len(),
-            lane.name(),
-            lane.about()
-        ));
-        let report = Cx::drive(*lane, &workspace, &runner, &rustc, options)?;
-        term::out(format_args!(
-            "[{}/{}] {}: {} in {:.0} s",
-            index + 1,
-            lanes.len(),
-            lane.name(),
-            report.result,
-            report.seconds
-        ));
-        reports.push(report);
-    }
-    term::out(format_args!("\n{}", report::table(&reports)));
-    for report in reports.iter().filter(|report| report.result != Outcome::Pass) {
-        if report.result == Outcome::Unavailable && !options.strict {
-            continue;
-        }
-        let log = workspace.reports().join(format!("{}.log", report.lane));
-        let tail = cx::tail(&log, TAIL_LINES);
-        term::out(format_args!("--- {}: end of {}\n{tail}\n", report.lane, log.display()));
-    }
-    let (line, success) = report::closing(&reports, options.strict);
-    term::out(format_args!("{line}"));
-    Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]
@@ -168,7 +210,7 @@ mod tests {
     #[test]
     fn every_lane_is_a_command_with_the_common_flags() {
         command().debug_assert();
-        for lane in Lane::ALL {
+        for lane in Lane::all() {
             let matches = command()
                 .try_get_matches_from(["xtask", lane.name(), "--strict", "--no-install"])
                 .unwrap();
@@ -177,6 +219,37 @@ mod tests {
             let options = options(matches);
             assert!(options.strict && options.no_install && !options.keep_going);
         }
+    }
+
+    #[test]
+    fn the_choices_of_ci_are_read() {
+        let line = "xtask ci --profile nightly --only fmt,loom --skip loom --shard 1/1 --budget 1m";
+        let matches = command().try_get_matches_from(line.split(' ')).unwrap();
+        let (_, matches) = matches.subcommand().unwrap();
+        assert_eq!(options(matches).profile, Profile::Nightly);
+        let choice = choice(matches);
+        assert_eq!((choice.profile, choice.shard), (Profile::Nightly, "1/1".parse().ok()));
+        assert_eq!(
+            (choice.only, choice.skip),
+            (vec!["fmt".into(), "loom".into()], vec!["loom".into()])
+        );
+        assert_eq!(matches.get_one("budget"), Some(&Duration::from_secs(60)));
+        let plain = command().try_get_matches_from(["xtask", "ci"]).unwrap();
+        assert_eq!(options(plain.subcommand().unwrap().1).profile, Profile::Pr);
+        for wrong in ["--profile=weekly", "--shard=3/2", "--budget=15"] {
+            assert!(command().try_get_matches_from(["xtask", "ci", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_report_needs_files() {
+        let line = "xtask report a.json b.json --junit x.xml --profile nightly --strict";
+        let matches = command().try_get_matches_from(line.split(' ')).unwrap();
+        let request = request(matches.subcommand().unwrap().1);
+        assert_eq!(request.files, [PathBuf::from("a.json"), PathBuf::from("b.json")]);
+        assert_eq!((request.profile, request.strict), (Some(Profile::Nightly), true));
+        assert_eq!((request.junit, request.markdown), (Some("x.xml".into()), None));
+        assert!(command().try_get_matches_from(["xtask", "report"]).is_err());
     }
 
     #[test]

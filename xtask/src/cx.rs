@@ -9,10 +9,11 @@ use std::{
 };
 
 use crate::{
-    clock,
+    clock, failures,
     lane::Lane,
     outcome::{Outcome, Stop},
     process::{Cmd, End, Runner},
+    profile::Profile,
     report::Report,
     term,
     workspace::Workspace,
@@ -24,6 +25,8 @@ const OUTPUT_MAX: u64 = 64 << 20;
 /// The user's choices.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
+    /// How much is explored.
+    pub profile: Profile,
     /// A missing tool is a failure.
     pub strict: bool,
     /// Install nothing.
@@ -63,7 +66,7 @@ pub struct Finished {
 }
 
 impl<'a> Cx<'a> {
-    /// Runs `lane` and leaves `<lane>.json` and `<lane>.log` in the reports' directory.
+    /// Runs `lane` for as long as `limit` says, or not at all for its reason, and leaves `<lane>.json` and `<lane>.log` in the reports' directory.
     ///
     /// # Errors
     /// When the report or the log cannot be written.
@@ -73,6 +76,7 @@ impl<'a> Cx<'a> {
         runner: &'a Runner,
         rustc: &str,
         options: Options,
+        limit: Result<Duration, Stop>,
     ) -> io::Result<Report> {
         let dir = workspace.reports();
         std::fs::create_dir_all(&dir)?;
@@ -84,8 +88,10 @@ impl<'a> Cx<'a> {
             }
         }
         let report = Report::new(lane.name(), rustc);
-        let mut cx = Self::open(workspace, runner, report, options, lane.limit())?;
-        let stop = lane.run(&mut cx).err();
+        let time = limit.as_ref().copied().unwrap_or_default();
+        let mut cx = Self::open(workspace, runner, report, options, time)?;
+        cx.report.profile = options.profile.to_string();
+        let stop = limit.and_then(|_| lane.run(&mut cx)).err();
         let report = cx.close(stop);
         report.write(&json)?;
         Ok(report)
@@ -113,6 +119,7 @@ impl<'a> Cx<'a> {
             Some(stop) => {
                 self.report.result = stop.outcome;
                 self.report.reason = stop.reason;
+                self.report.name_failures(&failures::all(&read_log(&self.log_path)));
                 let (result, reason) = (self.report.result, self.report.reason.clone());
                 self.note(format_args!("{result}: {reason}"));
             }
@@ -199,11 +206,16 @@ impl<'a> Cx<'a> {
     }
 }
 
+/// The whole of a log; empty where it cannot be read.
+#[must_use]
+pub fn read_log(path: &Path) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The last `count` lines of a log.
 #[must_use]
-pub fn tail(path: &Path, count: usize) -> String {
-    let Ok(bytes) = std::fs::read(path) else { return String::new() };
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
+pub fn tail(log: &str, count: usize) -> String {
+    let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }

@@ -1,148 +1,227 @@
 //! The list of lanes.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use crate::{cx::Cx, lanes, outcome::Stop};
+use crate::{cx::Cx, lanes, outcome::Stop, profile::Profile};
 
 /// One thing that is verified by one command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// Formatting.
-    Fmt,
-    /// The rules of the house.
-    Tidy,
-    /// Lints.
-    Clippy,
-    /// Unit, integration and documentation tests.
-    Test,
-    /// API documentation.
-    Doc,
-    /// The book.
-    Site,
-    /// Licences, bans, sources.
-    Deny,
-    /// The minimum supported Rust version.
-    Msrv,
-    /// Model checking.
-    Loom,
-    /// Whole programs under many schedules.
-    Shuttle,
-    /// Seeded stress tests.
-    Stress,
-    /// Planted bugs and their cures.
-    Zoo,
-    /// Comparison with `b3sum`.
-    Compare,
-    /// Undefined behaviour.
-    Miri,
-    /// Data races.
-    Tsan,
+#[derive(Clone, Copy)]
+pub struct Lane {
+    name: &'static str,
+    about: &'static str,
+    /// Expected seconds on two cores from nothing; `None` where the profile `pr` leaves it out.
+    pr: Option<u64>,
+    /// The same with the settings of the profile `nightly`.
+    nightly: u64,
+    run: fn(&mut Cx<'_>) -> Result<(), Stop>,
 }
 
-impl Lane {
-    /// All lanes in the order `ci` runs them: what fails fast comes first.
-    pub const ALL: [Self; 15] = [
-        Self::Fmt,
-        Self::Tidy,
-        Self::Clippy,
-        Self::Test,
-        Self::Doc,
-        Self::Site,
-        Self::Deny,
-        Self::Msrv,
-        Self::Loom,
-        Self::Shuttle,
-        Self::Stress,
-        Self::Zoo,
-        Self::Compare,
-        Self::Miri,
-        Self::Tsan,
-    ];
+/// All lanes in the order `ci` runs them: what fails fast comes first.
+const TABLE: &[Lane] = &[
+    Lane {
+        name: "fmt",
+        about: "rustfmt finds nothing to change",
+        pr: Some(5),
+        nightly: 5,
+        run: lanes::fmt::run,
+    },
+    Lane {
+        name: "tidy",
+        about: "the rules of the house that a program can check",
+        pr: Some(5),
+        nightly: 5,
+        run: lanes::tidy::run,
+    },
+    Lane {
+        name: "clippy",
+        about: "no lint fires, with all features and with none",
+        pr: Some(90),
+        nightly: 90,
+        run: lanes::clippy::run,
+    },
+    Lane {
+        name: "test",
+        about: "unit, integration and documentation tests",
+        pr: Some(180),
+        nightly: 220,
+        run: lanes::test::run,
+    },
+    Lane {
+        name: "cancel",
+        about: "operations that are dropped at each of their awaits",
+        pr: Some(15),
+        nightly: 15,
+        run: lanes::cancel::run,
+    },
+    Lane {
+        name: "features",
+        about: "the published crates build with each feature alone, and with none",
+        pr: None,
+        nightly: 120,
+        run: lanes::features::run,
+    },
+    Lane {
+        name: "doc",
+        about: "the API documentation builds without a warning",
+        pr: Some(20),
+        nightly: 20,
+        run: lanes::doc::run,
+    },
+    Lane {
+        name: "site",
+        about: "the book builds, its code runs, its links lead somewhere",
+        pr: Some(70),
+        nightly: 70,
+        run: lanes::site::run,
+    },
+    Lane {
+        name: "deny",
+        about: "licences, banned and duplicate crates, sources",
+        pr: Some(70),
+        nightly: 70,
+        run: lanes::deny::run,
+    },
+    Lane {
+        name: "msrv",
+        about: "the published crates build with the stated Rust version",
+        pr: Some(20),
+        nightly: 20,
+        run: lanes::msrv::run,
+    },
+    Lane {
+        name: "minimal-versions",
+        about: "the published crates build with the oldest versions they say they take",
+        pr: Some(20),
+        nightly: 20,
+        run: lanes::minimal::run,
+    },
+    Lane {
+        name: "semver",
+        about: "the public API allows what the version promises",
+        pr: None,
+        nightly: 300,
+        run: lanes::semver::run,
+    },
+    Lane {
+        name: "loom",
+        about: "every interleaving of the models (2 preemptions; nightly: 3)",
+        pr: Some(90),
+        nightly: 600,
+        run: lanes::loom::run,
+    },
+    Lane {
+        name: "shuttle",
+        about: "whole scopes under thousands of schedules each",
+        pr: Some(100),
+        nightly: 300,
+        run: lanes::shuttle::run,
+    },
+    Lane {
+        name: "stress",
+        about: "seeded, time-boxed, oversubscribed tests",
+        pr: Some(100),
+        nightly: 400,
+        run: lanes::stress::run,
+    },
+    Lane {
+        name: "zoo",
+        about: "the testkit tells planted bugs from their cures",
+        pr: None,
+        nightly: 120,
+        run: lanes::zoo::run,
+    },
+    Lane {
+        name: "compare",
+        about: "treesum agrees with the b3sum program",
+        pr: Some(40),
+        nightly: 40,
+        run: lanes::compare::run,
+    },
+    Lane {
+        name: "miri",
+        about: "unit tests without undefined behaviour",
+        pr: Some(150),
+        nightly: 500,
+        run: lanes::miri::run,
+    },
+    Lane {
+        name: "tsan",
+        about: "tests without a data race",
+        pr: Some(170),
+        nightly: 240,
+        run: lanes::tsan::run,
+    },
+    Lane {
+        name: "careful",
+        about: "tests with a standard library that checks its callers",
+        pr: None,
+        nightly: 150,
+        run: lanes::careful::run,
+    },
+    Lane {
+        name: "mutants",
+        about: "a test notices when the code of a state machine is changed",
+        pr: None,
+        nightly: 800,
+        run: lanes::mutants::run,
+    },
+];
 
-    /// The name on the command line.
+impl Lane {
+    /// All lanes in the order `ci` runs them.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fmt => "fmt",
-            Self::Tidy => "tidy",
-            Self::Clippy => "clippy",
-            Self::Test => "test",
-            Self::Doc => "doc",
-            Self::Site => "site",
-            Self::Deny => "deny",
-            Self::Msrv => "msrv",
-            Self::Loom => "loom",
-            Self::Shuttle => "shuttle",
-            Self::Stress => "stress",
-            Self::Zoo => "zoo",
-            Self::Compare => "compare",
-            Self::Miri => "miri",
-            Self::Tsan => "tsan",
-        }
+    pub fn all() -> &'static [Self] {
+        TABLE
     }
 
     /// The lane called `name`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|lane| lane.name() == name)
+        TABLE.iter().copied().find(|lane| lane.name == name)
+    }
+
+    /// The name on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// One line for the help.
     #[must_use]
-    pub fn about(self) -> &'static str {
-        match self {
-            Self::Fmt => "rustfmt finds nothing to change",
-            Self::Tidy => "the rules of the house that a program can check",
-            Self::Clippy => "no lint fires, with all features and with none",
-            Self::Test => "unit, integration and documentation tests",
-            Self::Doc => "the API documentation builds without a warning",
-            Self::Site => "the book builds, its code runs, its links lead somewhere",
-            Self::Deny => "licences, banned and duplicate crates, sources",
-            Self::Msrv => "the published crates build with the stated Rust version",
-            Self::Loom => "every interleaving of the models (2 preemptions)",
-            Self::Shuttle => "whole scopes under thousands of schedules each",
-            Self::Stress => "seeded, time-boxed, oversubscribed tests",
-            Self::Zoo => "the testkit tells planted bugs from their cures",
-            Self::Compare => "treesum agrees with the b3sum program",
-            Self::Miri => "unit tests without undefined behaviour",
-            Self::Tsan => "tests without a data race",
-        }
+    pub fn about(&self) -> &'static str {
+        self.about
     }
 
-    /// The lane's time limit: several times what it takes on two cores from nothing.
+    /// Whether a profile runs it unasked.
     #[must_use]
-    pub fn limit(self) -> Duration {
-        let minutes = match self {
-            Self::Fmt | Self::Tidy => 2,
-            Self::Doc | Self::Msrv | Self::Deny => 6,
-            Self::Clippy | Self::Site | Self::Loom | Self::Shuttle | Self::Stress | Self::Zoo => 10,
-            Self::Test | Self::Compare | Self::Miri | Self::Tsan => 15,
-        };
-        Duration::from_secs(60 * minutes)
+    pub fn is_in(&self, profile: Profile) -> bool {
+        profile == Profile::Nightly || self.pr.is_some()
+    }
+
+    /// How long it takes on two cores from nothing.
+    #[must_use]
+    pub fn cost(&self, profile: Profile) -> Duration {
+        Duration::from_secs(profile.pick(self.pr.unwrap_or(self.nightly), self.nightly))
+    }
+
+    /// Its time limit: several times what it takes, for a machine that does other things, too.
+    #[must_use]
+    pub fn limit(&self, profile: Profile) -> Duration {
+        Duration::from_secs(120) + 5 * self.cost(profile)
     }
 
     /// Runs the lane.
     ///
     /// # Errors
     /// Why the lane did not pass.
-    pub fn run(self, cx: &mut Cx<'_>) -> Result<(), Stop> {
-        match self {
-            Self::Fmt => lanes::fmt::run(cx),
-            Self::Tidy => lanes::tidy::run(cx),
-            Self::Clippy => lanes::clippy::run(cx),
-            Self::Test => lanes::test::run(cx),
-            Self::Doc => lanes::doc::run(cx),
-            Self::Site => lanes::site::run(cx),
-            Self::Deny => lanes::deny::run(cx),
-            Self::Msrv => lanes::msrv::run(cx),
-            Self::Loom => lanes::loom::run(cx),
-            Self::Shuttle => lanes::shuttle::run(cx),
-            Self::Stress => lanes::stress::run(cx),
-            Self::Zoo => lanes::zoo::run(cx),
-            Self::Compare => lanes::compare::run(cx),
-            Self::Miri => lanes::miri::run(cx),
-            Self::Tsan => lanes::tsan::run(cx),
-        }
+    pub fn run(&self, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        (self.run)(cx)
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lane").field(&self.name).finish()
     }
 }
 
@@ -152,9 +231,20 @@ mod tests {
 
     #[test]
     fn every_lane_is_found_by_its_name() {
-        for lane in Lane::ALL {
-            assert_eq!(Lane::named(lane.name()), Some(lane));
+        for lane in Lane::all() {
+            let same = Lane::all().iter().filter(|other| other.name == lane.name).count();
+            assert_eq!(same, 1, "{lane:?}");
+            assert_eq!(Lane::named(lane.name()).unwrap().about(), lane.about());
         }
-        assert_eq!(Lane::named("ci"), None);
+        assert!(Lane::named("ci").is_none());
+    }
+
+    #[test]
+    fn the_profiles_keep_their_time() {
+        for (profile, minutes) in [(Profile::Pr, 20), (Profile::Nightly, 85)] {
+            let lanes = Lane::all().iter().filter(|lane| lane.is_in(profile));
+            let cost: Duration = lanes.map(|lane| lane.cost(profile)).sum();
+            assert!(cost <= Duration::from_secs(60 * minutes), "{profile}: {cost:?}");
+        }
     }
 }

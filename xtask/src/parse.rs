@@ -47,14 +47,15 @@ pub fn cargo_test(output: &str) -> Tests {
 }
 
 /// `src/lib.rs (target/debug/deps/tidegate_core-0f3a)` names `tidegate-core`.
-fn binary_name(running: &str) -> Option<String> {
+pub(crate) fn binary_name(running: &str) -> Option<String> {
     let path = running.rsplit_once('(')?.1.strip_suffix(')')?;
     let file = path.rsplit('/').next()?;
     let stem = file.rsplit_once('-').map_or(file, |(stem, _hash)| stem);
     Some(package_name(stem))
 }
 
-fn package_name(library: &str) -> String {
+/// The package of a library.
+pub(crate) fn package_name(library: &str) -> String {
     library.trim().replace('_', "-")
 }
 
@@ -77,14 +78,9 @@ pub fn nextest(output: &str) -> Tests {
         let Some((status, rest)) = line.split_once(" [") else { continue };
         let Some((_time, rest)) = rest.split_once(']') else { continue };
         match status.trim() {
-            "PASS" => tests.count(nextest_crate(rest), 1, 0),
-            "FAIL" | "TIMEOUT" | "ABORT" | "LEAK-FAIL" | "EXECFAIL" => {
-                tests.count(nextest_crate(rest), 0, 1);
-            }
-            // A test that ended by a signal: SIGABRT, SIGSEGV, ...
-            status if status.starts_with("SIG") => tests.count(nextest_crate(rest), 0, 1),
-            // A test that held but left a process holding its output.
-            "LEAK" => tests.count(nextest_crate(rest), 1, 0),
+            // The second held too, but left a process holding its output.
+            "PASS" | "LEAK" => tests.count(nextest_crate(rest), 1, 0),
+            status if nextest_failed(status) => tests.count(nextest_crate(rest), 0, 1),
             _ => {}
         }
     }
@@ -102,6 +98,12 @@ pub fn nextest(output: &str) -> Tests {
         tests.failed = of(" failed") + of(" timed out") + of(" exec failed");
     }
     tests
+}
+
+/// Whether nextest says by `status` that a test failed; one that a signal ended is called after it.
+pub(crate) fn nextest_failed(status: &str) -> bool {
+    matches!(status, "FAIL" | "TIMEOUT" | "ABORT" | "LEAK-FAIL" | "EXECFAIL")
+        || status.starts_with("SIG")
 }
 
 /// `(3/9) tidegate-core::all cancel::tree` names `tidegate-core`.
@@ -140,6 +142,20 @@ pub fn loom_executions(output: &str) -> Vec<u64> {
             .collect();
         let looms: Vec<u64> = after(part, "Completed in ").filter_map(first_number).collect();
         all.extend(if own.len() >= looms.len() { own } else { looms });
+    }
+    all
+}
+
+/// At how many points the tests of each crate dropped operations, one entry a line
+/// `cancel-points: <name> <n>`.
+#[must_use]
+pub fn cancel_points(output: &str) -> Vec<(String, u64)> {
+    let mut all = Vec::new();
+    for part in output.split("Running unittests ").skip(1) {
+        let name = part.lines().next().and_then(binary_name).unwrap_or_default();
+        let points = after(part, "cancel-points: ")
+            .filter_map(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        all.extend(points.map(|points| (name.clone(), points)));
     }
     all
 }

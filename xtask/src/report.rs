@@ -4,13 +4,19 @@ use std::{fmt::Write as _, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::outcome::Outcome;
+use crate::{failures::Failure, outcome::Outcome};
+
+/// How many names of failed tests a record keeps.
+const FAILED_MAX: usize = 100;
 
 /// The record of one lane, written to `target/xtask/<lane>.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The lane's name.
     pub lane: String,
+    /// With the settings of which profile.
+    #[serde(default)]
+    pub profile: String,
     /// How it ended.
     pub result: Outcome,
     /// Why it did not pass, or what a pass is worth where that differs from run to run.
@@ -33,6 +39,9 @@ pub struct Report {
     pub seed: Option<String>,
     /// The command lines that ran.
     pub command: Vec<String>,
+    /// The tests that failed, or the first errors of the compiler.
+    #[serde(default)]
+    pub failed: Vec<String>,
 }
 
 impl Report {
@@ -41,6 +50,7 @@ impl Report {
     pub fn new(lane: &str, rustc: &str) -> Self {
         Self {
             lane: lane.to_owned(),
+            profile: String::new(),
             result: Outcome::Fail,
             reason: String::new(),
             crates: Vec::new(),
@@ -52,6 +62,15 @@ impl Report {
             flags: Vec::new(),
             seed: None,
             command: Vec::new(),
+            failed: Vec::new(),
+        }
+    }
+
+    /// Remembers what failed, and names the first of it in the reason.
+    pub fn name_failures(&mut self, failures: &[Failure]) {
+        self.failed = failures.iter().take(FAILED_MAX).map(|f| f.name.clone()).collect();
+        if let Some(first) = self.failed.first() {
+            let _ = write!(self.reason, ": {first}");
         }
     }
 
@@ -75,7 +94,8 @@ impl Report {
             if self.crates.is_empty() { "-".into() } else { self.crates.len().to_string() };
         let mut result = self.result.to_string();
         if !self.reason.is_empty() {
-            let _ = write!(result, " ({})", self.reason);
+            // A line of a table ends with the line, and its cells with a bar.
+            let _ = write!(result, " ({})", self.reason.replace('\n', " ").replace('|', "\\|"));
         }
         [self.lane.clone(), crates, tests, explored, format!("{:.0}s", self.seconds), result]
     }
@@ -111,11 +131,9 @@ pub fn table(reports: &[Report]) -> String {
 /// The closing line, and whether the run as a whole succeeded.
 #[must_use]
 pub fn closing(reports: &[Report], strict: bool) -> (String, bool) {
-    let count = |wanted: fn(Outcome) -> bool| reports.iter().filter(|r| wanted(r.result)).count();
-    let passed = count(|outcome| outcome == Outcome::Pass);
-    let unavailable = count(|outcome| outcome == Outcome::Unavailable);
-    let skipped = if strict { 0 } else { unavailable };
-    let failed = reports.len() - passed - skipped;
+    let passed = reports.iter().filter(|report| report.result == Outcome::Pass).count();
+    let failed = reports.iter().filter(|report| report.result.is_failure(strict)).count();
+    let skipped = reports.len() - passed - failed;
     let mut line = format!("{passed} passed, {failed} failed");
     if skipped > 0 {
         let _ = write!(line, ", {skipped} skipped");
@@ -152,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn failed_tests_are_named_up_to_a_bound() {
+        let mut report =
+            Report { reason: "200 tests failed".into(), ..report("test", Outcome::Fail) };
+        let failure = |n| Failure { name: format!("a t{n}"), output: Vec::new() };
+        report.name_failures(&(0..200).map(failure).collect::<Vec<_>>());
+        assert_eq!(report.reason, "200 tests failed: a t0");
+        assert_eq!(report.failed.len(), FAILED_MAX);
+    }
+
+    #[test]
     fn the_closing_line_counts_lanes() {
         let reports = [
             report("fmt", Outcome::Pass),
@@ -167,6 +195,16 @@ mod tests {
         let reports = [report("fmt", Outcome::Pass), report("miri", Outcome::Unavailable)];
         assert_eq!(closing(&reports, false), ("1 passed, 0 failed, 1 skipped".into(), true));
         assert_eq!(closing(&reports, true), ("1 passed, 1 failed".into(), false));
+    }
+
+    #[test]
+    fn what_does_not_exist_yet_is_no_failure_and_no_pass() {
+        let reports = [report("fmt", Outcome::Pass), report("semver", Outcome::Skipped)];
+        for strict in [false, true] {
+            let line = "1 passed, 0 failed, 1 skipped";
+            assert_eq!(closing(&reports, strict), (line.into(), true));
+        }
+        assert!(!closing(&reports[1..], false).1);
     }
 
     #[test]
@@ -205,8 +243,8 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         for key in [
-            "lane", "result", "reason", "crates", "tests", "explored", "seconds", "rustc", "flags",
-            "seed", "command",
+            "lane", "profile", "result", "reason", "crates", "tests", "explored", "seconds",
+            "rustc", "flags", "seed", "command", "failed",
         ] {
             assert!(value.get(key).is_some(), "no `{key}` in {text}");
         }

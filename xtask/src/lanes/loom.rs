@@ -1,4 +1,4 @@
-//! `loom`: every interleaving of the models, up to two preemptions a thread.
+//! `loom`: every interleaving of the models, up to two preemptions an execution, or three.
 
 use crate::{cx::Cx, outcome::Stop, parse, process::Cmd};
 
@@ -21,7 +21,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .args(["--", "--nocapture", "loom_"])
         .env("CARGO_TARGET_DIR", cx.target("loom"))
         .env("RUSTFLAGS", "--cfg tidegate_loom")
-        .env("LOOM_MAX_PREEMPTIONS", "2")
+        .env("LOOM_MAX_PREEMPTIONS", cx.options.profile.pick("2", "3"))
         .env("LOOM_MAX_BRANCHES", "10000")
         // Each model then says how many executions it took to be complete.
         .env("LOOM_LOG", "loom::model=info")

@@ -13,6 +13,9 @@ use crate::{
 /// Under fewer schedules a program has not been explored.
 const SCHEDULES_MIN: u64 = 1000;
 
+/// How many schedules of each kind each program gets, if the user does not say it.
+const SCHEDULES: &str = "TIDEGATE_SCHEDULES";
+
 /// Runs the lane.
 ///
 /// # Errors
@@ -40,7 +43,9 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         // These would replace the seed, or run one schedule in place of many.
         .env_remove("SHUTTLE_RANDOM_SEED")
         .env_remove("TIDEGATE_SCHEDULE");
-    let cmd = super::quick_release(cmd);
+    let schedules = std::env::var(SCHEDULES);
+    let schedules = schedules.unwrap_or_else(|_| cx.options.profile.pick("5000", "100000").into());
+    let cmd = super::quick_release(cmd.env(SCHEDULES, schedules));
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;
     let tests = parse::cargo_test(&finished.output);

@@ -10,9 +10,6 @@ use crate::{
     process::Cmd,
 };
 
-/// How long each test may go on, in milliseconds.
-const BUDGET_MS: &str = "2000";
-
 /// Runs the lane.
 ///
 /// # Errors
@@ -36,7 +33,8 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         // One test at a time, so that each has the cores to itself.
         .args(["--", "--nocapture", "--test-threads=1", "stress_"])
         .env("CARGO_TARGET_DIR", cx.target("stress"))
-        .env("TIDEGATE_STRESS_MS", BUDGET_MS)
+        // How long each test goes on, in milliseconds.
+        .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("2000", "30000"))
         .env("TIDEGATE_SEED", &seed);
     let cmd = super::quick_release(cmd);
     cx.flags(&cmd);

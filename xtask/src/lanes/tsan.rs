@@ -1,9 +1,9 @@
 //! `tsan`: tests without a data race.
 
-use crate::{cx::Cx, outcome::Stop, parse, process::Cmd, tools};
+use crate::{cx::Cx, lanes::test, outcome::Stop, process::Cmd, tools};
 
 /// The crates that share memory between threads.
-const PACKAGES: [&str; 4] =
+pub(super) const PACKAGES: [&str; 4] =
     ["tidegate-core", "tidegate-fs-walk", "tidegate-pipeline", "tidegate-testkit"];
 
 /// The sanitizer needs a standard library built with it, so the target is named.
@@ -18,8 +18,13 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         return Err(Stop::unavailable("ThreadSanitizer is set up for Linux on x86-64", TARGET));
     }
     cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
+    // A process for each test where nextest is there: what one test does to its process, and how
+    // slow the sanitizer makes it, is not the others'.
+    let nextest = test::has_nextest();
+    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
     let cmd = Cmd::cargo_of("nightly")
-        .args(["test", "--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
+        .args(runner)
+        .args(["--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
         .args(["--lib", "--tests"])
         // The tests of these are one program each, which the optimiser takes minutes for.
         .args(["--config", "profile.dev.package.tidegate-core.opt-level=0"])
@@ -27,13 +32,14 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .packages(PACKAGES)
         .env("CARGO_TARGET_DIR", cx.target("tsan"))
         .env("RUSTFLAGS", "-Zsanitizer=thread")
-        .env("TSAN_OPTIONS", "halt_on_error=1")
+        // By default each process with threads waits for a second before it ends.
+        .env("TSAN_OPTIONS", "halt_on_error=1 atexit_sleep_ms=0")
         // Without any optimisation the instrumented code and library take several times as long.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .env("TIDEGATE_STRESS_MS", "200");
+        .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("200", "2000"));
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;
-    let tests = parse::cargo_test(&finished.output);
+    let tests = test::read(nextest, &finished.output);
     cx.report.tests = tests.passed + tests.failed;
     cx.crates(tests.crates());
     if finished.output.contains("WARNING: ThreadSanitizer:") {

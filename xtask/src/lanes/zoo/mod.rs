@@ -24,6 +24,9 @@ use table::Table;
 const DATA: &str = "docs/data/zoo.json";
 const PAGE: &str = "docs/src/zoo.md";
 
+/// The lane.
+pub const NAME: &str = "zoo";
+
 /// The tool that has to find what is planted.
 const OURS: &str = "ours";
 
