@@ -43,6 +43,9 @@ pub mod treesum {}
 #[doc = include_str!("src/testing.md")]
 pub mod testing {}
 
+#[doc = include_str!("src/zoo.md")]
+pub mod zoo {}
+
 #[doc = include_str!("src/testing-threads.md")]
 pub mod testing_threads {}
 

@@ -9,6 +9,7 @@ use crate::{
     cx::Options,
     doctor,
     lane::Lane,
+    lanes::zoo,
     plan::{self, Choice, Shard},
     process,
     profile::Profile,
@@ -55,6 +56,7 @@ fn command() -> Command {
                 .iter()
                 .map(|lane| Command::new(lane.name()).about(lane.about()).args(lane_options())),
         )
+        .mut_subcommand(zoo::NAME, |lane| lane.args(zoo::flags()))
         .subcommand(Command::new("doctor").about("which tools are here, and how to get the rest"))
         .subcommand(
             Command::new("report")
@@ -159,6 +161,7 @@ fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
             options(matches),
             matches.get_one::<Duration>("budget").copied(),
         ),
+        zoo::NAME if zoo::is_asked_for_all(matches) => zoo::all(matches),
         name => match Lane::named(name) {
             Some(lane) => run::lanes(&[lane], options(matches), None),
             None => Err(io::Error::other(format!("there is no lane {name}"))),

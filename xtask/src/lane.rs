@@ -124,6 +124,13 @@ const TABLE: &[Lane] = &[
         run: lanes::stress::run,
     },
     Lane {
+        name: "zoo",
+        about: "the testkit tells planted bugs from their cures",
+        pr: None,
+        nightly: 120,
+        run: lanes::zoo::run,
+    },
+    Lane {
         name: "compare",
         about: "treesum agrees with the b3sum program",
         pr: Some(40),

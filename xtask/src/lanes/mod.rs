@@ -23,6 +23,7 @@ pub mod stress;
 pub mod test;
 pub mod tidy;
 pub mod tsan;
+pub mod zoo;
 
 use std::io;
 
