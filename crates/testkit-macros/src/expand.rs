@@ -1,6 +1,6 @@
 //! From the function that is written to the test that runs it.
 
-use crate::options;
+use crate::options::{self, Options};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Error, ItemFn, Signature};
@@ -25,10 +25,18 @@ pub(crate) fn test(options: TokenStream, function: &TokenStream) -> TokenStream 
 }
 
 fn expand(options: TokenStream, function: ItemFn) -> syn::Result<TokenStream> {
-    let setters = options::setters(options)?;
+    let Options { setters, seeds } = options::parse(options)?;
     check(&function.sig)?;
     let ItemFn { attrs, vis, sig, block, .. } = function;
     let (name, output) = (&sig.ident, &sig.output);
+    let bubble = quote!(::tidegate_testkit::Bubble::builder() #setters);
+    let (output, run) = match seeds {
+        None => (quote!(#output), quote!(::tidegate_testkit::__run_test(#bubble, #name()))),
+        // What it returns each time is part of the report.
+        Some(seeds) => {
+            (quote!(), quote!(::tidegate_testkit::__explore_test(#bubble, #seeds, #name)))
+        }
+    };
     // A function of its own within the test, so that `?` knows the type that is returned.
     Ok(quote! {
         #(#attrs)*
@@ -36,7 +44,7 @@ fn expand(options: TokenStream, function: ItemFn) -> syn::Result<TokenStream> {
         #vis fn #name() #output {
             #[allow(clippy::unused_async, reason = "a test is async, whether or not it awaits")]
             #sig #block
-            ::tidegate_testkit::__run_test(::tidegate_testkit::Bubble::builder() #setters, #name())
+            #run
         }
     })
 }
@@ -110,10 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn seeds_make_a_test_of_many_runs() {
+        let test = expanded("seeds = 64, grace = \"1s\"", "async fn t() -> R {}").unwrap();
+        assert!(test.contains(":: core :: prelude :: v1 :: test] fn t () {"), "{test}");
+        let run = test.replace(' ', "");
+        assert!(
+            run.contains("__explore_test(::tidegate_testkit::Bubble::builder().grace("),
+            "{run}"
+        );
+        assert!(run.ends_with(",64,t)}"), "{run}");
+    }
+
+    #[test]
     fn options_that_are_wrong_are_refused_where_they_stand() {
         let refused = |options, what, at| is_refused(options, PLAIN, what, at);
         refused("real_io, sed = 7", "no option `sed`; those that there are: real_io, seed", "sed");
         refused("seed = 7, seed = 8", "`seed` is given twice", "seed");
+        refused("seed = 7, seeds = 8", "either one", "seeds");
+        refused("seeds = 0", "is not run", "0");
         refused("real_io = true", "`real_io` has no value", "real_io = true");
         refused("allow_panics()", "`allow_panics` has no value", "allow_panics()");
         refused("seed", "such as `seed = 7`", "seed");

@@ -6,21 +6,36 @@ use quote::{quote, quote_spanned};
 use std::{collections::BTreeSet, time::Duration};
 use syn::{Expr, Lit, LitInt, Meta, Token, parse::Parser as _, punctuated::Punctuated};
 
-const KNOWN: &str = "real_io, seed, budget, patience, grace, allow_tasks, allow_panics";
+const KNOWN: &str = "real_io, seed, seeds, budget, patience, grace, allow_tasks, allow_panics";
 
-/// The calls of the builder's setters, in the order in which they are written.
-pub(crate) fn setters(options: TokenStream) -> syn::Result<TokenStream> {
+/// What is asked for.
+pub(crate) struct Options {
+    /// The calls of the builder's setters, in the order in which they are written.
+    pub(crate) setters: TokenStream,
+    /// How many seeds the test is run with, if not one.
+    pub(crate) seeds: Option<LitInt>,
+}
+
+pub(crate) fn parse(options: TokenStream) -> syn::Result<Options> {
     let options = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(options)?;
     let mut seen = BTreeSet::new();
-    let mut setters = TokenStream::new();
+    let mut parsed = Options { setters: TokenStream::new(), seeds: None };
     for option in options {
         let name = option.path().require_ident()?.clone();
         if !seen.insert(name.to_string()) {
             return Err(syn::Error::new(name.span(), format!("`{name}` is given twice")));
         }
-        setters.extend(setter(&name, &option)?);
+        if name == "seeds" {
+            parsed.seeds = Some(seeds(&option)?);
+        } else {
+            parsed.setters.extend(setter(&name, &option)?);
+        }
+        if seen.contains("seed") && seen.contains("seeds") {
+            let what = "either one `seed` or a number of `seeds`";
+            return Err(syn::Error::new(name.span(), what));
+        }
     }
-    Ok(setters)
+    Ok(parsed)
 }
 
 fn setter(name: &Ident, option: &Meta) -> syn::Result<TokenStream> {
@@ -93,6 +108,14 @@ where
         Lit::Int(number) => number.base10_parse::<N>().map(|_| number.clone()),
         other => Err(syn::Error::new(other.span(), "a whole number is expected, such as 7")),
     }
+}
+
+fn seeds(option: &Meta) -> syn::Result<LitInt> {
+    let seeds = number::<u64>(option)?;
+    if seeds.base10_parse::<u64>()? == 0 {
+        return Err(syn::Error::new(seeds.span(), "a test that is run with no seed is not run"));
+    }
+    Ok(seeds)
 }
 
 fn any_time(option: &Meta) -> syn::Result<Duration> {

@@ -23,7 +23,7 @@
 //! async fn generic<T>() {}
 //! ```
 
-use crate::BubbleBuilder;
+use crate::{BubbleBuilder, Outcome, Seeds};
 use std::future::Future;
 
 /// Runs a test in a bubble.
@@ -36,6 +36,19 @@ pub fn run<F: Future>(bubble: BubbleBuilder, test: F) -> F::Output {
     match bubble.build().map(|bubble| bubble.run(test)) {
         Ok(Ok(value)) => value,
         Ok(Err(failure)) => panic!("{failure}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Runs a test with so many seeds.
+///
+/// # Panics
+///
+/// With what is wrong with the bubble, or with the test.
+#[track_caller]
+pub fn explore<F: Future<Output: Outcome>>(bubble: BubbleBuilder, seeds: u64, test: fn() -> F) {
+    match bubble.build() {
+        Ok(bubble) => bubble.explore(Seeds::n(seeds), |_| test()).assert_passed(),
         Err(error) => panic!("{error}"),
     }
 }

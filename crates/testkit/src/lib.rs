@@ -7,6 +7,7 @@ mod cancel;
 mod clock;
 pub mod conformance;
 mod coop;
+mod explore;
 mod fault;
 mod history;
 mod leak;
@@ -19,12 +20,13 @@ mod seed;
 mod stress;
 
 #[doc(hidden)]
-pub use self::attribute::run as __run_test;
+pub use self::attribute::{explore as __explore_test, run as __run_test};
 pub use self::bubble::{
     Bubble, BubbleBuilder, BubbleConfigError, Failure, FailureKind, Mode, advance,
-    advance_to_next_timer, bubble, settle,
+    advance_to_next_timer, bubble, perturbed, settle,
 };
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
+pub use self::explore::{ExploreReport, Outcome, Perturbed, Seeds, explore};
 pub use self::fault::{
     FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults, Flaky, FlakyCounts,
     FlakyError, FlakyPlan, FlakyPlanBuilder, MemConnector, MemListener, MemNet, MemNetBuilder,

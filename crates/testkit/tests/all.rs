@@ -14,6 +14,8 @@ mod cancel;
 #[cfg(not(miri))]
 #[path = "all/conformance.rs"]
 mod conformance;
+#[path = "all/explore.rs"]
+mod explore;
 #[path = "all/fault_flaky.rs"]
 mod fault_flaky;
 #[path = "all/fault_io.rs"]

@@ -3,6 +3,8 @@
 use super::{Bubble, Mode};
 use crate::{LeakGuard, Seed};
 use std::time::Duration;
+#[cfg(tokio_unstable)]
+use tokio::runtime::{Builder, RngSeed};
 
 /// How far the clock of a bubble may move, unless it is told otherwise.
 const VIRTUAL_BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
@@ -13,6 +15,8 @@ const REAL_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) seed: Option<Seed>,
+    /// Whether the seed decides where tasks yield.
+    pub(super) is_perturbed: bool,
     pub(super) mode: Mode,
     pub(super) virtual_budget: Duration,
     pub(super) patience: Duration,
@@ -32,11 +36,25 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             seed: None,
+            is_perturbed: false,
             mode: Mode::Virtual,
             virtual_budget: VIRTUAL_BUDGET,
             patience: REAL_PATIENCE,
             leaks: Leaks { tasks: 0, grace: Duration::ZERO, guard: |guard| guard },
             are_panics_allowed: false,
+        }
+    }
+}
+
+#[cfg(tokio_unstable)]
+impl Settings {
+    /// What only such a build can do.
+    pub(super) fn unstable(&self, builder: &mut Builder) {
+        if let Some(seed) = self.seed.or_else(Seed::from_env) {
+            builder.rng_seed(RngSeed::from_bytes(&seed.value().to_le_bytes()));
+        }
+        if self.is_perturbed {
+            builder.on_before_task_poll(|_task| super::schedule::preempt());
         }
     }
 }
@@ -75,7 +93,8 @@ pub enum BubbleConfigError {
 }
 
 impl BubbleBuilder {
-    /// The seed that a failure tells, instead of the one in `TIDEGATE_SEED`.
+    /// The seed that [`Seed::current`] and a failure tell, instead of the one in `TIDEGATE_SEED`. In a
+    /// build with `tokio_unstable` it also decides in which order `select!` looks at its branches.
     pub fn seed(mut self, seed: Seed) -> Self {
         self.settings.seed = Some(seed);
         self

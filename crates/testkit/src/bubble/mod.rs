@@ -17,6 +17,7 @@ mod failure;
 mod panics;
 mod place;
 mod root;
+mod schedule;
 mod shared;
 mod step;
 mod time;
@@ -24,6 +25,7 @@ mod watchdog;
 
 pub use self::builder::{BubbleBuilder, BubbleConfigError};
 pub use self::failure::{Failure, FailureKind};
+pub use self::schedule::perturbed;
 pub use self::time::{advance, advance_to_next_timer, settle};
 
 use self::builder::Settings;
@@ -140,7 +142,8 @@ impl Bubble {
     ///
     /// As `test` does; and inside a runtime, or if the system has no thread for the watchdog.
     pub fn run<F: Future>(self, test: F) -> Result<F::Output, Failure> {
-        let shared = Arc::new(Shared::default());
+        let seed = self.settings.seed.or_else(Seed::from_env);
+        let shared = Arc::new(Shared::new(seed, self.settings.is_perturbed));
         let runtime = self.runtime(&shared);
         let inside = Inside::enter(&shared);
         let watchdog = Watchdog::start(&shared, self.settings.patience);
@@ -169,8 +172,13 @@ impl Bubble {
             (Ok(_), Ok(())) if !panics.is_empty() => FailureKind::Panicked,
             (Ok(value), Ok(())) => return Ok(value),
         };
-        let seed = self.settings.seed.or_else(Seed::from_env);
         Err(Failure::new(verdict, places, panics, seed))
+    }
+
+    /// One that is set up as this one, on a schedule from a seed.
+    pub(crate) fn perturbed(&self, seed: Seed) -> Self {
+        let seed = Some(seed);
+        Self { settings: Settings { seed, is_perturbed: true, ..self.settings.clone() } }
     }
 
     fn runtime(&self, shared: &Arc<Shared>) -> Runtime {
@@ -184,6 +192,8 @@ impl Bubble {
             .thread_keep_alive(Duration::from_millis(1))
             // A panic on a thread of the blocking pool is the bubble's, too.
             .on_thread_start(move || Inside::stay(&starts));
+        #[cfg(tokio_unstable)]
+        self.settings.unstable(&mut builder);
         match self.settings.mode {
             Mode::Virtual => builder.enable_time().start_paused(true),
             Mode::RealIo => builder.enable_all(),
@@ -217,6 +227,11 @@ impl Bubble {
         }
         Err(FailureKind::BlockingLeft { patience: self.settings.patience })
     }
+}
+
+/// The seed of the bubble that the calling thread is in, if it has one.
+pub(crate) fn seed() -> Option<Seed> {
+    Inside::current().and_then(|shared| shared.seed())
 }
 
 /// Drops a test where its destructors may do what it may do. One that fails is no news.

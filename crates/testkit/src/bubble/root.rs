@@ -4,6 +4,7 @@ use super::{
     Mode,
     failure::FailureKind,
     place::Spy,
+    schedule::preempt,
     shared::{Shared, Suspicion},
     step::Turn,
 };
@@ -136,7 +137,10 @@ impl<F: Future> Future for Root<'_, F> {
         match suspicion {
             Some(Suspicion::WasBusy) => Poll::Ready(Err(FailureKind::Livelock { elapsed, tasks })),
             Some(Suspicion::WasIdle) => Poll::Ready(Err(FailureKind::Waits { elapsed, tasks })),
-            None => this.spy.poll(this.test.as_mut(), cx).map(Ok),
+            None => {
+                preempt();
+                this.spy.poll(this.test.as_mut(), cx).map(Ok)
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What the hooks of the runtime, the root future, the watchdog and the test share.
 
+use super::schedule::Schedule;
 use super::step::{self, Asking, Idle, Steps, Turn};
+use crate::Seed;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -16,7 +18,12 @@ use tokio::time::Instant;
 /// The state of one bubble.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    seed: Option<Seed>,
+    /// If polls are preempted.
+    schedule: Option<Mutex<Schedule>>,
     state: Mutex<State>,
+    /// Whether the blocking pool has had a thread.
+    has_threads: AtomicBool,
     /// Counts signs of progress: a clock that moved, or, if that is the real one, a test that was
     /// woken. That the runtime goes on is none: timers and tasks beside the test may keep it at that
     /// for ever.
@@ -69,6 +76,20 @@ impl State {
 }
 
 impl Shared {
+    pub(super) fn new(seed: Option<Seed>, is_perturbed: bool) -> Self {
+        let schedule = seed.filter(|_| is_perturbed).map(|seed| Mutex::new(Schedule::new(seed)));
+        Self { seed, schedule, ..Self::default() }
+    }
+
+    pub(super) fn seed(&self) -> Option<Seed> {
+        self.seed
+    }
+
+    /// How many operations the poll that begins may do, if not all.
+    pub(super) fn next_preemption(&self) -> Option<usize> {
+        self.schedule.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).next()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,7 +160,8 @@ impl Shared {
     /// The root is polled, because the test was woken or for another reason: what it is to do for
     /// a step of the clock.
     pub(super) fn step(&self, was_test_woken: bool) -> Turn {
-        let turn = self.state().steps.poll_root(was_test_woken);
+        let has_threads = self.has_threads.load(Ordering::Relaxed);
+        let turn = self.state().steps.poll_root(was_test_woken, has_threads);
         if let Turn::Over(at) = turn {
             self.tell(at);
         }
@@ -259,8 +281,9 @@ impl Inside {
         Self { own: Arc::clone(own), former: CURRENT.replace(Some(Arc::clone(own))) }
     }
 
-    /// The thread stays in it until it ends.
+    /// The thread, one of the blocking pool, stays in it until it ends.
     pub(super) fn stay(shared: &Arc<Shared>) {
+        shared.has_threads.store(true, Ordering::Relaxed);
         CURRENT.set(Some(Arc::clone(shared)));
     }
 

@@ -18,6 +18,9 @@
 //! | yes | no | on the way to one: once more |
 //! | no | yes | a thread has woken somebody: once more, when that is over |
 //! | no | no | there is no timer |
+//!
+//! Blocking work that ends looks like the last of these, since that has the runtime look at its
+//! timers: if there was any, it takes some time until it is believed.
 
 use super::root::SENTINEL;
 use crate::clock;
@@ -44,6 +47,9 @@ pub(super) const TURN: u32 = 61;
 /// comes back sooner has not waited for one.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
+/// How long it must seem that there is no timer if there was blocking work.
+const DOUBT: Duration = Duration::from_millis(2);
+
 /// Who waits for a step: the moment at which a timer has gone off, or that there is none.
 pub(super) type Asking = oneshot::Sender<Option<Instant>>;
 
@@ -52,6 +58,8 @@ pub(super) type Asking = oneshot::Sender<Option<Instant>>;
 pub(super) struct Steps {
     asking: Vec<Asking>,
     phase: Phase,
+    /// Since when it seems that there is no timer, if it did so the last time.
+    nothing_since: Option<std::time::Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -83,15 +91,11 @@ struct Counting {
 }
 
 impl Counting {
-    fn over(self, is_test_woken: bool) -> Turn {
+    /// How the clock has moved, and whether somebody was polled.
+    fn over(self, is_test_woken: bool) -> (Step, bool) {
         self.counter.is_over.store(true, Relaxed);
         let others = self.counter.polls.load(Relaxed) != TURN;
-        let is_polled = others || self.was_test_woken || is_test_woken;
-        match self.step {
-            Step::To(at) if is_polled => Turn::Over(Some(at)),
-            Step::None if !is_polled => Turn::Over(None),
-            Step::To(_) | Step::None | Step::Waited => Turn::Again,
-        }
+        (self.step, others || self.was_test_woken || is_test_woken)
     }
 }
 
@@ -192,7 +196,7 @@ impl Steps {
     }
 
     /// The root is polled, because the test was woken or for another reason.
-    pub(super) fn poll_root(&mut self, was_test_woken: bool) -> Turn {
+    pub(super) fn poll_root(&mut self, was_test_woken: bool, has_threads: bool) -> Turn {
         let (phase, turn) = match std::mem::take(&mut self.phase) {
             Phase::Disarm if !was_test_woken => (Phase::Look, Turn::Disarm),
             Phase::Look if !was_test_woken => (Phase::Ready, Turn::Wait),
@@ -207,10 +211,29 @@ impl Steps {
                 counting.counter.polls.store(0, Relaxed);
                 (Phase::Counted(Counting { was_test_woken, ..counting }), Turn::Again)
             }
-            Phase::Counted(counting) => (Phase::Over, counting.over(was_test_woken)),
+            Phase::Counted(counting) => {
+                (Phase::Over, self.judge(counting.over(was_test_woken), has_threads))
+            }
         };
         self.phase = phase;
         turn
+    }
+
+    fn judge(&mut self, (step, is_polled): (Step, bool), has_threads: bool) -> Turn {
+        let since = self.nothing_since.take();
+        match step {
+            Step::To(at) if is_polled => Turn::Over(Some(at)),
+            Step::None if !is_polled => {
+                let now = clock::now();
+                let since = since.unwrap_or(now);
+                if !has_threads || now - since >= DOUBT {
+                    return Turn::Over(None);
+                }
+                self.nothing_since = Some(since);
+                Turn::Again
+            }
+            Step::To(_) | Step::None | Step::Waited => Turn::Again,
+        }
     }
 
     /// Who asks, to be told.

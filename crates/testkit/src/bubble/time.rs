@@ -104,7 +104,7 @@ pub async fn advance(time: Duration) {
 /// the clock stands.
 ///
 /// Timers of tokio go off at the first whole millisecond of the bubble at or after their deadline.
-/// Blocking work is waited for: the clock stands while there is any.
+/// The clock stands while there is blocking work, so it is waited for if there is a timer.
 ///
 /// ```
 /// use std::time::Duration;

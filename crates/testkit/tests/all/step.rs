@@ -234,20 +234,42 @@ fn a_deadline_within_a_millisecond_is_the_end_of_it() {
     });
 }
 
-/// The clock stands until it is over, however many timers there are.
+/// The clock stands until it is over, at whatever moment of a step that is.
 #[test]
-fn blocking_work_is_waited_for() {
+fn blocking_work_is_waited_for_if_there_is_a_timer() {
+    for n in 0..tidegate_testkit::scale(100) {
+        bubble(async move {
+            let begun = Instant::now();
+            let timer = spawn(sleep(MS * 2));
+            let work = [0, 100, 177].map(|more| {
+                let time = Duration::from_micros(n * 37 + more);
+                // Nobody sends: it takes so long in real time.
+                let (held, wait) = std::sync::mpsc::sync_channel::<()>(0);
+                spawn_blocking(move || {
+                    wait.recv_timeout(time).unwrap_err();
+                    drop(held);
+                })
+            });
+            assert_eq!(advance_to_next_timer().await, Some(begun + MS * 2));
+            assert!(timer.is_finished());
+            for work in work {
+                work.await.unwrap();
+            }
+        });
+    }
+}
+
+/// Blocking work that never ends while there is no timer is nobody's.
+#[test]
+fn blocking_work_is_not_waited_for_if_there_is_no_timer() {
     bubble(async {
-        let begun = Instant::now();
-        let timer = spawn(sleep(MS * 2));
-        let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
-        let work = spawn_blocking(move || wait.recv_timeout(Duration::from_millis(40)).is_err());
-        let at = advance_to_next_timer().await;
-        assert_eq!(at, Some(begun + MS * 2));
-        assert!(timer.is_finished());
-        assert!(work.is_finished(), "it was waited for");
-        drop(go);
+        let (held, wait) = std::sync::mpsc::sync_channel::<()>(0);
+        let work = spawn_blocking(move || wait.recv().is_err());
+        assert_eq!(advance_to_next_timer().await, None);
+        assert!(!work.is_finished());
+        drop(held);
         assert!(work.await.unwrap());
+        assert_eq!(advance_to_next_timer().await, None);
     });
 }
 
