@@ -6,7 +6,8 @@ use quote::{quote, quote_spanned};
 use std::{collections::BTreeSet, time::Duration};
 use syn::{Expr, Lit, LitInt, Meta, Token, parse::Parser as _, punctuated::Punctuated};
 
-const KNOWN: &str = "real_io, seed, seeds, budget, patience, grace, allow_tasks, allow_panics";
+const KNOWN: &str =
+    "real_io, seed, seeds, budget, poll_budget, patience, grace, allow_tasks, allow_panics";
 
 /// What is asked for.
 pub(crate) struct Options {
@@ -26,7 +27,8 @@ pub(crate) fn parse(options: TokenStream) -> syn::Result<Options> {
             return Err(syn::Error::new(name.span(), format!("`{name}` is given twice")));
         }
         if name == "seeds" {
-            parsed.seeds = Some(seeds(&option)?);
+            let seeds = number::<u64>(&option)?;
+            parsed.seeds = Some(some(seeds, "a test that is run with no seed is not run")?);
         } else {
             parsed.setters.extend(setter(&name, &option)?);
         }
@@ -56,6 +58,10 @@ fn setter(name: &Ident, option: &Meta) -> syn::Result<TokenStream> {
         "allow_tasks" => {
             let tasks = number::<usize>(option)?;
             quote_spanned!(span=> .allow_tasks(#tasks))
+        }
+        "poll_budget" => {
+            let polls = some(number::<u64>(option)?, "a test that is never polled does not begin")?;
+            quote_spanned!(span=> .poll_budget(#polls))
         }
         "budget" => {
             let budget = some_time(option)?;
@@ -110,12 +116,12 @@ where
     }
 }
 
-fn seeds(option: &Meta) -> syn::Result<LitInt> {
-    let seeds = number::<u64>(option)?;
-    if seeds.base10_parse::<u64>()? == 0 {
-        return Err(syn::Error::new(seeds.span(), "a test that is run with no seed is not run"));
+/// A number that is not 0.
+fn some(number: LitInt, what: &str) -> syn::Result<LitInt> {
+    if number.base10_parse::<u64>()? == 0 {
+        return Err(syn::Error::new(number.span(), what));
     }
-    Ok(seeds)
+    Ok(number)
 }
 
 fn any_time(option: &Meta) -> syn::Result<Duration> {

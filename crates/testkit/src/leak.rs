@@ -295,7 +295,7 @@ impl fmt::Display for Leak {
             part(f)?;
             write!(f, "{} file descriptor(s)", self.fds.len())?;
             for fd in &self.fds {
-                write!(f, " {}={}", fd.fd, fd.target.display())?;
+                write!(f, " {}={}", fd.fd, without_inode(&fd.target.to_string_lossy()))?;
             }
         }
         if let Some(why) = &self.unavailable {
@@ -342,6 +342,13 @@ fn fds(prefix: Option<&Path>) -> io::Result<BTreeSet<LeakedFd>> {
     Ok(found)
 }
 
+/// Without the number of a socket or a pipe, which is another in each run.
+fn without_inode(target: &str) -> &str {
+    let kind = target.strip_suffix(']').and_then(|target| target.rsplit_once(":["));
+    let is_number = |inode: &str| inode.bytes().all(|byte| byte.is_ascii_digit());
+    kind.filter(|(_, inode)| is_number(inode)).map_or(target, |(kind, _)| kind)
+}
+
 /// Whether a descriptor's target is `prefix` or lies below it. The kernel marks a file that was
 /// removed while it is open by a suffix of its path.
 fn is_under(target: &Path, prefix: &Path) -> bool {
@@ -352,6 +359,21 @@ fn is_under(target: &Path, prefix: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else the text of the same leak would be another each time.
+    #[test]
+    fn numbers_of_the_kernel_are_left_out() {
+        let text = |target: &str| {
+            let fd = LeakedFd { fd: 7, target: target.into() };
+            Leak { fds: vec![fd], ..Leak::default() }.to_string()
+        };
+        assert_eq!(text("socket:[12345]"), "left behind: 1 file descriptor(s) 7=socket");
+        assert_eq!(
+            text("anon_inode:[eventfd]"),
+            "left behind: 1 file descriptor(s) 7=anon_inode:[eventfd]"
+        );
+        assert_eq!(text("/a/b:[1]c"), "left behind: 1 file descriptor(s) 7=/a/b:[1]c");
+    }
 
     #[test]
     fn all_that_cannot_be_counted_is_told() {

@@ -32,6 +32,8 @@ mod linear;
 #[cfg(not(miri))]
 #[path = "all/oracle.rs"]
 mod oracle;
+#[path = "all/same_text.rs"]
+mod same_text;
 #[path = "all/step.rs"]
 mod step;
 #[path = "all/stress.rs"]

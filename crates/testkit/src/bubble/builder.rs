@@ -19,6 +19,7 @@ pub(super) struct Settings {
     pub(super) is_perturbed: bool,
     pub(super) mode: Mode,
     pub(super) virtual_budget: Duration,
+    pub(super) poll_budget: Option<u64>,
     pub(super) patience: Duration,
     pub(super) leaks: Leaks,
     pub(super) are_panics_allowed: bool,
@@ -39,6 +40,7 @@ impl Default for Settings {
             is_perturbed: false,
             mode: Mode::Virtual,
             virtual_budget: VIRTUAL_BUDGET,
+            poll_budget: None,
             patience: REAL_PATIENCE,
             leaks: Leaks { tasks: 0, grace: Duration::ZERO, guard: |guard| guard },
             are_panics_allowed: false,
@@ -53,8 +55,11 @@ impl Settings {
         if let Some(seed) = self.seed.or_else(Seed::from_env) {
             builder.rng_seed(RngSeed::from_bytes(&seed.value().to_le_bytes()));
         }
-        if self.is_perturbed {
-            builder.on_before_task_poll(|_task| super::schedule::preempt());
+        if self.is_perturbed || self.poll_budget.is_some() {
+            builder.on_before_task_poll(|_task| {
+                super::shared::count_poll();
+                super::schedule::preempt();
+            });
         }
     }
 }
@@ -87,6 +92,9 @@ pub enum BubbleConfigError {
     /// Any timer would be too much.
     #[error("a clock that may not move at all: give the bubble a virtual budget")]
     NoVirtualBudget,
+    /// It would not even begin.
+    #[error("a poll budget of no polls at all: the test would not begin")]
+    NoPollBudget,
     /// Whatever the test does, it would have taken too long.
     #[error("a patience of no time at all: any test would be stuck")]
     NoPatience,
@@ -109,6 +117,28 @@ impl BubbleBuilder {
     /// How far the clock may move; a day, by default. It bounds tests whose timers fire for ever.
     pub fn virtual_budget(mut self, budget: Duration) -> Self {
         self.settings.virtual_budget = budget;
+        self
+    }
+
+    /// How many polls there may be; as many as it takes, by default. A test that yields for ever fails
+    /// at once then, and at the same poll each time, rather than after the
+    /// [patience](Self::patience). In a build with `tokio_unstable` the polls of all tasks count, in
+    /// others those of the test itself.
+    ///
+    /// ```
+    /// use tidegate_testkit::{Bubble, FailureKind};
+    /// use tokio::task::yield_now;
+    ///
+    /// let failure = Bubble::builder().poll_budget(1_000).build().unwrap().run(async {
+    ///     loop {
+    ///         yield_now().await;
+    ///     }
+    /// });
+    /// let failure = failure.map(|()| "it ends").unwrap_err();
+    /// assert!(matches!(failure.kind(), FailureKind::OverPolled { budget: 1_000, .. }));
+    /// ```
+    pub fn poll_budget(mut self, polls: u64) -> Self {
+        self.settings.poll_budget = Some(polls);
         self
     }
 
@@ -166,6 +196,9 @@ impl BubbleBuilder {
         let Self { settings } = self;
         if settings.virtual_budget.is_zero() {
             return Err(BubbleConfigError::NoVirtualBudget);
+        }
+        if settings.poll_budget == Some(0) {
+            return Err(BubbleConfigError::NoPollBudget);
         }
         if settings.patience.is_zero() {
             return Err(BubbleConfigError::NoPatience);

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | all tasks wait, and no timer is armed | a sentinel timer, a year ahead, is the next to fire, and again a year later | [`Deadlock`](FailureKind::Deadlock) |
 //! | timers fire without end | the clock has passed the budget when the runtime is idle | [`OverBudget`](FailureKind::OverBudget) |
+//! | the test is polled without end | there were more polls than there may be | [`OverPolled`](FailureKind::OverPolled) |
 //! | tasks run without end, none waits | the clock has not moved for long, in real time, and the runtime is busy | [`Livelock`](FailureKind::Livelock) |
 //! | all wait for tokio's blocking pool, or for I/O | the same, and it is idle | [`Waits`](FailureKind::Waits) |
 //! | one poll does not return | the same, and it does not poll the root either | the process ends, with a word |
@@ -143,7 +144,7 @@ impl Bubble {
     /// As `test` does; and inside a runtime, or if the system has no thread for the watchdog.
     pub fn run<F: Future>(self, test: F) -> Result<F::Output, Failure> {
         let seed = self.settings.seed.or_else(Seed::from_env);
-        let shared = Arc::new(Shared::new(seed, self.settings.is_perturbed));
+        let shared = Arc::new(Shared::new(seed, &self.settings));
         let runtime = self.runtime(&shared);
         let inside = Inside::enter(&shared);
         let watchdog = Watchdog::start(&shared, self.settings.patience);

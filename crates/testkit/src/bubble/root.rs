@@ -138,6 +138,11 @@ impl<F: Future> Future for Root<'_, F> {
             Some(Suspicion::WasBusy) => Poll::Ready(Err(FailureKind::Livelock { elapsed, tasks })),
             Some(Suspicion::WasIdle) => Poll::Ready(Err(FailureKind::Waits { elapsed, tasks })),
             None => {
+                this.shared.count_poll();
+                if let Some(budget) = this.shared.over_polled() {
+                    let kind = FailureKind::OverPolled { budget, elapsed, tasks };
+                    return Poll::Ready(Err(kind));
+                }
                 preempt();
                 this.spy.poll(this.test.as_mut(), cx).map(Ok)
             }

@@ -1,5 +1,6 @@
 //! What the hooks of the runtime, the root future, the watchdog and the test share.
 
+use super::builder::Settings;
 use super::schedule::Schedule;
 use super::step::{self, Asking, Idle, Steps, Turn};
 use crate::Seed;
@@ -22,6 +23,9 @@ pub(super) struct Shared {
     /// If polls are preempted.
     schedule: Option<Mutex<Schedule>>,
     state: Mutex<State>,
+    /// How many polls there were, and may be. They are counted if there is a budget.
+    polls: AtomicU64,
+    poll_budget: Option<u64>,
     /// Whether the blocking pool has had a thread.
     has_threads: AtomicBool,
     /// Counts signs of progress: a clock that moved, or, if that is the real one, a test that was
@@ -76,13 +80,27 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn new(seed: Option<Seed>, is_perturbed: bool) -> Self {
-        let schedule = seed.filter(|_| is_perturbed).map(|seed| Mutex::new(Schedule::new(seed)));
-        Self { seed, schedule, ..Self::default() }
+    pub(super) fn new(seed: Option<Seed>, settings: &Settings) -> Self {
+        let schedule = seed.filter(|_| settings.is_perturbed).map(Schedule::new).map(Mutex::new);
+        Self { seed, schedule, poll_budget: settings.poll_budget, ..Self::default() }
     }
 
     pub(super) fn seed(&self) -> Option<Seed> {
         self.seed
+    }
+
+    /// A poll begins. If it is one too many, the root is to know.
+    pub(super) fn count_poll(&self) {
+        let Some(budget) = self.poll_budget else { return };
+        if self.polls.fetch_add(1, Ordering::Relaxed) == budget {
+            let root = self.state().root.take();
+            root.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The budget of polls, if there were more.
+    pub(super) fn over_polled(&self) -> Option<u64> {
+        self.poll_budget.filter(|budget| self.polls.load(Ordering::Relaxed) > *budget)
     }
 
     /// How many operations the poll that begins may do, if not all.
@@ -262,6 +280,14 @@ impl Shared {
 #[expect(clippy::disallowed_methods, reason = "a task of the bubble's own, which ends by itself")]
 fn spawn_in_place(count: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(count));
+}
+
+/// A poll of a task begins in the bubble of the calling thread.
+#[cfg(tokio_unstable)]
+pub(super) fn count_poll() {
+    if let Some(shared) = Inside::current() {
+        shared.count_poll();
+    }
 }
 
 thread_local! {
