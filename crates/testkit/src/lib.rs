@@ -33,7 +33,7 @@ pub use self::fault::{
     MemNetError, MemStream, flaky, mem_net,
 };
 pub use self::history::{Call, Client, History, Operation};
-pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};
+pub use self::leak::{Leak, LeakGuard, LeakedChild, LeakedFd, LeakedThread};
 pub use self::linear::{Model, Verdict, Witness, check_linearizable, check_linearizable_within};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};
