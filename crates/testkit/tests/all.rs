@@ -14,6 +14,12 @@ mod cancel;
 #[cfg(not(miri))]
 #[path = "all/conformance.rs"]
 mod conformance;
+#[cfg(not(miri))]
+#[path = "all/conformance_limiter.rs"]
+mod conformance_limiter;
+#[cfg(not(miri))]
+#[path = "all/conformance_pool.rs"]
+mod conformance_pool;
 #[path = "all/explore.rs"]
 mod explore;
 #[path = "all/fault_flaky.rs"]

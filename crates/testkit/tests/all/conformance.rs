@@ -14,11 +14,11 @@ use tidegate_testkit::{Stress, StressFailure, StressReport};
 use tokio::sync::{Mutex as TokioMutex, Semaphore, SemaphorePermit, mpsc};
 
 /// Until it fails: two seconds at the most.
-fn hunt(name: &str) -> Stress {
+pub(crate) fn hunt(name: &str) -> Stress {
     Stress::new(name).threads(4).reruns(0).time(Duration::from_secs(2)).min_rounds(1)
 }
 
-fn message(result: Result<StressReport, StressFailure>) -> String {
+pub(crate) fn message(result: Result<StressReport, StressFailure>) -> String {
     match result {
         Err(StressFailure::Failed { message, .. }) => message,
         result => panic!("nothing was found: {result:?}"),
