@@ -105,7 +105,8 @@ impl LeakGuard {
         self
     }
 
-    /// Watches threads whose name starts with `prefix` (of which Linux keeps 15 bytes).
+    /// Watches threads whose name starts with `prefix` (of which Linux keeps 15 bytes). They have it
+    /// when they begin to run.
     pub fn threads_named(mut self, prefix: &str) -> Self {
         let prefix = comm(prefix);
         let before = threads(Some(&prefix));
@@ -147,7 +148,7 @@ impl LeakGuard {
     }
 
     /// Watches child processes whose name, that of their program, starts with `prefix` (of which
-    /// Linux keeps 15 bytes).
+    /// Linux keeps 15 bytes). They have it a moment after they were started.
     pub fn children_named(mut self, prefix: &str) -> Self {
         let prefix = comm(prefix);
         let before = children(Some(&prefix));

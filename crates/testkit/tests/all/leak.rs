@@ -163,28 +163,38 @@ async fn a_grace_without_end_overflows_the_clock() {
 #[cfg(not(miri))]
 #[test]
 fn a_child_process_is_left_until_it_is_waited_for() {
-    use std::process::{Command, Stdio};
-    let guard = LeakGuard::process().children_named("cat");
-    let other = LeakGuard::process().children_named("no-such-program");
-    let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
-    let pid = u64::from(child.id());
+    use std::{
+        io::{Read as _, Write as _},
+        process::{Command, Stdio},
+    };
     let watch = || LeakGuard::process().children_named("cat");
+    let (guard, other) = (watch(), LeakGuard::process().children_named("no-such-program"));
+    let cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = cat.unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // It is called after its program a moment after it was started.
+    stdin.write_all(b"x").unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
     other.verify_blocking(Duration::ZERO).unwrap();
     let leak = guard.verify_blocking(SHORT).unwrap_err();
     let found: Vec<_> = leak.children().iter().map(|child| (child.pid, &*child.name)).collect();
-    assert_eq!(found, [(pid, "cat")]);
+    assert_eq!(found, [(u64::from(child.id()), "cat")]);
     assert_eq!(leak.to_string(), "left behind: 1 child process(es) \"cat\"");
-    // One from before is no leak; that it ends is none, either.
-    let later = watch();
-    drop(child.stdin.take());
-    later.verify_blocking(Duration::ZERO).unwrap();
+    // One from before is no leak.
+    watch().verify_blocking(Duration::ZERO).unwrap();
+    drop(stdin);
+    stdout.read_to_end(&mut Vec::new()).unwrap();
     child.wait().unwrap();
-    let after = watch();
-    let mut next = Command::new("cat").stdin(Stdio::null()).spawn().unwrap();
-    let zombie = after.verify_blocking(SHORT).unwrap_err();
-    assert_eq!(zombie.children().len(), 1, "{zombie}");
-    next.wait().unwrap();
-    watch().verify_blocking(GRACE).unwrap();
+
+    let guard = watch();
+    let ends = Command::new("cat").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = ends.unwrap();
+    child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+    let leak = guard.verify_blocking(SHORT).unwrap_err();
+    assert_eq!(leak.children().len(), 1, "{leak}");
+    let guard = watch();
+    child.wait().unwrap();
+    guard.verify_blocking(Duration::ZERO).unwrap();
 }
 
 /// Each has a runtime of its own.
