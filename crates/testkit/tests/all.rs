@@ -26,8 +26,12 @@ mod explore;
 mod fault_flaky;
 #[path = "all/fault_io.rs"]
 mod fault_io;
+#[path = "all/fault_io_at.rs"]
+mod fault_io_at;
 #[path = "all/fault_net.rs"]
 mod fault_net;
+#[path = "all/fault_net_connect.rs"]
+mod fault_net_connect;
 #[path = "all/history.rs"]
 mod history;
 #[path = "all/leak.rs"]
