@@ -79,7 +79,7 @@ impl<E: fmt::Debug> Outcome for Result<(), E> {
 #[non_exhaustive]
 pub enum Perturbed {
     /// What is drawn from the seed, and where the test itself yields, and futures that are
-    /// [`perturbed`]; not where other tasks yield: this build is without `tokio_unstable`.
+    /// [`perturbed`](crate::perturbed); not where other tasks yield: this build is without `tokio_unstable`.
     Test,
     /// All of that, where each task yields, and in which order `select!` looks at its branches.
     Tasks,
@@ -179,7 +179,7 @@ impl fmt::Display for ExploreReport {
 ///
 /// For the polls of all tasks this takes a build with `RUSTFLAGS="--cfg tokio_unstable"`. Without it
 /// the schedule of the test's own future differs, and that of futures that are wrapped in
-/// [`perturbed`]; the report [says which](ExploreReport::perturbed).
+/// [`perturbed`](crate::perturbed); the report [says which](ExploreReport::perturbed).
 ///
 /// ```
 /// use std::{cell::Cell, rc::Rc};

@@ -4,7 +4,6 @@ use super::{
     Mode,
     failure::FailureKind,
     place::Spy,
-    schedule::preempt,
     shared::{Shared, Suspicion},
     step::Turn,
 };
@@ -143,7 +142,7 @@ impl<F: Future> Future for Root<'_, F> {
                     let kind = FailureKind::OverPolled { budget, elapsed, tasks };
                     return Poll::Ready(Err(kind));
                 }
-                preempt();
+                this.shared.preempt();
                 this.spy.poll(this.test.as_mut(), cx).map(Ok)
             }
         }

@@ -1,7 +1,7 @@
 //! Seeded preemption: a poll with less of a budget than tokio gives it.
 
 use super::shared::Inside;
-use crate::{Rng, Seed, coop};
+use crate::{Rng, Seed};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -60,11 +60,9 @@ pub async fn perturbed<F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// Takes a share of the budget of the poll that goes on, if the calling thread is in a bubble that
-/// is explored.
+/// A poll begins, in the bubble of the calling thread if there is one.
 pub(super) fn preempt() {
-    let operations = Inside::current().and_then(|shared| shared.next_preemption());
-    if let Some(operations) = operations {
-        coop::limit(operations);
+    if let Some(shared) = Inside::current() {
+        shared.preempt();
     }
 }

@@ -3,7 +3,7 @@
 use super::builder::Settings;
 use super::schedule::Schedule;
 use super::step::{self, Asking, Idle, Steps, Turn};
-use crate::Seed;
+use crate::{Seed, coop};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// How many polls there were, and may be. They are counted if there is a budget.
     polls: AtomicU64,
     poll_budget: Option<u64>,
+    /// Whether anybody has asked for a step of the clock.
+    has_steps: AtomicBool,
     /// Whether the blocking pool has had a thread.
     has_threads: AtomicBool,
     /// Counts signs of progress: a clock that moved, or, if that is the real one, a test that was
@@ -103,9 +105,13 @@ impl Shared {
         self.poll_budget.filter(|budget| self.polls.load(Ordering::Relaxed) > *budget)
     }
 
-    /// How many operations the poll that begins may do, if not all.
-    pub(super) fn next_preemption(&self) -> Option<usize> {
-        self.schedule.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).next()
+    /// Takes a share of the budget of the poll that begins, if the bubble is explored.
+    pub(super) fn preempt(&self) {
+        let Some(schedule) = &self.schedule else { return };
+        let operations = schedule.lock().unwrap_or_else(PoisonError::into_inner).next();
+        if let Some(operations) = operations {
+            coop::limit(operations);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -172,12 +178,17 @@ impl Shared {
 
     /// Asks for a step of the clock.
     pub(super) fn ask_for_step(&self, asking: Asking) {
+        self.has_steps.store(true, Ordering::Relaxed);
         self.state().steps.ask(asking);
     }
 
     /// The root is polled, because the test was woken or for another reason: what it is to do for
     /// a step of the clock.
     pub(super) fn step(&self, was_test_woken: bool) -> Turn {
+        // Most bubbles need no lock for it. It is the thread of the test that asks.
+        if !self.has_steps.load(Ordering::Relaxed) {
+            return Turn::Usual;
+        }
         let has_threads = self.has_threads.load(Ordering::Relaxed);
         let turn = self.state().steps.poll_root(was_test_woken, has_threads);
         if let Turn::Over(at) = turn {
