@@ -1,12 +1,16 @@
-//! What a test left behind: tasks of its runtime, threads and file descriptors of the process.
+//! What a test left behind: tasks of its runtime, threads, file descriptors and children of the
+//! process.
+
+mod proc;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use tokio::runtime::Handle;
 
+use self::proc::{children, fds, threads};
 use crate::clock;
 
 /// Linux cuts thread names (`/proc/self/task/*/comm`) to this many bytes.
@@ -20,9 +24,9 @@ const POLL: Duration = Duration::from_micros(200);
 /// Tasks are counted per runtime, so that tests of one process do not disturb each other. The
 /// count is a net one: a task from before that has ended makes up for one that is left over, so
 /// take the guard when nothing else runs.
-/// Threads and file descriptors belong to the process: ask for them by name
-/// ([`threads_named`](Self::threads_named), [`fds_under`](Self::fds_under)) where other tests
-/// run at the same time.
+/// Threads, file descriptors and child processes belong to the process: ask for them by name
+/// ([`threads_named`](Self::threads_named), [`fds_under`](Self::fds_under),
+/// [`children_named`](Self::children_named)) where other tests run at the same time.
 ///
 /// Closures of `spawn_blocking` are not in tokio's count of tasks, and idle threads of its
 /// blocking pool stay for 10 s by default: both are invisible to the task count.
@@ -43,6 +47,7 @@ pub struct LeakGuard {
     tasks: Option<(Handle, usize)>,
     threads: Option<Watch<Vec<u8>, BTreeMap<u64, String>>>,
     fds: Option<Watch<PathBuf, BTreeSet<LeakedFd>>>,
+    children: Option<Watch<Vec<u8>, BTreeMap<u64, String>>>,
 }
 
 /// A snapshot of what passed the filter; `None` in `prefix` lets everything pass.
@@ -78,7 +83,7 @@ impl LeakGuard {
     pub fn current() -> Self {
         let handle = Handle::current();
         let alive = handle.metrics().num_alive_tasks();
-        Self { tasks: Some((handle, alive)), threads: None, fds: None }
+        Self { tasks: Some((handle, alive)), threads: None, fds: None, children: None }
     }
 
     /// Lets so many tasks be left over.
@@ -91,7 +96,7 @@ impl LeakGuard {
 
     /// Watches nothing yet; for tests without a runtime.
     pub fn process() -> Self {
-        Self { tasks: None, threads: None, fds: None }
+        Self { tasks: None, threads: None, fds: None, children: None }
     }
 
     /// Watches all threads of the process.
@@ -100,10 +105,10 @@ impl LeakGuard {
         self
     }
 
-    /// Watches threads whose name starts with `prefix` (of which Linux keeps 15 bytes).
+    /// Watches threads whose name starts with `prefix` (of which Linux keeps 15 bytes). They have it
+    /// when they begin to run.
     pub fn threads_named(mut self, prefix: &str) -> Self {
-        let bytes = prefix.as_bytes();
-        let prefix = bytes.get(..COMM_LEN).unwrap_or(bytes).to_vec();
+        let prefix = comm(prefix);
         let before = threads(Some(&prefix));
         self.threads = Some(Watch { prefix: Some(prefix), before });
         self
@@ -120,6 +125,34 @@ impl LeakGuard {
         let prefix = path.into();
         let before = fds(Some(&prefix));
         self.fds = Some(Watch { prefix: Some(prefix), before });
+        self
+    }
+
+    /// Watches all child processes of the process: those that run, and those that have ended and that
+    /// nobody has waited for.
+    ///
+    /// ```
+    /// use std::{process::Command, time::Duration};
+    /// use tidegate_testkit::LeakGuard;
+    ///
+    /// # if cfg!(all(target_os = "linux", not(miri))) {
+    /// let guard = LeakGuard::process().children_named("true");
+    /// let mut child = Command::new("true").spawn().unwrap();
+    /// child.wait().unwrap();
+    /// guard.verify_blocking(Duration::from_secs(10)).unwrap();
+    /// # }
+    /// ```
+    pub fn children(mut self) -> Self {
+        self.children = Some(Watch { prefix: None, before: children(None) });
+        self
+    }
+
+    /// Watches child processes whose name, that of their program, starts with `prefix` (of which
+    /// Linux keeps 15 bytes). They have it a moment after they were started.
+    pub fn children_named(mut self, prefix: &str) -> Self {
+        let prefix = comm(prefix);
+        let before = children(Some(&prefix));
+        self.children = Some(Watch { prefix: Some(prefix), before });
         self
     }
 
@@ -204,6 +237,15 @@ impl LeakGuard {
                 unavailable.push(format!("file descriptors: {error}"));
             }
         }
+        if let Some(watch) = &self.children {
+            let new = |before: &BTreeMap<u64, String>, now: BTreeMap<u64, String>| {
+                let new = now.into_iter().filter(|(pid, _)| !before.contains_key(pid));
+                leak.children = new.map(|(pid, name)| LeakedChild { pid, name }).collect();
+            };
+            if let Err(error) = watch.compare(children, new) {
+                unavailable.push(format!("child processes: {error}"));
+            }
+        }
         leak.unavailable = (!unavailable.is_empty()).then(|| unavailable.join("; "));
         if leak.is_empty() { Ok(()) } else { Err(leak) }
     }
@@ -215,6 +257,7 @@ pub struct Leak {
     tasks: usize,
     threads: Vec<LeakedThread>,
     fds: Vec<LeakedFd>,
+    children: Vec<LeakedChild>,
     unavailable: Option<String>,
 }
 
@@ -225,6 +268,16 @@ pub struct LeakedThread {
     /// The kernel's number of the thread.
     pub tid: u64,
     /// Its name, cut to 15 bytes by Linux.
+    pub name: String,
+}
+
+/// A child process that runs, or that nobody has waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeakedChild {
+    /// Its number.
+    pub pid: u64,
+    /// The name of its program, cut to 15 bytes by Linux.
     pub name: String,
 }
 
@@ -257,6 +310,12 @@ impl Leak {
         &self.fds
     }
 
+    /// The child processes that are left over.
+    #[must_use]
+    pub fn children(&self) -> &[LeakedChild] {
+        &self.children
+    }
+
     /// Why something could not be counted (no `/proc`), if so.
     #[must_use]
     pub fn unavailable(&self) -> Option<&str> {
@@ -267,6 +326,7 @@ impl Leak {
         self.tasks == 0
             && self.threads.is_empty()
             && self.fds.is_empty()
+            && self.children.is_empty()
             && self.unavailable.is_none()
     }
 }
@@ -295,7 +355,14 @@ impl fmt::Display for Leak {
             part(f)?;
             write!(f, "{} file descriptor(s)", self.fds.len())?;
             for fd in &self.fds {
-                write!(f, " {}={}", fd.fd, fd.target.display())?;
+                write!(f, " {}={}", fd.fd, without_inode(&fd.target.to_string_lossy()))?;
+            }
+        }
+        if !self.children.is_empty() {
+            part(f)?;
+            write!(f, "{} child process(es)", self.children.len())?;
+            for child in &self.children {
+                write!(f, " {:?}", child.name)?;
             }
         }
         if let Some(why) = &self.unavailable {
@@ -308,50 +375,37 @@ impl fmt::Display for Leak {
 
 impl std::error::Error for Leak {}
 
-fn threads(prefix: Option<&[u8]>) -> io::Result<BTreeMap<u64, String>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir("/proc/self/task")? {
-        let entry = entry?;
-        let Some(tid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // The thread may end between the listing and this read.
-        let Ok(mut comm) = fs::read(entry.path().join("comm")) else { continue };
-        comm.truncate(comm.trim_ascii_end().len());
-        if prefix.is_none_or(|prefix| comm.starts_with(prefix)) {
-            found.insert(tid, String::from_utf8_lossy(&comm).into_owned());
-        }
-    }
-    Ok(found)
+/// As much of a name as Linux keeps.
+fn comm(name: &str) -> Vec<u8> {
+    let bytes = name.as_bytes();
+    bytes.get(..COMM_LEN).unwrap_or(bytes).to_vec()
 }
 
-fn fds(prefix: Option<&Path>) -> io::Result<BTreeSet<LeakedFd>> {
-    let own = PathBuf::from(format!("/proc/{}/fd", std::process::id()));
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let entry = entry?;
-        let Some(fd) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        // The descriptor may be closed by now; the one that reads this listing always is.
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
-        if target != own && prefix.is_none_or(|prefix| is_under(&target, prefix)) {
-            found.insert(LeakedFd { fd, target });
-        }
-    }
-    Ok(found)
-}
-
-/// Whether a descriptor's target is `prefix` or lies below it. The kernel marks a file that was
-/// removed while it is open by a suffix of its path.
-fn is_under(target: &Path, prefix: &Path) -> bool {
-    let live = target.to_str().and_then(|target| target.strip_suffix(" (deleted)"));
-    target.starts_with(prefix) || live.is_some_and(|live| Path::new(live).starts_with(prefix))
+/// Without the number of a socket or a pipe, which is another in each run.
+fn without_inode(target: &str) -> &str {
+    let kind = target.strip_suffix(']').and_then(|target| target.rsplit_once(":["));
+    let is_number = |inode: &str| inode.bytes().all(|byte| byte.is_ascii_digit());
+    kind.filter(|(_, inode)| is_number(inode)).map_or(target, |(kind, _)| kind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Else the text of the same leak would be another each time.
+    #[test]
+    fn numbers_of_the_kernel_are_left_out() {
+        let text = |target: &str| {
+            let fd = LeakedFd { fd: 7, target: target.into() };
+            Leak { fds: vec![fd], ..Leak::default() }.to_string()
+        };
+        assert_eq!(text("socket:[12345]"), "left behind: 1 file descriptor(s) 7=socket");
+        assert_eq!(
+            text("anon_inode:[eventfd]"),
+            "left behind: 1 file descriptor(s) 7=anon_inode:[eventfd]"
+        );
+        assert_eq!(text("/a/b:[1]c"), "left behind: 1 file descriptor(s) 7=/a/b:[1]c");
+    }
 
     #[test]
     fn all_that_cannot_be_counted_is_told() {
@@ -359,9 +413,10 @@ mod tests {
             tasks: None,
             threads: Some(Watch { prefix: None, before: Err(io::Error::other("no /proc")) }),
             fds: Some(Watch { prefix: None, before: Err(io::Error::other("no /proc")) }),
+            children: Some(Watch { prefix: None, before: Err(io::Error::other("no /proc")) }),
         };
         let leak = guard.verify_blocking(Duration::ZERO).unwrap_err();
-        let both = "threads: no /proc; file descriptors: no /proc";
-        assert_eq!(leak.unavailable(), Some(both));
+        let all = "threads: no /proc; file descriptors: no /proc; child processes: no /proc";
+        assert_eq!(leak.unavailable(), Some(all));
     }
 }

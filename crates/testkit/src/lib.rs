@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod bubble;
 mod cancel;
 mod clock;
 pub mod conformance;
 mod coop;
+mod explore;
 mod fault;
 mod history;
 mod leak;
@@ -17,8 +19,14 @@ mod rng;
 mod seed;
 mod stress;
 
-pub use self::bubble::{Bubble, Failure, FailureKind, Mode, advance, bubble, settle};
+#[doc(hidden)]
+pub use self::attribute::{explore as __explore_test, run as __run_test};
+pub use self::bubble::{
+    Bubble, BubbleBuilder, BubbleConfigError, Failure, FailureKind, Mode, advance,
+    advance_to_next_timer, bubble, perturbed, settle,
+};
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
+pub use self::explore::{ExploreReport, Outcome, Perturbed, Seeds, explore};
 pub use self::fault::{
     FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults, Flaky, FlakyCounts,
     FlakyError, FlakyPlan, FlakyPlanBuilder, FlakyResponse, FlakyService, JumpyClock,
@@ -26,8 +34,9 @@ pub use self::fault::{
     ServiceCounts, flaky, mem_net,
 };
 pub use self::history::{Call, Client, History, Operation};
-pub use self::leak::{Leak, LeakGuard, LeakedFd, LeakedThread};
+pub use self::leak::{Leak, LeakGuard, LeakedChild, LeakedFd, LeakedThread};
 pub use self::linear::{Model, Verdict, Witness, check_linearizable, check_linearizable_within};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};
 pub use self::stress::{Ctx, Stress, StressFailure, StressReport};
+pub use tidegate_testkit_macros::test;

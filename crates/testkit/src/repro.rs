@@ -3,6 +3,9 @@
 use crate::Seed;
 use std::{env, path::Path, thread};
 
+/// What a build needs to have the same schedule.
+const FLAGS: &str = if cfg!(tokio_unstable) { "RUSTFLAGS=\"--cfg tokio_unstable\" " } else { "" };
+
 /// Such as `TIDEGATE_SEED=0x1f cargo test -p breaker --test all -- --exact opens_and_closes`.
 pub(crate) fn command(seed: Option<Seed>) -> String {
     let seed = seed.map_or_else(String::new, |seed| format!("TIDEGATE_SEED={seed} "));
@@ -14,7 +17,7 @@ pub(crate) fn command(seed: Option<Seed>) -> String {
     let current = thread::current();
     let test = current.name().filter(|name| *name != "main");
     let test = test.map_or_else(String::new, |test| format!(" -- --exact {test}"));
-    format!("{seed}cargo test{package}{target}{test}")
+    format!("{FLAGS}{seed}cargo test{package}{target}{test}")
 }
 
 /// Which of the package's test programs this is: `deps/all-0123456789abcdef` is `--test all`.
@@ -44,7 +47,7 @@ mod tests {
         let command = command(Some(Seed::new(31)));
         let test = "repro::tests::the_command_names_this_test";
         let whole = format!(
-            "TIDEGATE_SEED=0x000000000000001f cargo test -p tidegate-testkit --lib -- --exact {test}"
+            "{FLAGS}TIDEGATE_SEED=0x000000000000001f cargo test -p tidegate-testkit --lib -- --exact {test}"
         );
         assert_eq!(command, whole);
     }

@@ -53,6 +53,24 @@ impl Seed {
         }
     }
 
+    /// The seed of the bubble that this is called in, else the one in `TIDEGATE_SEED`: for what a test
+    /// draws that is [explored](crate::explore()).
+    ///
+    /// ```
+    /// use tidegate_testkit::{Bubble, Seed};
+    ///
+    /// let bubble = Bubble::builder().seed(Seed::new(7)).build().unwrap();
+    /// # #[cfg(not(miri))]
+    /// assert_eq!(bubble.run(async { Seed::current() }).unwrap(), Some(Seed::new(7)));
+    /// ```
+    ///
+    /// # Panics
+    /// As [`Seed::from_env`].
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        crate::bubble::seed().or_else(Self::from_env)
+    }
+
     /// The seed in `TIDEGATE_SEED`, else a new one made of `name` and the time.
     ///
     /// # Panics

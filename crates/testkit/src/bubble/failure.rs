@@ -34,6 +34,15 @@ pub enum FailureKind {
         /// How many tasks there are beside the test.
         tasks: usize,
     },
+    /// There were more polls than there may be: somebody yields without end, or often.
+    OverPolled {
+        /// How many there may be.
+        budget: u64,
+        /// How far the clock had moved.
+        elapsed: Duration,
+        /// How many tasks there are beside the test.
+        tasks: usize,
+    },
     /// Tasks run without end, and the clock stands.
     Livelock {
         /// How far the clock had moved.
@@ -110,6 +119,7 @@ impl FailureKind {
         match self {
             Self::Deadlock { .. } | Self::Waits { .. } => true,
             Self::OverBudget { .. }
+            | Self::OverPolled { .. }
             | Self::Livelock { .. }
             | Self::Leaked(_)
             | Self::Panicked
@@ -135,6 +145,11 @@ impl fmt::Display for FailureKind {
             Self::OverBudget { budget, tasks } => write!(
                 f,
                 "the clock has moved on by more than {budget:?}, and the test waits with {}",
+                beside(tasks)
+            ),
+            Self::OverPolled { budget, elapsed, tasks } => write!(
+                f,
+                "livelock after {elapsed:?}: there were more than {budget} polls, the test with {}",
                 beside(tasks)
             ),
             Self::Livelock { elapsed, tasks } => write!(

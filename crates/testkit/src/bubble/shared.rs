@@ -1,11 +1,15 @@
 //! What the hooks of the runtime, the root future, the watchdog and the test share.
 
+use super::builder::Settings;
+use super::schedule::Schedule;
+use super::step::{self, Asking, Idle, Steps, Turn};
+use crate::{Seed, coop};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -15,7 +19,17 @@ use tokio::time::Instant;
 /// The state of one bubble.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    seed: Option<Seed>,
+    /// If polls are preempted.
+    schedule: Option<Mutex<Schedule>>,
     state: Mutex<State>,
+    /// How many polls there were, and may be. They are counted if there is a budget.
+    polls: AtomicU64,
+    poll_budget: Option<u64>,
+    /// Whether anybody has asked for a step of the clock.
+    has_steps: AtomicBool,
+    /// Whether the blocking pool has had a thread.
+    has_threads: AtomicBool,
     /// Counts signs of progress: a clock that moved, or, if that is the real one, a test that was
     /// woken. That the runtime goes on is none: timers and tasks beside the test may keep it at that
     /// for ever.
@@ -55,6 +69,7 @@ struct State {
     root: Option<Waker>,
     /// Who waits until nobody can go on, by a number: one waker for each, however often it is polled.
     settlers: BTreeMap<u64, Waker>,
+    steps: Steps,
     panics: Vec<String>,
 }
 
@@ -80,6 +95,38 @@ impl State {
 }
 
 impl Shared {
+    pub(super) fn new(seed: Option<Seed>, settings: &Settings) -> Self {
+        let schedule = seed.filter(|_| settings.is_perturbed).map(Schedule::new).map(Mutex::new);
+        Self { seed, schedule, poll_budget: settings.poll_budget, ..Self::default() }
+    }
+
+    pub(super) fn seed(&self) -> Option<Seed> {
+        self.seed
+    }
+
+    /// A poll begins. If it is one too many, the root is to know.
+    pub(super) fn count_poll(&self) {
+        let Some(budget) = self.poll_budget else { return };
+        if self.polls.fetch_add(1, Ordering::Relaxed) == budget {
+            let root = self.state().root.take();
+            root.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// The budget of polls, if there were more.
+    pub(super) fn over_polled(&self) -> Option<u64> {
+        self.poll_budget.filter(|budget| self.polls.load(Ordering::Relaxed) > *budget)
+    }
+
+    /// Takes a share of the budget of the poll that begins, if the bubble is explored.
+    pub(super) fn preempt(&self) {
+        let Some(schedule) = &self.schedule else { return };
+        let operations = schedule.lock().unwrap_or_else(PoisonError::into_inner).next();
+        if let Some(operations) = operations {
+            coop::limit(operations);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,12 +167,61 @@ impl Shared {
                 root = state.root.take();
             }
         }
+        let is_quiet = settlers.is_empty() && root.is_none();
+        let idle = if is_quiet { state.steps.before_park() } else { Idle::Usual };
+        if idle == Idle::WakeRoot {
+            root = state.root.take();
+        }
         drop(state);
+        if idle == Idle::Probe {
+            step::probe();
+        }
         settlers.into_values().chain(root).for_each(Waker::wake);
     }
 
     pub(super) fn after_unpark(&self) {
-        self.state().is_parked = false;
+        let mut state = self.state();
+        state.is_parked = false;
+        let Some(count) = state.steps.after_unpark() else { return };
+        let root = state.root.take();
+        drop(state);
+        spawn_in_place(count);
+        root.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks for a step of the clock.
+    pub(super) fn ask_for_step(&self, asking: Asking) {
+        self.has_steps.store(true, Ordering::Relaxed);
+        self.state().steps.ask(asking);
+    }
+
+    /// The root is polled, because the test was woken or for another reason: what it is to do for
+    /// a step of the clock.
+    pub(super) fn step(&self, was_test_woken: bool) -> Turn {
+        // Most bubbles need no lock for it. It is the thread of the test that asks.
+        if !self.has_steps.load(Ordering::Relaxed) {
+            return Turn::Usual;
+        }
+        let has_threads = self.has_threads.load(Ordering::Relaxed);
+        let turn = self.state().steps.poll_root(was_test_woken, has_threads);
+        if let Turn::Over(at) = turn {
+            self.tell(at);
+        }
+        turn
+    }
+
+    /// Tells who has asked for a step.
+    pub(super) fn tell(&self, at: Option<Instant>) {
+        let asking = self.state().steps.take_asking();
+        for asking in asking {
+            // Whoever asks no more need not know.
+            let _: Result<_, _> = asking.send(at);
+        }
+    }
+
+    /// Whether the clock is a virtual one.
+    pub(super) fn is_virtual(&self) -> bool {
+        self.state().now.is_some()
     }
 
     /// How often nobody could go on.
@@ -215,6 +311,19 @@ impl Shared {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a task of the bubble's own, which ends by itself")]
+fn spawn_in_place(count: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(count));
+}
+
+/// A poll of a task begins in the bubble of the calling thread.
+#[cfg(tokio_unstable)]
+pub(super) fn count_poll() {
+    if let Some(shared) = Inside::current() {
+        shared.count_poll();
+    }
+}
+
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
 }
@@ -232,8 +341,9 @@ impl Inside {
         Self { own: Arc::clone(own), former: CURRENT.replace(Some(Arc::clone(own))) }
     }
 
-    /// The thread stays in it until it ends.
+    /// The thread, one of the blocking pool, stays in it until it ends.
     pub(super) fn stay(shared: &Arc<Shared>) {
+        shared.has_threads.store(true, Ordering::Relaxed);
         CURRENT.set(Some(Arc::clone(shared)));
     }
 

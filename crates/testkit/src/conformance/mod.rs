@@ -1,13 +1,20 @@
 //! Suites that any implementation of a common object can be put through.
 //!
-//! Each races threads on fresh objects, as its [`Stress`](crate::Stress) says, records what they
-//! asked for and were answered, and checks that history, and what is left in the object.
+//! Most race threads on fresh objects, as their [`Stress`](crate::Stress) says, record what those
+//! asked for and were answered, and check that history, and what is left in the object.
+//! [`wait_pool`] is about who waits and gives up: it has seeds, and no threads.
 
+mod limiter;
+mod pool;
 mod queue;
 mod semaphore;
+mod wait_pool;
 
+pub use self::limiter::{Limit, TryLimiter, limiter};
+pub use self::pool::{TryPool, pool};
 pub use self::queue::{TryQueue, queue};
 pub use self::semaphore::{Refusals, TrySemaphore, semaphore};
+pub use self::wait_pool::{Fairness, WaitPool, wait_pool};
 
 use crate::{Client, Rng};
 

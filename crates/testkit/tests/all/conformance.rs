@@ -13,12 +13,12 @@ use tidegate_testkit::conformance::{self, Refusals, TryQueue, TrySemaphore};
 use tidegate_testkit::{Stress, StressFailure, StressReport};
 use tokio::sync::{Mutex as TokioMutex, Semaphore, SemaphorePermit, mpsc};
 
-/// Until it fails: two seconds at the most.
-fn hunt(name: &str) -> Stress {
-    Stress::new(name).threads(4).reruns(0).time(Duration::from_secs(2)).min_rounds(1)
+/// Until it fails, which takes some rounds; a machine that is busy may be at one for long.
+pub(crate) fn hunt(name: &str) -> Stress {
+    Stress::new(name).threads(4).reruns(0).time(Duration::from_secs(20)).min_rounds(1)
 }
 
-fn message(result: Result<StressReport, StressFailure>) -> String {
+pub(crate) fn message(result: Result<StressReport, StressFailure>) -> String {
     match result {
         Err(StressFailure::Failed { message, .. }) => message,
         result => panic!("nothing was found: {result:?}"),

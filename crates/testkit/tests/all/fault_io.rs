@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 use std::{
     cell::RefCell,
-    future::poll_fn,
     io::{self, ErrorKind, IoSlice},
     pin::{Pin, pin},
     sync::{
@@ -14,35 +13,33 @@ use std::{
     time::Duration,
 };
 use tidegate_testkit::{
-    FaultIo, FaultPlan, FaultPlanBuilder, FaultPlanError, Seed, bubble, cancel_everywhere, settle,
+    FaultIo, FaultPlan, FaultPlanBuilder, FaultPlanError, Seed, bubble, cancel_everywhere,
 };
 use tokio::{
-    io::{
-        AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex, split,
-    },
-    join, spawn,
-    time::{Instant, timeout},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
+    join,
+    time::timeout,
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
-fn seeded(seed: u64) -> FaultPlanBuilder {
+pub(crate) fn seeded(seed: u64) -> FaultPlanBuilder {
     FaultPlan::seeded(Seed::new(seed))
 }
 
 /// An I/O that has `bytes` to read and no more, and its faults.
-fn faulty(bytes: &[u8], plan: FaultPlanBuilder) -> FaultIo<io::Cursor<Vec<u8>>> {
+pub(crate) fn faulty(bytes: &[u8], plan: FaultPlanBuilder) -> FaultIo<io::Cursor<Vec<u8>>> {
     FaultIo::new(io::Cursor::new(bytes.to_vec()), plan.build().unwrap())
 }
 
-fn pair(plan: FaultPlanBuilder) -> (FaultIo<DuplexStream>, DuplexStream) {
+pub(crate) fn pair(plan: FaultPlanBuilder) -> (FaultIo<DuplexStream>, DuplexStream) {
     let (io, peer) = duplex(1 << 16);
     (FaultIo::new(io, plan.build().unwrap()), peer)
 }
 
 /// Counts how often it is woken.
 #[derive(Default)]
-struct Count(AtomicUsize);
+pub(crate) struct Count(pub(crate) AtomicUsize);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {
@@ -51,7 +48,7 @@ impl Wake for Count {
 }
 
 /// What one read gives, and how often it was pending.
-fn read_once(io: impl AsyncRead, room: usize) -> (io::Result<Vec<u8>>, usize) {
+pub(crate) fn read_once(io: impl AsyncRead, room: usize) -> (io::Result<Vec<u8>>, usize) {
     let woken = Arc::new(Count::default());
     let waker = Waker::from(Arc::clone(&woken));
     let (mut io, mut bytes) = (pin!(io), vec![0; room]);
@@ -80,7 +77,7 @@ async fn write_all(io: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], vectore
     io.shutdown().await.unwrap();
 }
 
-async fn read_all(io: &mut (impl AsyncRead + Unpin), room: usize) -> Vec<u8> {
+pub(crate) async fn read_all(io: &mut (impl AsyncRead + Unpin), room: usize) -> Vec<u8> {
     let (mut all, mut part) = (Vec::new(), vec![0; room]);
     loop {
         match io.read(&mut part).await {
@@ -275,127 +272,6 @@ fn who_is_interrupted_gets_through_the_second_time() {
     });
 }
 
-#[test]
-fn a_reset_comes_after_its_byte_and_stays() {
-    bubble(async {
-        let (mut io, mut peer) = pair(seeded(1).reset_after_writing(10));
-        peer.write_all(b"unread").await.unwrap();
-        assert_eq!(io.write(&[1; 16]).await.unwrap(), 10);
-        let kinds = async |io: &mut FaultIo<_>| {
-            [
-                io.write(b"x").await.unwrap_err().kind(),
-                io.write(b"").await.unwrap_err().kind(),
-                io.read(&mut [0; 9]).await.unwrap_err().kind(),
-                io.read(&mut []).await.unwrap_err().kind(),
-                io.flush().await.unwrap_err().kind(),
-                io.shutdown().await.unwrap_err().kind(),
-            ]
-        };
-        for _ in 0..2 {
-            assert_eq!(kinds(&mut io).await, [ErrorKind::ConnectionReset; 6]);
-        }
-        let log = io.log();
-        drop(io);
-        assert_eq!((log.faults().resets, log.faults().total()), (1, 1));
-        assert_eq!(read_all(&mut peer, 99).await, [1; 10]);
-    });
-    for plan in [seeded(1).reset_after_reading(0), seeded(1).reset_after_writing(0)] {
-        let mut io = faulty(b"x", plan);
-        assert_eq!(read_once(&mut io, 9).0.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    }
-    let io = faulty(b"x", seeded(1).reset_after_reading(0).reset_after_writing(0));
-    assert_eq!(io.faults().resets, 1, "it is one connection");
-}
-
-/// It waits for bytes that need not come: nobody else wakes it.
-#[test]
-fn who_waits_hears_of_a_reset_of_the_other_direction() {
-    bubble(async {
-        let (io, _peer) = pair(seeded(1).reset_after_writing(1));
-        let (mut read, mut write) = split(io);
-        let reader = spawn(async move { read.read_u8().await.unwrap_err().kind() });
-        settle().await;
-        write.write_all(b"x").await.unwrap();
-        assert_eq!(reader.await.unwrap(), ErrorKind::ConnectionReset);
-    });
-    bubble(async {
-        let (io, mut peer) = duplex(1);
-        let plan = seeded(1).stall_writing_at(1, MINUTE).reset_after_reading(1);
-        let (mut read, mut write) = split(FaultIo::new(io, plan.build().unwrap()));
-        let writer = spawn(async move { write.write_all(b"xy").await.unwrap_err().kind() });
-        settle().await;
-        peer.write_all(b"x").await.unwrap();
-        let begun = Instant::now();
-        read.read_u8().await.unwrap();
-        assert_eq!(writer.await.unwrap(), ErrorKind::ConnectionReset);
-        assert_eq!(begun.elapsed(), Duration::ZERO, "in the middle of a stall");
-    });
-}
-
-#[test]
-fn a_stall_is_at_its_byte_and_takes_its_time() {
-    bubble(async {
-        let plan = seeded(1)
-            .stall_reading_at(4, MINUTE)
-            .stall_reading_at(0, MINUTE * 2)
-            .stall_reading_at(4, MINUTE * 4);
-        let mut io = faulty(b"0123456789", plan);
-        let begun = Instant::now();
-        let mut part = [0; 10];
-        assert_eq!(io.read(&mut part).await.unwrap(), 4);
-        assert_eq!(begun.elapsed(), MINUTE * 2);
-        assert_eq!(io.read(&mut part).await.unwrap(), 6);
-        assert_eq!(begun.elapsed(), MINUTE * (2 + 1 + 4));
-        assert_eq!(io.faults().stalls, 3);
-
-        let (mut io, mut peer) = pair(seeded(1).stall_writing_at(2, MINUTE));
-        let begun = Instant::now();
-        peer.write_all(b"r").await.unwrap();
-        io.read_u8().await.unwrap();
-        assert_eq!(io.write(b"abcd").await.unwrap(), 2);
-        io.flush().await.unwrap();
-        assert_eq!(begun.elapsed(), Duration::ZERO);
-        assert_eq!(io.write(b"cd").await.unwrap(), 2);
-        assert_eq!(begun.elapsed(), MINUTE);
-    });
-}
-
-#[test]
-fn a_stall_that_is_given_up_goes_on_where_it_was() {
-    bubble(async {
-        let mut io = faulty(b"x", seeded(1).stall_reading_at(0, MINUTE));
-        let begun = Instant::now();
-        for _ in 0..2 {
-            assert!(timeout(MINUTE / 3, io.read_u8()).await.is_err());
-        }
-        io.read_u8().await.unwrap();
-        assert_eq!((begun.elapsed(), io.faults().stalls), (MINUTE, 1));
-    });
-}
-
-#[test]
-fn each_half_ends_for_itself() {
-    bubble(async {
-        let (mut io, mut peer) = pair(seeded(1).end_after_reading(3));
-        peer.write_all(b"abcdef").await.unwrap();
-        assert_eq!(read_all(&mut io, 9).await, b"abc");
-        assert_eq!(io.read(&mut [0; 9]).await.unwrap(), 0, "it stays at its end");
-        io.write_all(b"still").await.unwrap();
-        assert_eq!((io.faults().ends, io.faults().total()), (1, 1));
-
-        let (mut io, mut peer) = pair(seeded(1).break_after_writing(3));
-        let error = io.write_all(b"abcdef").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-        assert_eq!(io.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
-        peer.write_all(b"still").await.unwrap();
-        assert_eq!(io.read(&mut [0; 9]).await.unwrap(), 5);
-        io.flush().await.unwrap();
-        io.shutdown().await.unwrap();
-        assert_eq!(read_all(&mut peer, 9).await, b"abc");
-        assert_eq!((io.faults().broken_pipes, io.faults().total()), (1, 1));
-    });
-}
-
 fn ones(bytes: &[u8]) -> u32 {
     bytes.iter().map(|byte| byte.count_ones()).sum()
 }
@@ -554,34 +430,4 @@ fn a_reader_that_is_dropped_loses_no_byte() {
         },
     );
     report.assert_covered(8);
-}
-
-#[test]
-fn a_reset_wakes_who_has_polled_last() {
-    let (mut io, _peer) = pair(seeded(1).reset_after_writing(1));
-    let woken = [Arc::new(Count::default()), Arc::new(Count::default())];
-    for count in &woken {
-        let waker = Waker::from(Arc::clone(count));
-        let mut bytes = [0];
-        let mut buf = ReadBuf::new(&mut bytes);
-        let read = Pin::new(&mut io).poll_read(&mut Context::from_waker(&waker), &mut buf);
-        assert!(read.is_pending());
-    }
-    let written = Pin::new(&mut io).poll_write(&mut Context::from_waker(Waker::noop()), b"x");
-    assert!(matches!(written, Poll::Ready(Ok(1))));
-    assert_eq!(woken.map(|count| count.0.load(Relaxed)), [0, 1]);
-}
-
-/// The last waker is the one that counts.
-#[test]
-fn a_stall_wakes_who_has_polled_last() {
-    bubble(async {
-        let io = RefCell::new(faulty(b"x", seeded(1).stall_reading_at(0, MINUTE)));
-        let poll = |cx: &mut Context<'_>| {
-            let mut bytes = [0];
-            Pin::new(&mut *io.borrow_mut()).poll_read(cx, &mut ReadBuf::new(&mut bytes))
-        };
-        assert!(poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        poll_fn(poll).await.unwrap();
-    });
 }

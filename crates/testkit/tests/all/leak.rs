@@ -158,3 +158,80 @@ async fn a_grace_without_end_overflows_the_clock() {
     LeakGuard::current().verify(Duration::MAX).await.unwrap();
     LeakGuard::process().verify_blocking(Duration::MAX).unwrap();
 }
+
+/// One that has ended counts until it is waited for.
+#[cfg(not(miri))]
+#[test]
+fn a_child_process_is_left_until_it_is_waited_for() {
+    use std::{
+        io::{Read as _, Write as _},
+        process::{Command, Stdio},
+    };
+    let watch = || LeakGuard::process().children_named("cat");
+    let (guard, other) = (watch(), LeakGuard::process().children_named("no-such-program"));
+    let cat = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = cat.unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // It is called after its program a moment after it was started.
+    stdin.write_all(b"x").unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    other.verify_blocking(Duration::ZERO).unwrap();
+    let leak = guard.verify_blocking(SHORT).unwrap_err();
+    let found: Vec<_> = leak.children().iter().map(|child| (child.pid, &*child.name)).collect();
+    assert_eq!(found, [(u64::from(child.id()), "cat")]);
+    assert_eq!(leak.to_string(), "left behind: 1 child process(es) \"cat\"");
+    // One from before is no leak.
+    watch().verify_blocking(Duration::ZERO).unwrap();
+    drop(stdin);
+    stdout.read_to_end(&mut Vec::new()).unwrap();
+    child.wait().unwrap();
+
+    let guard = watch();
+    let ends = Command::new("cat").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = ends.unwrap();
+    child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+    let leak = guard.verify_blocking(SHORT).unwrap_err();
+    assert_eq!(leak.children().len(), 1, "{leak}");
+    let guard = watch();
+    child.wait().unwrap();
+    guard.verify_blocking(Duration::ZERO).unwrap();
+}
+
+/// Each has a runtime of its own.
+#[test]
+fn one_of_sixteen_that_run_at_once_fails_alone() {
+    use std::sync::Barrier;
+    use tidegate_testkit::{Bubble, FailureKind};
+    for leaky in 0..tidegate_testkit::scale(50) {
+        let leaky = usize::try_from(leaky % 16).unwrap();
+        let begin = Barrier::new(16);
+        let verdicts: Vec<_> = std::thread::scope(|scope| {
+            let run = |n: usize| {
+                let begin = &begin;
+                move || {
+                    begin.wait();
+                    Bubble::new().run(async move {
+                        let tasks: Vec<_> = (0..20)
+                            .map(|ms| spawn_task(tokio::time::sleep(Duration::from_millis(ms))))
+                            .collect();
+                        if n == leaky {
+                            drop(spawn_task(std::future::pending()));
+                        }
+                        for task in tasks {
+                            task.await.unwrap();
+                        }
+                    })
+                }
+            };
+            let threads: Vec<_> = (0..16).map(|n| scope.spawn(run(n))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let failed: Vec<_> = (0..16).filter(|n| verdicts[*n].is_err()).collect();
+        assert_eq!(failed, [leaky]);
+        let failure = verdicts[leaky].as_ref().unwrap_err();
+        assert!(
+            matches!(failure.kind(), FailureKind::Leaked(leak) if leak.tasks() == 1),
+            "{failure}"
+        );
+    }
+}
