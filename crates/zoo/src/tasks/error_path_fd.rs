@@ -18,7 +18,12 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     about: "an error after the descriptor was opened returns without closing it",
     tests: &[
         (Tool::Ours, |variant| {
-            Bubble::new().watch(LeakGuard::fds).run(scenario(variant)).unwrap();
+            Bubble::builder()
+                .watch(LeakGuard::fds)
+                .build()
+                .unwrap()
+                .run(scenario(variant))
+                .unwrap();
         }),
         (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
         (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),

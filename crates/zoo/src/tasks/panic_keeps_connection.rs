@@ -15,7 +15,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     about: "a connection that is dropped by a panic does not go back, until there is none left",
     tests: &[
         (Tool::Ours, |variant| {
-            Bubble::new().allow_panics().run(scenario(variant)).unwrap();
+            Bubble::builder().allow_panics().build().unwrap().run(scenario(variant)).unwrap();
         }),
         (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
         (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
