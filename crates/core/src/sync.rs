@@ -1,10 +1,13 @@
 //! The only place that names locks, atomics and threads: std by default, loom under
-//! `--cfg tidegate_loom`, so that every state machine built on it can be model-checked, and
-//! shuttle under `--cfg tidegate_shuttle`, so that whole scopes run under schedules of its making.
+//! `--cfg tidegate_loom`, so that every state machine built on it can be model-checked, shuttle
+//! under `--cfg tidegate_shuttle`, so that whole scopes run under schedules of its making, and
+//! under `--cfg tidegate_stress` std with a hook before each operation, for stress tests.
 
+#[cfg(not(any(tidegate_loom, tidegate_shuttle, tidegate_stress)))]
+pub use std::sync::{Condvar, Mutex, atomic};
 #[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
 pub use std::{
-    sync::{Condvar, LockResult, Mutex, MutexGuard, atomic},
+    sync::{LockResult, MutexGuard},
     thread,
 };
 
@@ -20,6 +23,11 @@ pub use shuttle::{
     thread,
 };
 
+#[cfg(all(tidegate_stress, not(any(tidegate_loom, tidegate_shuttle))))]
+pub mod inject;
+#[cfg(all(tidegate_stress, not(any(tidegate_loom, tidegate_shuttle))))]
+pub use self::inject::{Condvar, Mutex, atomic};
+
 // Under shuttle all threads are one to the system, and the macro tells them apart.
 #[cfg(tidegate_shuttle)]
 pub use shuttle::thread_local;
@@ -31,6 +39,7 @@ pub use std::sync::{Arc, Weak};
 
 /// Locks, whether or not a panic poisoned the lock: no state here is left half-changed by a
 /// panic, since user code never runs under a lock.
+#[track_caller]
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -38,5 +38,7 @@ pub use self::leak::{Leak, LeakGuard, LeakedChild, LeakedFd, LeakedThread};
 pub use self::linear::{Model, Verdict, Witness, check_linearizable, check_linearizable_within};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};
-pub use self::stress::{Ctx, Stress, StressFailure, StressReport};
+pub use self::stress::{
+    Ctx, Disturbed, Stress, StressFailure, StressReport, disturb, point_at, point_here,
+};
 pub use tidegate_testkit_macros::test;

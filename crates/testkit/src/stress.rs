@@ -1,14 +1,18 @@
 //! Many short races on real threads, with seeded disturbance.
 
+mod disturb;
 mod gate;
 mod outcome;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::disturb::{Disturbed, disturb, point_at, point_here};
 pub use self::outcome::{StressFailure, StressReport};
 
+use self::disturb::{InRound, Seen};
 use self::gate::Gate;
 use crate::clock;
 use crate::payload;
@@ -18,15 +22,13 @@ use crate::seed::{Seed, scale};
 /// The environment variable that sets the time of one stress run, in milliseconds.
 const TIME_VARIABLE: &str = "TIDEGATE_STRESS_MS";
 
-/// A round that lasts longer has hung: rounds are meant to take a millisecond.
-const HANG: Duration = Duration::from_secs(30);
-
 /// A seeded stress run: rounds of a short race on fresh state, for a fixed time.
 ///
 /// Every round starts all threads at once on a state of its own and checks the state when all
 /// have ended. Each thread calls [`Ctx::point`] between its accesses to shared memory; some of
 /// these calls yield, spin or sleep, as the seed says, which finds races that plain repetition
-/// misses by two orders of magnitude.
+/// misses by two orders of magnitude. Locks and atomics that call [`point_here`] before each
+/// operation spare the bodies these calls.
 ///
 /// The decisions are reproducible from the seed; the schedule of the operating system is not.
 /// A failure therefore reports how often the same round fails again.
@@ -60,6 +62,7 @@ pub struct Stress {
     time: Option<Duration>,
     min_rounds: u64,
     patience: Duration,
+    hang: Duration,
     reruns: u32,
 }
 
@@ -73,6 +76,7 @@ impl Stress {
             time: None,
             min_rounds: scale(200),
             patience: Duration::from_secs(10),
+            hang: Duration::from_secs(30),
             reruns: 1_000,
         }
     }
@@ -110,6 +114,13 @@ impl Stress {
         self
     }
 
+    /// How long a round may take until it has hung (30 s by default; rounds are meant to take a
+    /// millisecond).
+    pub fn hang_after(mut self, time: Duration) -> Self {
+        self.hang = time;
+        self
+    }
+
     /// How often a failed round is run again to learn how reproducible it is (1000 by default,
     /// for 1 s at most).
     pub fn reruns(mut self, reruns: u32) -> Self {
@@ -139,8 +150,9 @@ impl Stress {
     /// `check` of the state when all threads have ended (with the number of threads).
     ///
     /// A panic in any of the three fails the round as an `Err` of `check` does.
-    /// A round that takes longer than 30 s has hung: the process is aborted after the seed and
-    /// the round were printed, since the threads of a deadlock cannot be joined.
+    /// A round that does not [end](Self::hang_after) has hung: the process is aborted after the
+    /// seed, the round and the last point of each thread were printed, since the threads of a
+    /// deadlock cannot be joined.
     ///
     /// # Errors
     /// [`StressFailure`] of the first round that failed, or that the run was inconclusive.
@@ -206,14 +218,9 @@ impl Ctx {
 
     /// A place where another thread may step in: yields once in 8 calls, spins for a moment
     /// once in 8, sleeps once in 1024 (50 us), and does nothing otherwise.
+    #[track_caller]
     pub fn point(&mut self) {
-        let drawn = self.rng.next_u64();
-        match drawn % 1024 {
-            0 if !cfg!(miri) => clock::pause(Duration::from_micros(50)),
-            1..128 => std::thread::yield_now(),
-            128..256 => (0..(drawn >> 32) % 200).for_each(|_| std::hint::spin_loop()),
-            _ => {}
-        }
+        point_at(Location::caller());
     }
 }
 
@@ -245,18 +252,20 @@ impl Runner<'_> {
         Check: FnMut(&S, usize) -> Result<(), String>,
     {
         let gate = Gate::new(self.threads);
+        let seen: Vec<Arc<Seen>> = (0..self.threads).map(|_| Arc::default()).collect();
         let current: Mutex<Option<Arc<Round<S>>>> = Mutex::new(None);
         let panicked: Mutex<Vec<(usize, String)>> = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             // Ends the workers also when `make` or `check` unwinds out of this closure.
             let _stop = gate.stop_on_drop();
-            for index in 0..self.threads {
+            for (index, seen) in seen.iter().enumerate() {
                 let (gate, current, panicked) = (&gate, &current, &panicked);
                 scope.spawn(move || {
                     while gate.await_start() {
                         let round = lock(current).clone();
                         if let Some(round) = round {
                             let mut ctx = Ctx::new(&round.rng, index, self.threads);
+                            let _in_round = InRound::begin(ctx.rng.stream(0), seen);
                             let run = || body(&round.state, &mut ctx);
                             if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
                                 lock(panicked).push((index, payload::text(payload.as_ref())));
@@ -266,13 +275,16 @@ impl Runner<'_> {
                     }
                 });
             }
+            // One seed for many tests is to be another for each.
+            let named =
+                self.plan.name.bytes().fold(self.seed.value(), |seed, b| mix(seed, b.into()));
             let mut one = |number: u64| -> Result<(), String> {
-                let rng = Rng::new(mix(mix(self.seed.value(), self.threads as u64), number));
+                let rng = Rng::new(mix(mix(named, self.threads as u64), number));
                 let play = || {
                     let round = Arc::new(Round { state: make(&mut rng.stream(0)), rng });
                     *lock(&current) = Some(Arc::clone(&round));
-                    if !gate.play(HANG) {
-                        self.abort_hung(number);
+                    if !gate.play(self.plan.hang) {
+                        self.abort_hung(number, &seen);
                     }
                     *lock(&current) = None;
                     let panics = std::mem::take(&mut *lock(&panicked));
@@ -344,14 +356,16 @@ impl Runner<'_> {
         }
     }
 
-    fn abort_hung(&self, round: u64) -> ! {
-        announce(&format!(
-            "stress: {} seed={} round={round} threads={} HUNG for {} s; aborting",
-            self.plan.name,
-            self.seed,
+    fn abort_hung(&self, round: u64, seen: &[Arc<Seen>]) -> ! {
+        let (name, seed, hang) = (&self.plan.name, self.seed, self.plan.hang);
+        let mut text = format!(
+            "stress: {name} seed={seed} round={round} threads={} HUNG for {hang:?}; aborting",
             self.threads,
-            HANG.as_secs()
-        ));
+        );
+        for (index, seen) in seen.iter().enumerate() {
+            let _ = write!(text, "\n  thread {index} {seen}");
+        }
+        announce(&text);
         std::process::abort()
     }
 }

@@ -1,4 +1,5 @@
-//! `stress`: seeded, time-boxed, oversubscribed tests in a release build.
+//! `stress`: seeded, time-boxed, oversubscribed tests in a release build, disturbed at each lock
+//! and atomic.
 
 use std::collections::BTreeSet;
 
@@ -33,6 +34,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         // One test at a time, so that each has the cores to itself.
         .args(["--", "--nocapture", "--test-threads=1", "stress_"])
         .env("CARGO_TARGET_DIR", cx.target("stress"))
+        .env("RUSTFLAGS", "--cfg tidegate_stress")
         // How long each test goes on, in milliseconds.
         .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("2000", "30000"))
         .env("TIDEGATE_SEED", &seed);

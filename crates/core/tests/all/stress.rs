@@ -11,12 +11,19 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{CancelToken, Cx, Reason, Scope, ScopeError, Straggler, WorkKind, scope};
-use tidegate_testkit::{LeakGuard, Rng, Seed, Stress, scale};
+use tidegate_testkit::{Disturbed, LeakGuard, Rng, Seed, Stress, disturb, scale};
 use tokio::{runtime::Runtime, task::yield_now};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
 });
+
+/// Disturbs all threads, at each lock and atomic of the crate where the build has points there.
+pub(crate) fn disturbed() -> Disturbed {
+    #[cfg(tidegate_stress)]
+    tidegate_core::sync::inject::with(tidegate_testkit::point_at);
+    disturb(Seed::from_env_or_new("disturbed"))
+}
 
 #[derive(Debug)]
 struct Broken;
@@ -29,6 +36,7 @@ impl fmt::Display for Broken {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stress_storm_of_dropped_scopes() {
+    let _disturbed = disturbed();
     let rounds = scale(10_000);
     let seed = Seed::from_env_or_new("storm_of_dropped_scopes");
     // Before the storm: a panic would not get to the line at its end.
@@ -81,6 +89,7 @@ fn stress_races_of_error_panic_and_cancel() {
         alive: Arc<AtomicUsize>,
     }
     silence_deliberate_panics();
+    let _disturbed = disturbed();
     Stress::new("races_of_error_panic_and_cancel").run(
         |rng| Round {
             token: CancelToken::new(),

@@ -10,12 +10,19 @@ use std::time::Duration;
 use futures::StreamExt;
 use tidegate_core::CancelToken;
 use tidegate_fs_walk::{Entry, Flow, Walk, WalkError, WalkErrorKind};
-use tidegate_testkit::{LeakGuard, Rng, Stress};
+use tidegate_testkit::{Disturbed, LeakGuard, Rng, Seed, Stress, disturb};
 
 use crate::child::in_child;
 use crate::tree::{ORDERS, block_on, make, temp};
 
 const DIRS: u64 = 12;
+
+/// Disturbs all threads, at each lock and atomic of the crate where the build has points there.
+fn disturbed() -> Disturbed {
+    #[cfg(tidegate_stress)]
+    tidegate_core::sync::inject::with(tidegate_testkit::point_at);
+    disturb(Seed::from_env_or_new("disturbed"))
+}
 
 struct Round {
     token: CancelToken,
@@ -32,6 +39,7 @@ fn stress_walkers_race_with_a_changing_tree_a_stop_and_dropped_streams() {
             for i in 0..DIRS {
                 make(dir.path(), &format!("{i}/a/b/file"));
             }
+            let _disturbed = disturbed();
             Stress::new("walkers_of_a_changing_tree").run(
                 |_| {
                     let leaks = LeakGuard::process().threads_named("tidegate-walk");

@@ -9,10 +9,18 @@ use futures::StreamExt as _;
 use std::time::Duration;
 use tidegate_core::{CancelToken, Cx, Scope};
 use tidegate_pipeline::OnError;
-use tidegate_testkit::{LeakGuard, Rng, Seed, scale};
+use tidegate_testkit::{Disturbed, LeakGuard, Rng, Seed, disturb, scale};
+
+/// Disturbs all threads, at each lock and atomic of the crate where the build has points there.
+fn disturbed() -> Disturbed {
+    #[cfg(tidegate_stress)]
+    tidegate_core::sync::inject::with(tidegate_testkit::point_at);
+    disturb(Seed::from_env_or_new("disturbed"))
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stress_runs_that_fail_panic_are_cancelled_and_dropped() {
+    let _disturbed = disturbed();
     let rounds = scale(200);
     let seed = Seed::from_env_or_new("runs_that_fail_panic_are_cancelled_and_dropped");
     println!("TIDEGATE_SEED={:#x}", seed.value());

@@ -1,10 +1,10 @@
 //! The runner finds a planted race from nearly every seed and never one that is not there.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Barrier, Mutex};
 use std::time::Duration;
 
-use tidegate_testkit::{Rng, Seed, Stress, StressFailure, scale};
+use tidegate_testkit::{Rng, Seed, Stress, StressFailure, point_here, scale};
 
 fn lost_update(seed: u64) -> Result<u64, StressFailure> {
     let stress = Stress::new("lost update").seed(Seed::new(seed)).reruns(0);
@@ -28,6 +28,40 @@ fn lost_update(seed: u64) -> Result<u64, StressFailure> {
 fn a_lost_update_is_found_from_nine_seeds_of_ten() {
     let seeds = scale(100);
     let found = (0..seeds).filter(|&seed| lost_update(seed).is_err()).count() as u64;
+    assert!(found * 10 >= seeds * 9, "{found} of {seeds}");
+}
+
+/// A counter whose every access passes a point, as behind a shim.
+struct Shimmed(AtomicUsize);
+
+impl Shimmed {
+    fn load(&self) -> usize {
+        point_here();
+        self.0.load(Relaxed)
+    }
+
+    fn store(&self, value: usize) {
+        point_here();
+        self.0.store(value, Relaxed);
+    }
+}
+
+#[test]
+fn a_body_without_points_is_disturbed_by_those_of_its_counter() {
+    let found = |seed: &u64| {
+        let stress = Stress::new("shimmed").seed(Seed::new(*seed)).reruns(0).threads(4);
+        let result = stress.time(Duration::from_millis(20)).min_rounds(1).try_run(
+            |_| Shimmed(AtomicUsize::new(0)),
+            |counter, _| counter.store(counter.load() + 1),
+            |counter, threads| match counter.load() {
+                n if n == threads => Ok(()),
+                n => Err(format!("{n} of {threads}")),
+            },
+        );
+        result.is_err()
+    };
+    let seeds = scale(100);
+    let found = (0..seeds).filter(found).count() as u64;
     assert!(found * 10 >= seeds * 9, "{found} of {seeds}");
 }
 
@@ -174,4 +208,44 @@ fn a_rerun_that_dies_takes_the_message_with_it() {
     assert!(!died.status.success());
     let said = String::from_utf8_lossy(&died.stderr);
     assert!(said.contains("stress: dies seed=0x") && said.contains("the first message"), "{said}");
+}
+
+/// Run by the test below in a process of its own: the threads of a deadlock cannot be joined.
+#[test]
+fn hangs_for_ever() {
+    if std::env::var_os("TIDEGATE_HANGS").is_none() {
+        return;
+    }
+    let stress = Stress::new("hangs").threads(3).hang_after(Duration::from_secs(2));
+    stress.run(
+        |_| ([Mutex::new(()), Mutex::new(())], Barrier::new(2)),
+        |(locks, both), ctx| {
+            if ctx.index() == 2 {
+                return;
+            }
+            let _first = locks[ctx.index()].lock().unwrap();
+            both.wait();
+            if ctx.index() == 0 {
+                ctx.point();
+            }
+            let _second = locks[1 - ctx.index()].lock().unwrap();
+        },
+        |_, _| Ok(()),
+    );
+}
+
+#[cfg(not(miri))]
+#[test]
+fn a_round_that_hangs_says_where_its_threads_are() {
+    let died = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stress::hangs_for_ever", "--nocapture"])
+        .env("TIDEGATE_HANGS", "1")
+        .output()
+        .unwrap();
+    assert!(!died.status.success());
+    let said = String::from_utf8_lossy(&died.stderr);
+    assert!(said.contains("round=0 threads=3 HUNG for 2s; aborting\n"), "{said}");
+    assert!(said.contains("\n  thread 0 was last seen at "), "{said}");
+    assert!(said.contains("stress.rs:"), "{said}");
+    assert!(said.contains("\n  thread 1 has passed no point\n  thread 2 has ended\n"), "{said}");
 }

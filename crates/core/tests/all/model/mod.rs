@@ -11,6 +11,7 @@ mod plan;
 mod world;
 
 use self::plan::{Plan, Style, generate};
+use crate::stress::disturbed;
 use std::{convert::Infallible, time::Duration};
 use tidegate_core::{Cx, scope};
 use tidegate_testkit::{LeakGuard, Seed, scale};
@@ -86,6 +87,7 @@ fn stress_crowded_trees_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stress_trees_on_two_threads_lose_nothing() {
     const AT_ONCE: usize = 32;
+    let _disturbed = disturbed();
     let mut seeds = Vec::new();
     rounds("trees_on_two_threads_lose_nothing", 3_000, 100, |seed| seeds.push(seed));
     let leaks = LeakGuard::current();

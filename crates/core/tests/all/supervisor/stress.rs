@@ -1,5 +1,6 @@
 //! Storms of crashes and orders on a real runtime: run for longer by `cargo xtask stress`.
 
+use crate::stress::disturbed;
 use std::{
     fmt,
     future::pending,
@@ -201,6 +202,7 @@ async fn order(handle: &Handle, watch: &Arc<Watch>, rng: &mut Rng, is_auto: bool
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stress_supervisors_under_crashes_and_orders() {
+    let _disturbed = disturbed();
     let rounds = scale(400);
     let seed = Seed::from_env_or_new("supervisors_under_crashes_and_orders");
     println!("stress: supervisors_under_crashes_and_orders seed={seed}");
