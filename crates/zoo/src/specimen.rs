@@ -66,6 +66,10 @@ pub(crate) enum Tool {
     TokioPaused,
     /// `#[test]` with a loop around it.
     Plain,
+    /// A model of loom's, in a build under `--cfg tidegate_loom`.
+    Loom,
+    /// A program of shuttle's, in a build under `--cfg tidegate_shuttle`.
+    Shuttle,
 }
 
 /// A test of one of the two variants; it panics if it fails.

@@ -1,51 +1,42 @@
 //! A counter that is read, changed and written back.
 
 use crate::{
-    peers::plain,
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    race::Race,
+    specimen::{Kind, Source, Specimen, Variant},
+    sync::AtomicUsize,
 };
-use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-    thread,
-};
-use tidegate_testkit::Stress;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
     name: "lost-update",
     kind: Kind::Threads,
     source: Source::Page("CWE-362", "https://cwe.mitre.org/data/definitions/362.html"),
     about: "two threads read a counter before either writes it: one of them counts for nothing",
-    tests: &[(Tool::Ours, ours), (Tool::Plain, |variant| plain(|| scenario(variant)))],
+    tests: LostUpdate::TESTS,
 };
 
-fn count(counter: &AtomicUsize, variant: Variant, point: impl FnOnce()) {
-    if variant.has_bug() {
-        let before = counter.load(SeqCst);
-        point();
-        counter.store(before + 1, SeqCst);
-    } else {
-        point();
-        counter.fetch_add(1, SeqCst);
-    }
-}
+pub(crate) struct LostUpdate;
 
-fn ours(variant: Variant) {
-    Stress::new("a counter counts all").run(
-        |_| AtomicUsize::new(0),
-        |counter, ctx| count(counter, variant, || ctx.point()),
-        |counter, threads| match counter.load(SeqCst) {
+impl Race for LostUpdate {
+    type State = AtomicUsize;
+
+    const NAME: &'static str = "a counter counts all";
+
+    fn state() -> AtomicUsize {
+        AtomicUsize::new(0)
+    }
+
+    fn part(counter: &AtomicUsize, _: usize, _: usize, variant: Variant) {
+        if variant.has_bug() {
+            counter.store(counter.load() + 1);
+        } else {
+            counter.fetch_add(1);
+        }
+    }
+
+    fn check(counter: &AtomicUsize, threads: usize) -> Result<(), String> {
+        match counter.load() {
             sum if sum == threads => Ok(()),
             sum => Err(format!("{sum} of {threads}")),
-        },
-    );
-}
-
-fn scenario(variant: Variant) {
-    let counter = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| count(&counter, variant, || ()));
         }
-    });
-    assert_eq!(counter.load(SeqCst), 2);
+    }
 }
