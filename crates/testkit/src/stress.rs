@@ -115,7 +115,7 @@ impl Stress {
     }
 
     /// How long a round may take until it has hung (30 s by default; rounds are meant to take a
-    /// millisecond).
+    /// millisecond). A third of that is enough if no thread passes a point meanwhile.
     pub fn hang_after(mut self, time: Duration) -> Self {
         self.hang = time;
         self
@@ -283,7 +283,8 @@ impl Runner<'_> {
                 let play = || {
                     let round = Arc::new(Round { state: make(&mut rng.stream(0)), rng });
                     *lock(&current) = Some(Arc::clone(&round));
-                    if !gate.play(self.plan.hang) {
+                    gate.open();
+                    if !self.await_end(&gate, &seen) {
                         self.abort_hung(number, &seen);
                     }
                     *lock(&current) = None;
@@ -356,12 +357,27 @@ impl Runner<'_> {
         }
     }
 
+    /// False if the round has hung.
+    fn await_end(&self, gate: &Gate, seen: &[Arc<Seen>]) -> bool {
+        let mut times = 0;
+        let mut idle = 0;
+        for _ in 0..6 {
+            if gate.await_end(self.plan.hang / 6) {
+                return true;
+            }
+            let before = std::mem::replace(&mut times, seen.iter().map(|seen| seen.times()).sum());
+            idle = if before == times { idle + 1 } else { 0 };
+            if idle == 2 {
+                return false;
+            }
+        }
+        false
+    }
+
     fn abort_hung(&self, round: u64, seen: &[Arc<Seen>]) -> ! {
-        let (name, seed, hang) = (&self.plan.name, self.seed, self.plan.hang);
-        let mut text = format!(
-            "stress: {name} seed={seed} round={round} threads={} HUNG for {hang:?}; aborting",
-            self.threads,
-        );
+        let (name, seed, threads) = (&self.plan.name, self.seed, self.threads);
+        let mut text =
+            format!("stress: {name} seed={seed} round={round} threads={threads} HUNG; aborting");
         for (index, seen) in seen.iter().enumerate() {
             let _ = write!(text, "\n  thread {index} {seen}");
         }

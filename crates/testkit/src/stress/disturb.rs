@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, hint, thread};
 
@@ -24,10 +24,17 @@ struct Part {
 }
 
 /// Where a thread of a round was last seen, for whoever finds that the round has hung.
-#[derive(Default)]
-pub(super) struct Seen(Mutex<Whereabouts>);
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<Sight>);
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
+struct Sight {
+    whereabouts: Whereabouts,
+    /// How often it was seen.
+    times: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
 enum Whereabouts {
     #[default]
     Before,
@@ -37,13 +44,24 @@ enum Whereabouts {
 
 impl Seen {
     fn set(&self, whereabouts: Whereabouts) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = whereabouts;
+        let mut sight = self.lock();
+        sight.whereabouts = whereabouts;
+        sight.times += 1;
+    }
+
+    /// Changes whenever the thread is seen.
+    pub(super) fn times(&self) -> u64 {
+        self.lock().times
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sight> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match self.lock().whereabouts {
             Whereabouts::Before => f.write_str("has passed no point"),
             Whereabouts::At(place) => write!(f, "was last seen at {place}"),
             Whereabouts::Ended => f.write_str("has ended"),

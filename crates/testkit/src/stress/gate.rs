@@ -29,13 +29,16 @@ impl Gate {
         Self { threads, state, start: Condvar::new(), done: Condvar::new() }
     }
 
-    /// Plays one round; false if it did not end within `hang`.
-    pub(super) fn play(&self, hang: Duration) -> bool {
-        let mut state = self.lock();
-        state.to_start = self.threads;
+    /// Starts a round; the one before must have ended.
+    pub(super) fn open(&self) {
+        self.lock().to_start = self.threads;
         self.start.notify_all();
+    }
+
+    /// Waits for the end of the round; false if that did not come in `time`.
+    pub(super) fn await_end(&self, time: Duration) -> bool {
         let left = |state: &mut State| state.to_start + state.running > 0;
-        let wait = self.done.wait_timeout_while(state, hang, left);
+        let wait = self.done.wait_timeout_while(self.lock(), time, left);
         let (_state, result) = wait.unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
     }

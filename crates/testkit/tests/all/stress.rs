@@ -216,7 +216,8 @@ fn hangs_for_ever() {
     if std::env::var_os("TIDEGATE_HANGS").is_none() {
         return;
     }
-    let stress = Stress::new("hangs").threads(3).hang_after(Duration::from_secs(2));
+    // Is not waited for to the end, since nothing moves.
+    let stress = Stress::new("hangs").threads(3).hang_after(Duration::from_secs(6));
     stress.run(
         |_| ([Mutex::new(()), Mutex::new(())], Barrier::new(2)),
         |(locks, both), ctx| {
@@ -244,7 +245,7 @@ fn a_round_that_hangs_says_where_its_threads_are() {
         .unwrap();
     assert!(!died.status.success());
     let said = String::from_utf8_lossy(&died.stderr);
-    assert!(said.contains("round=0 threads=3 HUNG for 2s; aborting\n"), "{said}");
+    assert!(said.contains("round=0 threads=3 HUNG; aborting\n"), "{said}");
     assert!(said.contains("\n  thread 0 was last seen at "), "{said}");
     assert!(said.contains("stress.rs:"), "{said}");
     assert!(said.contains("\n  thread 1 has passed no point\n  thread 2 has ended\n"), "{said}");
