@@ -43,25 +43,29 @@ struct Job {
     variant: &'static str,
 }
 
-/// Runs the tests of one build.
+/// The tools under which the program is another: the `--cfg` and the build directory have their
+/// names.
+pub const MODELS: [&str; 2] = ["loom", "shuttle"];
+
+/// Runs the tests.
 #[derive(Debug)]
 pub struct Keeper {
-    program: PathBuf,
+    target: PathBuf,
     logs: PathBuf,
     runner: Runner,
     limit: Duration,
 }
 
 impl Keeper {
-    /// For the program as it was built last.
+    /// For the programs as they were built last.
     ///
     /// # Errors
     /// When there is no directory for its logs.
     pub fn new(workspace: &Workspace, limit: Duration) -> io::Result<Self> {
         let logs = workspace.reports().join("zoo");
         fs::create_dir_all(&logs)?;
-        let program = workspace.target.join("debug").join("tidegate-zoo");
-        Ok(Self { program, logs, runner: Runner::of_this_program(workspace.root.clone()), limit })
+        let runner = Runner::of_this_program(workspace.root.clone());
+        Ok(Self { target: workspace.target.clone(), logs, runner, limit })
     }
 
     /// Asks the program what there is.
@@ -69,8 +73,33 @@ impl Keeper {
     /// # Errors
     /// When it does not run or says something else.
     pub fn specimens(&self) -> io::Result<Vec<Specimen>> {
-        let output = Cmd::new(&self.program).arg("list").command().output()?;
+        self.list("ours")
+    }
+
+    /// Adds the models to the tools of `specimens`.
+    ///
+    /// # Errors
+    /// As [`specimens`](Self::specimens).
+    pub fn with_models(&self, mut specimens: Vec<Specimen>) -> io::Result<Vec<Specimen>> {
+        for model in MODELS {
+            let modelled = self.list(model)?;
+            for specimen in &mut specimens {
+                if modelled.iter().any(|other| other.name == specimen.name) {
+                    specimen.tools.push(model.to_owned());
+                }
+            }
+        }
+        Ok(specimens)
+    }
+
+    fn list(&self, tool: &str) -> io::Result<Vec<Specimen>> {
+        let output = Cmd::new(self.program(tool)).arg("list").command().output()?;
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    fn program(&self, tool: &str) -> PathBuf {
+        let models = if MODELS.contains(&tool) { tool } else { "" };
+        self.target.join(models).join("debug").join("tidegate-zoo")
     }
 
     /// Runs the tests of `specimens` with those tools that are `wanted`.
@@ -141,7 +170,7 @@ impl Keeper {
         let path = self.logs.join(format!("{specimen}-{tool}-{variant}.log"));
         File::create(&path)?;
         let log = OpenOptions::new().append(true).open(&path)?;
-        let cmd = Cmd::new(&self.program)
+        let cmd = Cmd::new(self.program(tool))
             .args(["run", "--specimen", specimen, "--tool", tool, "--variant", variant])
             // A test that fails says why, and where; not more.
             .env_remove("RUST_BACKTRACE")

@@ -17,7 +17,7 @@ use crate::{
     workspace::{self, Workspace},
 };
 use clap::{Arg, ArgAction, ArgMatches};
-use keeper::Keeper;
+use keeper::{Keeper, MODELS};
 use table::Table;
 
 /// Where the results are recorded, and the page they are shown on.
@@ -85,12 +85,15 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
 /// When cargo, a test or a file cannot be used.
 pub fn all(matches: &ArgMatches) -> io::Result<ExitCode> {
     let workspace = Workspace::load()?;
-    if !build().command().current_dir(&workspace.root).status()?.success() {
-        return Ok(ExitCode::FAILURE);
+    for build in std::iter::once(build()).chain(MODELS.map(|model| build_model(&workspace, model)))
+    {
+        if !build.command().current_dir(&workspace.root).status()?.success() {
+            return Ok(ExitCode::FAILURE);
+        }
     }
     let limit = matches.get_one("limit").copied().map_or(LIMIT, Duration::from_secs);
     let keeper = Keeper::new(&workspace, limit)?;
-    let mut specimens = keeper.specimens()?;
+    let mut specimens = keeper.with_models(keeper.specimens()?)?;
     if let Some(only) = matches.get_many::<String>("only") {
         let only: Vec<&String> = only.collect();
         if let Some(unknown) = only.iter().find(|name| !specimens.iter().any(|s| s.name == ***name))
@@ -119,6 +122,13 @@ pub fn all(matches: &ArgMatches) -> io::Result<ExitCode> {
 /// Tests are built as `cargo test` builds them.
 fn build() -> Cmd {
     Cmd::cargo().args(["build", "--locked", "-p", "tidegate-zoo"])
+}
+
+/// The same program with other threads.
+fn build_model(workspace: &Workspace, model: &str) -> Cmd {
+    build()
+        .env("CARGO_TARGET_DIR", workspace.target.join(model))
+        .env("RUSTFLAGS", format!("--cfg tidegate_{model}"))
 }
 
 fn record(root: &Path, table: &Table) -> io::Result<()> {
