@@ -31,6 +31,10 @@ impl Stopwatch {
         Self { cpu: cpu(), wall: Instant::now() }
     }
 
+    pub(crate) fn wall(&self) -> Duration {
+        self.wall.elapsed()
+    }
+
     pub(crate) fn stop(self) -> Spent {
         Spent { wall: self.wall.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
     }

@@ -6,7 +6,8 @@ use crate::{
     contest::{Contest, Cost, Ratio},
 };
 use std::{sync::Arc, time::Duration};
-use tidegate_testkit::{Bubble, FailureKind, LeakGuard};
+use tidegate_testkit::{Bubble, FailureKind, LeakGuard, Seed};
+use tidegate_zoo::{HUNTS, Hunt};
 use tokio::{
     runtime::Builder,
     sync::{Barrier, Mutex},
@@ -23,6 +24,7 @@ pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
     let mut ratios = bubbles(plan);
     ratios.extend(verdicts(plan));
     ratios.push(leak_check());
+    ratios.push(detection(plan));
     ratios
 }
 
@@ -95,4 +97,46 @@ fn leak_check() -> Ratio {
         work: TIMES,
         rounds: 1,
     }
+}
+
+/// Of the races of the zoo, by a stress test and by a loop that starts four threads.
+fn detection(plan: Plan) -> Ratio {
+    let time = Duration::from_millis(plan.size(3_500, 300));
+    // Tens of thousands of panics, each of which is what is looked for.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let ratios: Vec<f64> = HUNTS.iter().map(|hunt| ratio_of_times(hunt, time)).collect();
+    std::panic::set_hook(report);
+    let mean = ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64;
+    Ratio {
+        op: format!("time until a race is found, {} races", HUNTS.len()),
+        peer: "a plain loop".to_owned(),
+        unit: "wall",
+        median: mean.exp(),
+        min: ratios.into_iter().fold(f64::INFINITY, f64::min),
+        target: Some(0.02),
+        work: HUNTS.len() as u64,
+        rounds: 1,
+    }
+}
+
+/// The time it takes us to find the race, divided by that of the loop. What is not found in `time`
+/// counts as found at its end.
+fn ratio_of_times(hunt: &Hunt, time: Duration) -> f64 {
+    let mut seed = 0;
+    let ours = time_to_find(time, |left| {
+        seed += 1;
+        (hunt.ours)(Seed::new(seed), left)
+    });
+    ours / time_to_find(time, hunt.plain)
+}
+
+/// In seconds, on average.
+fn time_to_find(time: Duration, mut find: impl FnMut(Duration) -> bool) -> f64 {
+    let watch = Stopwatch::start();
+    let mut found = 0_u32;
+    while let Some(left) = time.checked_sub(watch.wall()) {
+        found += u32::from(find(left));
+    }
+    watch.wall().as_secs_f64() / f64::from(found.max(1))
 }

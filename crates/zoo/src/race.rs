@@ -28,6 +28,9 @@ pub(crate) trait Race: Sized + 'static {
     #[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
     const TESTS: &'static [(Tool, Test)] =
         &[(Tool::Ours, on_threads::ours::<Self>), (Tool::Plain, on_threads::plain::<Self>)];
+    /// For benchmarks.
+    #[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
+    const HUNT: on_threads::Hunt = on_threads::Hunt::of::<Self>();
     #[cfg(tidegate_loom)]
     const TESTS: &'static [(Tool, Test)] = &[(Tool::Loom, in_models::loom::<Self>)];
     #[cfg(tidegate_shuttle)]
@@ -37,8 +40,52 @@ pub(crate) trait Race: Sized + 'static {
 #[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
 pub(crate) mod on_threads {
     use super::{Race, Variant};
-    use std::thread;
-    use tidegate_testkit::Stress;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        thread,
+        time::{Duration, Instant},
+    };
+    use tidegate_testkit::{Seed, Stress};
+
+    /// Two ways to look for one planted race with four threads; the race ends in any case.
+    #[derive(Clone, Copy, Debug)]
+    pub struct Hunt {
+        /// What is raced for.
+        pub name: &'static str,
+        /// Whether a stress test with this seed finds it within the time.
+        pub ours: fn(Seed, Duration) -> bool,
+        /// Whether a loop that starts the threads finds it within the time.
+        pub plain: fn(Duration) -> bool,
+    }
+
+    impl Hunt {
+        pub(super) const fn of<R: Race>() -> Self {
+            Self { name: R::NAME, ours: hunt::<R>, plain: hunt_plainly::<R> }
+        }
+    }
+
+    const HUNTERS: usize = 4;
+
+    fn hunt<R: Race>(seed: Seed, time: Duration) -> bool {
+        let stress = Stress::new(R::NAME).threads(HUNTERS).seed(seed).time(time);
+        let result = stress.min_rounds(1).reruns(0).try_run(
+            |_| R::state(),
+            |state, ctx| R::part(state, ctx.index(), ctx.threads(), Variant::Planted),
+            R::check,
+        );
+        result.is_err()
+    }
+
+    fn hunt_plainly<R: Race>(time: Duration) -> bool {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            let race = || once::<R>(HUNTERS, Variant::Planted);
+            if !matches!(catch_unwind(AssertUnwindSafe(race)), Ok(Ok(()))) {
+                return true;
+            }
+        }
+        false
+    }
 
     pub(crate) fn ours<R: Race>(variant: Variant) {
         Stress::new(R::NAME).run(

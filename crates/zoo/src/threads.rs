@@ -22,6 +22,8 @@ mod wait_without_loop;
 mod waiter_underflow;
 
 use crate::specimen::Specimen;
+#[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
+use crate::{race::Race as _, race::on_threads::Hunt};
 
 /// All of them.
 pub(crate) const ALL: &[Specimen] = &[
@@ -45,4 +47,25 @@ pub(crate) const ALL: &[Specimen] = &[
     slept_through::SPECIMEN,
     ab_ba::SPECIMEN,
     upgrade_deadlock::SPECIMEN,
+];
+
+/// All whose threads end, bug or not.
+#[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
+pub const HUNTS: &[Hunt] = &[
+    lost_update::LostUpdate::HUNT,
+    sample_and_reset::SampleAndReset::HUNT,
+    torn_pair::TornPair::HUNT,
+    early_publish::EarlyPublish::HUNT,
+    second_init::SecondInit::HUNT,
+    second_insert::SecondInsert::HUNT,
+    permit_overdraft::PermitOverdraft::HUNT,
+    double_release::DoubleRelease::HUNT,
+    double_unlock::DoubleUnlock::HUNT,
+    waiter_underflow::WaiterUnderflow::HUNT,
+    stale_handle::StaleHandle::HUNT,
+    resurrection::Resurrection::HUNT,
+    free_list_aba::FreeListAba::HUNT,
+    ring_overrun::RingOverrun::HUNT,
+    early_disconnect::EarlyDisconnect::HUNT,
+    wait_without_loop::WaitWithoutLoop::HUNT,
 ];

@@ -61,7 +61,7 @@ impl Race for EarlyDisconnect {
             channel.gone.fetch_add(1);
             return;
         }
-        for _ in 0..threads + 1 {
+        for _ in 0..=threads {
             match channel.try_receive(threads - 1, variant) {
                 Some(true) => drop(channel.received.fetch_add(1)),
                 Some(false) => {}
