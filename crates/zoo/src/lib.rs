@@ -13,9 +13,14 @@
 #![allow(clippy::disallowed_methods, reason = "the bugs are written as they were found")]
 #![allow(clippy::unwrap_used, reason = "in a test, as all of this is, it is an assertion")]
 
-#[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
+// What shuttle schedules goes by the same name in its build.
+#[cfg(tidegate_shuttle)]
+extern crate shuttle_tokio as tokio;
+
 mod peers;
 mod race;
+#[cfg(tidegate_shuttle)]
+mod scheduled;
 mod specimen;
 mod sync;
 #[cfg(not(any(tidegate_loom, tidegate_shuttle)))]
@@ -64,10 +69,16 @@ fn specimens() -> impl Iterator<Item = &'static Specimen> {
     tasks::ALL.iter().chain(threads::ALL)
 }
 
-/// Those whose threads are the model's in this build.
-#[cfg(any(tidegate_loom, tidegate_shuttle))]
+/// Those whose threads are loom's in this build.
+#[cfg(tidegate_loom)]
 fn specimens() -> impl Iterator<Item = &'static Specimen> {
     threads::ALL.iter()
+}
+
+/// Those whose threads or tasks are shuttle's in this build.
+#[cfg(tidegate_shuttle)]
+fn specimens() -> impl Iterator<Item = &'static Specimen> {
+    scheduled::ALL.iter().chain(threads::ALL)
 }
 
 /// The program.

@@ -1,5 +1,7 @@
 //! One run of one test; see the library.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

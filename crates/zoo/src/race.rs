@@ -122,20 +122,14 @@ mod in_models {
     #[cfg(tidegate_shuttle)]
     use shuttle::thread;
 
-    /// Every order with at most three preemptions, which is what its documentation calls enough
-    /// for most bugs.
     #[cfg(tidegate_loom)]
     pub(super) fn loom<R: Race>(variant: Variant) {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(3);
-        model.check(move || once::<R>(variant));
+        crate::peers::modelled(move || once::<R>(variant));
     }
 
-    /// Under as many random schedules as with few preemptions at random steps.
     #[cfg(tidegate_shuttle)]
     pub(super) fn shuttle<R: Race>(variant: Variant) {
-        shuttle::check_random(move || once::<R>(variant), 10_000);
-        shuttle::check_pct(move || once::<R>(variant), 10_000, 3);
+        crate::peers::scheduled_threads(move || once::<R>(variant));
     }
 
     /// One race, in which the model's first thread takes part.

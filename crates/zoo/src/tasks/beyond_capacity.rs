@@ -1,10 +1,9 @@
 //! A request for more than there is.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
-use tidegate_testkit::bubble;
 use tokio::sync::Semaphore;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -12,11 +11,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("LMCache/LMCache", 2957),
     about: "who asks for more permits than there are waits for ever, and so do all behind",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 const BUDGET: u32 = 100;

@@ -1,11 +1,10 @@
 //! A permit that is given to a future of a stream, which nobody polls at the moment.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use futures::{StreamExt as _, stream};
-use tidegate_testkit::bubble;
 use tokio::{sync::Semaphore, task::yield_now};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -13,11 +12,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("rust-lang/futures-rs", 2387),
     about: "the body of a loop over `buffer_unordered` wants a permit that the buffer holds",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 async fn query(database: &Semaphore, id: u32) -> u32 {

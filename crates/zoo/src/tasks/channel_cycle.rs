@@ -1,10 +1,9 @@
 //! Two actors that answer each other into full mailboxes.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
-use tidegate_testkit::bubble;
 use tokio::sync::mpsc;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -12,11 +11,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("chroma-core/chroma", 5283),
     about: "a dispatcher waits for room at its worker, which waits for room at the dispatcher",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 async fn worker(mut jobs: mpsc::Receiver<u32>, done: mpsc::Sender<u32>) {

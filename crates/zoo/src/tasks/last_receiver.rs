@@ -1,11 +1,10 @@
 //! A channel whose last receiver is dropped while a sender waits for room.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::sync::Arc;
-use tidegate_testkit::bubble;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::yield_now,
@@ -16,11 +15,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("async-rs/async-std", 472),
     about: "the last receiver goes, and a sender waits for ever for room in the channel",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 /// A channel whose bytes are bounded, rather than its messages.

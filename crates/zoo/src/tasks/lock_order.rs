@@ -1,10 +1,9 @@
 //! Two locks that are taken in either order.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
-use tidegate_testkit::bubble;
 use tokio::{join, sync::Mutex, task::yield_now};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -12,11 +11,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("databendlabs/databend", 17986),
     about: "two transfers in opposite directions each hold the lock that the other one wants",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 struct Bank([Mutex<i64>; 2]);

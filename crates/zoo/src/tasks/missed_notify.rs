@@ -1,11 +1,10 @@
 //! A check, and a registration that comes too late for what happens in between.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::sync::Arc;
-use tidegate_testkit::bubble;
 use tokio::{
     sync::{Mutex, Notify},
     task::yield_now,
@@ -16,11 +15,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("djc/bb8", 122),
     about: "a connection comes back after the look into the pool and before the wait for one",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 #[derive(Default)]

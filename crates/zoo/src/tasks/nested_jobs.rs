@@ -1,11 +1,10 @@
 //! Jobs that wait for jobs of the same pool.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::sync::Arc;
-use tidegate_testkit::bubble;
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -13,11 +12,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("nushell/nushell", 18997),
     about: "all workers of a bounded pool wait for stages that need a worker of it",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 #[derive(Clone)]

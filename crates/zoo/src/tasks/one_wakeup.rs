@@ -1,11 +1,10 @@
 //! Several permits that come back at once, and one waiter that is woken.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::sync::{Arc, Mutex};
-use tidegate_testkit::bubble;
 use tokio::{sync::Notify, task::yield_now};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -13,11 +12,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("embassy-rs/embassy", 2766),
     about: "whoever is woken takes one permit of several, and does not wake the next",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 #[derive(Default)]

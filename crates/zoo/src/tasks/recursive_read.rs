@@ -1,11 +1,10 @@
 //! A lock that is read again while it is read, and a writer that comes in between.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::sync::Arc;
-use tidegate_testkit::bubble;
 use tokio::{sync::RwLock, task::yield_now};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -13,11 +12,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("tokio-rs/tokio", 2849),
     about: "a second read lock waits behind a writer, which waits for the first one",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 /// Some figures, and their sum.
@@ -41,7 +36,8 @@ async fn scenario(variant: Variant) {
     let ledger = Arc::new(Ledger(RwLock::new(vec![1, 2, 3])));
     let other = Arc::clone(&ledger);
     let writer = tokio::spawn(async move { other.0.write().await.push(6) });
-    assert_eq!(ledger.mean(variant).await, 2);
+    let mean = ledger.mean(variant).await;
+    assert!(mean == 2 || mean == 3, "{mean}");
     writer.await.unwrap();
     assert_eq!(ledger.mean(variant).await, 3);
 }
