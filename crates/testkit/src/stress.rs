@@ -336,10 +336,12 @@ impl Runner<'_> {
         one: &mut dyn FnMut(u64) -> Result<(), String>,
     ) -> StressFailure {
         // Said before the reruns: one that hangs or aborts must not take the message with it.
-        announce(&format!(
-            "stress: {} seed={} round={round} threads={} FAILED: {message}",
-            self.plan.name, self.seed, self.threads
-        ));
+        if self.plan.reruns > 0 {
+            announce(&format!(
+                "stress: {} seed={} round={round} threads={} FAILED: {message}",
+                self.plan.name, self.seed, self.threads
+            ));
+        }
         let end: Instant = clock::now() + Duration::from_secs(1);
         let (mut reruns, mut again) = (0, 0);
         while reruns < self.plan.reruns && clock::now() < end {
