@@ -1,22 +1,17 @@
 //! A concurrency that is computed, and comes to nothing.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use futures::{StreamExt as _, stream};
-use tidegate_testkit::bubble;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
     name: "buffer-of-none",
     kind: Kind::Async,
     source: Source::GitHub("rust-lang/futures-rs", 2348),
     about: "`buffer_unordered(0)` never takes an item, and never ends",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 async fn all(items: u32, budget: usize, cost: usize, variant: Variant) -> Vec<u32> {

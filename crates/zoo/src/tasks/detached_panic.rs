@@ -1,11 +1,10 @@
 //! Work that is done in a task of its own, whose handle nobody keeps.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::sync::{Arc, Mutex};
-use tidegate_testkit::bubble;
 use tokio::task::yield_now;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -13,11 +12,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("getnora-io/nora", 315),
     about: "a task that fills a cache beside the answer panics, and nobody hears of it",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 type Cache = Arc<Mutex<Vec<(String, usize)>>>;

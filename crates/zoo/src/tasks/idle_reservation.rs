@@ -1,10 +1,9 @@
 //! Forwarders that take a place in a queue before they have anything to put there.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
-use tidegate_testkit::bubble;
 use tokio::{sync::mpsc, task::yield_now};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -12,11 +11,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("tower-rs/tower", 434),
     about: "those who have nothing to send hold all places of a queue, and nobody else gets one",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 async fn forward(mut from: mpsc::Receiver<u32>, to: mpsc::Sender<u32>, variant: Variant) {

@@ -1,8 +1,8 @@
 //! A channel whose last sender is dropped while the receiver waits.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use std::{
     collections::VecDeque,
@@ -10,7 +10,6 @@ use std::{
     sync::{Arc, Mutex},
     task::{Poll, Waker},
 };
-use tidegate_testkit::bubble;
 use tokio::task::yield_now;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -18,11 +17,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("HFQR/xitca-web", 251),
     about: "the last sender goes without waking the receiver, which waits for ever",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 #[derive(Default)]

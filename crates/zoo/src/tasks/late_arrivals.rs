@@ -1,10 +1,9 @@
 //! A queue that is emptied before it is closed.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
-use tidegate_testkit::bubble;
 use tokio::{sync::mpsc, task::yield_now};
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -12,11 +11,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("rust-lang/futures-rs", 104),
     about: "what arrives between the last look and the close was accepted, and is dropped",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 /// Writes down what is queued, and says how much that was.

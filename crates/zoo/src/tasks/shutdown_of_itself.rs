@@ -1,10 +1,9 @@
 //! A shutdown that waits until all handles are gone, its own among them.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
-use tidegate_testkit::bubble;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
@@ -15,11 +14,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("programatik29/axum-server", 114),
     about: "the server waits for the end of all who have a handle, and has one itself",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 struct Server {

@@ -1,8 +1,8 @@
 //! A waker that is stored once, though its future moves to another task.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use futures::future::poll_immediate;
 use std::{
@@ -10,7 +10,6 @@ use std::{
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
 };
-use tidegate_testkit::bubble;
 use tokio::task::yield_now;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
@@ -18,11 +17,7 @@ pub(crate) const SPECIMEN: Specimen = Specimen {
     kind: Kind::Async,
     source: Source::GitHub("Matthias247/futures-intrusive", 18),
     about: "an event wakes the task that polled its future first, not the one that has it now",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 #[derive(Default)]

@@ -1,23 +1,18 @@
 //! A function that promises to stop at the first error, and does so for a few futures only.
 
 use crate::{
-    peers::{tokio_paused, tokio_test},
-    specimen::{Kind, Source, Specimen, Tool, Variant},
+    peers::everywhere,
+    specimen::{Kind, Source, Specimen, Variant},
 };
 use futures::{TryStreamExt as _, future::try_join_all, stream::FuturesUnordered};
 use std::future::pending;
-use tidegate_testkit::bubble;
 
 pub(crate) const SPECIMEN: Specimen = Specimen {
     name: "try-join-all",
     kind: Kind::Async,
     source: Source::GitHub("rust-lang/futures-rs", 2866),
     about: "with more than 30 futures `try_join_all` hears of an error only after those before it",
-    tests: &[
-        (Tool::Ours, |variant| bubble(scenario(variant))),
-        (Tool::TokioTest, |variant| tokio_test(scenario(variant))),
-        (Tool::TokioPaused, |variant| tokio_paused(scenario(variant))),
-    ],
+    tests: everywhere!(scenario),
 };
 
 /// The last one is refused; the others answer never.
