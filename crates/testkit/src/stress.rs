@@ -75,7 +75,7 @@ impl Stress {
             seed: None,
             time: None,
             min_rounds: scale(200),
-            patience: Duration::from_secs(10),
+            patience: Duration::from_secs(60),
             hang: Duration::from_secs(30),
             reruns: 1_000,
         }
@@ -108,7 +108,8 @@ impl Stress {
     }
 
     /// How long one thread count may take to reach its rounds before the run is inconclusive
-    /// (10 s by default, and never less than its share of the time).
+    /// (60 s by default, since each yield waits for whatever else the machine runs, and never less
+    /// than its share of the time).
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
