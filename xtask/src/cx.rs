@@ -186,7 +186,7 @@ impl<'a> Cx<'a> {
     /// The build directory of a lane that needs its own flags.
     #[must_use]
     pub fn target(&self, name: &str) -> PathBuf {
-        self.workspace.target.join(name)
+        self.workspace.builds.join(name)
     }
 
     /// Remembers the environment of `cmd` in the report.

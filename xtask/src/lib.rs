@@ -10,6 +10,7 @@
 //! * [`failures`] finds in a log what failed.
 //! * [`parse`] reads numbers out of test output.
 //! * [`tidy`] holds the rules of the house that a program can check.
+//! * [`selftest`] plants bugs and sees every lane fail for them.
 #![forbid(unsafe_code)]
 
 pub mod bench;
@@ -27,6 +28,7 @@ pub mod process;
 pub mod profile;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod sources;
 pub mod term;
 pub mod tidy;

@@ -153,13 +153,21 @@ pub enum End {
 pub struct Runner {
     leash: PathBuf,
     dir: PathBuf,
+    target: Option<PathBuf>,
 }
 
 impl Runner {
     /// `leash` is an `xtask` program; `dir` the directory children start in.
     #[must_use]
     pub fn new(leash: PathBuf, dir: PathBuf) -> Self {
-        Self { leash, dir }
+        Self { leash, dir, target: None }
+    }
+
+    /// Children build in `target`, unless a command says otherwise.
+    #[must_use]
+    pub fn target(mut self, target: PathBuf) -> Self {
+        self.target = Some(target);
+        self
     }
 
     /// This very program as the leash.
@@ -183,6 +191,9 @@ impl Runner {
         use std::os::unix::process::CommandExt as _;
         let mut command = Command::new(&self.leash);
         command.arg("leash").arg("--").arg(&cmd.program).args(&cmd.args);
+        if let Some(target) = &self.target {
+            command.env("CARGO_TARGET_DIR", target);
+        }
         cmd.apply_env(&mut command);
         command
             .current_dir(&self.dir)

@@ -1,0 +1,44 @@
+//! One module a lane: the bug it is there to find.
+
+mod clippy;
+mod compare;
+mod deny;
+mod doc;
+mod fmt;
+mod loom;
+mod miri;
+mod msrv;
+mod shuttle;
+mod site;
+mod stress;
+mod test;
+mod tidy;
+mod tsan;
+
+use super::Fault;
+
+/// What every lane is tested with, in the order of the lanes.
+pub const FAULTS: &[Fault] = &[
+    fmt::FAULT,
+    tidy::FAULT,
+    clippy::FAULT,
+    test::FAULT,
+    doc::FAULT,
+    site::FAULT,
+    deny::FAULT,
+    msrv::FAULT,
+    loom::FAULT,
+    shuttle::FAULT,
+    stress::FAULT,
+    compare::FAULT,
+    miri::FAULT,
+    tsan::FAULT,
+];
+
+/// Lanes without a planted bug, and why.
+pub const EXEMPT: &[(&str, &str)] = &[("selftest", "its tests plant bugs in what the lanes say")];
+
+/// The root of the crate, for a bug that lies elsewhere in it.
+const LIB: &str = "crates/tide/src/lib.rs";
+/// Its one module.
+const LEVEL: &str = "crates/tide/src/level.rs";

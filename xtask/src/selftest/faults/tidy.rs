@@ -1,0 +1,47 @@
+//! `tidy`
+
+use super::{
+    super::{Bug, Fault},
+    LIB,
+};
+
+const WITH_WAIT: &str = "\
+#![doc = include_str!(\"../README.md\")]
+#![forbid(unsafe_code)]
+
+mod level;
+mod wait;
+
+pub use self::level::risen;
+pub use self::wait::calm;
+";
+const WAIT: &str = "crates/tide/src/wait.rs";
+
+pub(super) const FAULT: Fault = Fault {
+    lane: "tidy",
+    manifest: "",
+    files: &[],
+    clean: &[],
+    planted: &[
+        Bug {
+            name: "an-async-fn-that-says-nothing",
+            files: &[
+                (LIB, WITH_WAIT),
+                (WAIT, "//! Waiting.\n\n/// Waits for calm water.\npub async fn calm() {}\n"),
+            ],
+            reason: "`calm` lacks `# Cancel safety`",
+            log: "# Errors and # Cancel safety: 1 found",
+        },
+        Bug {
+            name: "an-ignored-test",
+            files: &[(
+                "crates/tide/tests/all.rs",
+                "//! Tests.\n\n#[test]\n#[ignore]\nfn ebbs() {}\n",
+            )],
+            reason: "`#[ignore]`",
+            log: "no ignored test: 1 found",
+        },
+    ],
+    // The rules are counted, and there is no workspace without a file.
+    empty: &[],
+};
