@@ -5,6 +5,7 @@ pub mod api;
 pub mod arrows;
 pub mod banned;
 pub mod budget;
+pub mod proofs;
 pub mod shape;
 pub mod site;
 pub mod syntax;
@@ -67,6 +68,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "no unsafe code", run: shape::no_unsafe },
     Check { name: "README and CHANGELOG", run: shape::front_pages },
     Check { name: "# Errors and # Cancel safety", run: api::sections },
+    Check { name: "tests of cancel safety", run: proofs::cancel_safety },
     Check { name: "no ignored test", run: banned::ignored },
     Check { name: "no unfinished code", run: banned::unfinished },
     Check { name: "no plain cfg(loom)", run: banned::plain_loom },

@@ -97,6 +97,25 @@ async fn cancelled_and_stopping() {
         ended.is_some()
     })
     .await;
+    // The same of a scope.
+    everywhere(async |polls| {
+        let token = CancelToken::new();
+        let job = Scope::builder("job").token(&token).run(async |cx: Cx<Infallible>| {
+            let waits = async {
+                let stopped = both(cx.stopping(), || assert!(cx.stop("now"))).await;
+                (stopped, both(cx.cancelled(), || assert!(cx.cancel("now"))).await)
+            };
+            let ended = cut_after(polls, waits).await;
+            let (was_stopping, was_cancelled) = (cx.is_stopping(), cx.is_cancelled());
+            assert!(was_cancelled || ended.is_none());
+            assert!(cx.stop("later") != was_stopping && cx.cancel("later") != was_cancelled);
+            cx.stopping().await;
+            cx.cancelled().await;
+            Ok(ended.is_some())
+        });
+        job.await.unwrap()
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,6 +384,51 @@ async fn awaiting_a_task() {
         ended
     })
     .await;
+    // A child that did not come up, and is handed out for that.
+    everywhere(async |polls| {
+        let ended = scope("job", async |cx: Cx<Infallible>| {
+            let start = cx.start("child", |ready: Ready<()>| async move {
+                drop(ready);
+                sleep(MS).await;
+                sleep(MS).await;
+                Ok(7)
+            });
+            let Err(not_ready) = start.await else { panic!("it never said so") };
+            let mut task = not_ready.into_task();
+            let ended = cut_after(polls, &mut task).await;
+            let was_over = ended.is_some();
+            let value = if let Some(value) = ended { value } else { task.await };
+            assert_eq!(value.unwrap(), 7);
+            Ok(was_over)
+        });
+        ended.await.unwrap()
+    })
+    .await;
+    // Work that blocks: its wait is given up, or its task dropped, and it goes on.
+    for polls in 0..6 {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let guard = Alive::new(&alive);
+        let job = scope("job", async |cx: Cx<Infallible>| {
+            let (let_go, held) = std::sync::mpsc::sync_channel::<()>(1);
+            let mut task = cx.spawn_blocking("blocking", move || {
+                let _guard = guard;
+                held.recv().ok();
+                Ok(7)
+            });
+            for _ in 0..polls / 2 {
+                crate::losses::poll_once(&mut task).await;
+            }
+            assert_eq!(count(&alive), 1, "it goes on");
+            if polls % 2 == 0 {
+                drop((task, let_go));
+                return Ok(7);
+            }
+            drop(let_go);
+            Ok(task.await.unwrap())
+        });
+        assert_eq!(job.await.unwrap(), 7);
+        assert_eq!(count(&alive), 0, "the scope has waited for it");
+    }
     // A ticker, which goes on when its task is dropped.
     everywhere(async |polls| {
         let ticks = Arc::new(AtomicUsize::new(0));

@@ -34,7 +34,8 @@ fn current() -> Arc<Shared> {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping the future loses nothing.
+/// Cancel safe: dropping the future loses nothing. Tested by
+/// `what_waits_for_the_bubble_may_be_dropped`.
 pub async fn settle() {
     let settling = Settling::new(current());
     poll_fn(|cx| {
@@ -91,7 +92,8 @@ impl Drop for Settling {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses nothing, but the clock may have moved already.
+/// Dropping the future loses nothing, but the clock may have moved already. Tested by
+/// `what_waits_for_the_bubble_may_be_dropped`.
 pub async fn advance(time: Duration) {
     settle().await;
     tokio::time::advance(time).await;

@@ -6,7 +6,9 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_testkit::{Bubble, Failure, FailureKind, Mode, Seed, advance, bubble, settle};
+use tidegate_testkit::{
+    Bubble, Failure, FailureKind, Mode, Seed, advance, bubble, cancel_everywhere, settle,
+};
 use tokio::{
     sync::{Barrier, Mutex, Notify, mpsc, oneshot},
     task::{spawn, spawn_blocking, yield_now},
@@ -357,6 +359,41 @@ fn the_clock_is_moved_by_hand() {
         assert_eq!(finished(), 3);
         assert_eq!(begun.elapsed(), Duration::from_secs(7));
     });
+}
+
+/// Dropped after every number of polls, whether or not it would have been ready.
+#[test]
+fn what_waits_for_the_bubble_may_be_dropped() {
+    let settled = cancel_everywhere(
+        || (),
+        async |()| {
+            let busy = spawn(async {
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+            });
+            settle().await;
+            busy.await.unwrap();
+        },
+        async |(), point| {
+            let begun = Instant::now();
+            settle().await;
+            assert_eq!(begun.elapsed(), Duration::ZERO, "{point}");
+        },
+    );
+    settled.assert_covered(1);
+    let advanced = cancel_everywhere(
+        Instant::now,
+        async |_| advance(Duration::from_secs(3)).await,
+        async |begun, point| {
+            let moved = begun.elapsed();
+            assert!([0, 3].map(Duration::from_secs).contains(&moved), "{point}: {moved:?}");
+            // The clock can be moved on as before.
+            advance(Duration::from_secs(4)).await;
+            assert_eq!(begun.elapsed(), moved + Duration::from_secs(4), "{point}");
+        },
+    );
+    advanced.assert_covered(2);
 }
 
 #[test]
