@@ -124,7 +124,6 @@ pub mod readme {}
 pub mod index {}
 ",
     ),
-    ("docs/book.toml", "[book]\ntitle = \"tide\"\nsrc = \"src\"\n"),
     ("docs/src/SUMMARY.md", "# Summary\n\n[tide](index.md)\n"),
     (
         "docs/src/index.md",

@@ -6,7 +6,7 @@ use super::{Fault, Files, base};
 use crate::{outcome::Stop, workspace::Workspace};
 
 /// The settings that a variant shares with the workspace: a lane is tested as it is set.
-const SETTINGS: [&str; 3] = ["clippy.toml", "deny.toml", "rustfmt.toml"];
+const SETTINGS: [&str; 4] = ["clippy.toml", "deny.toml", "rustfmt.toml", "docs/book.toml"];
 /// Where the lints begin; profiles follow.
 const LINTS: &str = "[workspace.lints.rust]";
 

@@ -96,7 +96,7 @@ pub(crate) fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let mut rows = Vec::new();
     let mut surprises = Vec::new();
     for fault in FAULTS.iter().filter(chosen) {
-        let row = test(cx, fault, &rustc, &mut surprises)?;
+        let row = test(cx, fault, &rustc, &mut surprises);
         cx.report.tests += 1;
         cx.report.explored += row.counts.iter().map(|count| count.all as u64).sum::<u64>();
         rows.push(row);
@@ -130,12 +130,7 @@ fn verdict(rows: &[Row], surprises: &[String]) -> Result<(), Stop> {
 }
 
 /// Runs all variants of a lane.
-fn test(
-    cx: &mut Cx<'_>,
-    fault: &Fault,
-    rustc: &str,
-    surprises: &mut Vec<String>,
-) -> Result<Row, Stop> {
+fn test(cx: &mut Cx<'_>, fault: &Fault, rustc: &str, surprises: &mut Vec<String>) -> Row {
     let started = clock::now();
     let mut row = Row { lane: fault.lane, counts: [Count::default(); 3], seconds: 0.0 };
     let clean = std::iter::once((0, None, fault.clean));
@@ -143,7 +138,10 @@ fn test(
     let empty = fault.empty.iter().map(|bug| (2, Some(bug), bug.files));
     for (column, bug, files) in clean.chain(planted).chain(empty) {
         let name = bug.map_or("clean", |bug| bug.name);
-        let said = variant(cx, fault, name, files, rustc)?;
+        let said = variant(cx, fault, name, files, rustc).unwrap_or_else(|stop| Said {
+            log: String::new(),
+            report: Report { reason: stop.reason, ..Report::new("not run", rustc) },
+        });
         let Report { result, reason, seconds, .. } = &said.report;
         let line = format!("{} on {name}: {result} in {seconds:.0} s {reason}", fault.lane);
         term::out(format_args!("  {}", line.trim_end()));
@@ -160,7 +158,7 @@ fn test(
         }
     }
     row.seconds = clock::now().duration_since(started).as_secs_f64();
-    Ok(row)
+    row
 }
 
 /// Runs the lane on one variant.

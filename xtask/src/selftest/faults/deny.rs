@@ -16,7 +16,13 @@ pub(super) const FAULT: Fault = Fault {
             files: &[
                 (
                     MOON,
-                    "[package]\nname = \"tidegate-moon\"\nversion.workspace = true\nedition.workspace = true\nlicense = \"GPL-3.0-only\"\n",
+                    "\
+[package]
+name = \"tidegate-moon\"
+version.workspace = true
+edition.workspace = true
+license = \"GPL-3.0-only\"
+",
                 ),
                 MOON_LIB,
             ],
@@ -24,22 +30,25 @@ pub(super) const FAULT: Fault = Fault {
             log: "GPL-3.0-only",
         },
         Bug {
-            name: "two-versions-of-a-crate",
+            name: "a-dependency-of-any-version",
             files: &[
                 (
                     MOON,
-                    "[package]\nname = \"tidegate-moon\"\nversion.workspace = true\nedition.workspace = true\nlicense.workspace = true\n\n\
-                     [dependencies]\ntidegate-tide = { path = \"../old\", version = \"0.0.1\" }\n",
+                    "\
+[package]
+name = \"tidegate-moon\"
+version.workspace = true
+edition.workspace = true
+license.workspace = true
+
+[dependencies]
+thiserror = \"*\"
+",
                 ),
                 MOON_LIB,
-                (
-                    "crates/old/Cargo.toml",
-                    "[package]\nname = \"tidegate-tide\"\nversion = \"0.0.1\"\nedition.workspace = true\nlicense.workspace = true\n",
-                ),
-                ("crates/old/src/lib.rs", "//! As it was.\n"),
             ],
             reason: "failed",
-            log: "duplicate entries for crate 'tidegate-tide'",
+            log: "wildcard",
         },
     ],
     // cargo-deny always looks at something: the workspace itself.

@@ -16,7 +16,7 @@ pub(super) const FAULT: Fault = Fault {
                 PAGE,
                 "# tide\n\nSee [the moon](moon.md).\n\n```rust\nassert_eq!(tidegate_tide::risen(0, 1), 1);\n```\n",
             )],
-            reason: "1 broken links",
+            reason: "broken links",
             log: "index.html: moon.html: no such file",
         },
         Bug {

@@ -33,6 +33,26 @@ pub(super) const FAULT: Fault = Fault {
             log: "# Errors and # Cancel safety: 1 found",
         },
         Bug {
+            name: "a-promise-without-a-test",
+            files: &[
+                (LIB, WITH_WAIT),
+                (
+                    WAIT,
+                    "\
+//! Waiting.
+
+/// Waits for calm water.
+///
+/// # Cancel safety
+/// Cancel safe. Tested by `calm_is_dropped`.
+pub async fn calm() {}
+",
+                ),
+            ],
+            reason: "names `calm_is_dropped`, and there is no such test",
+            log: "tests of cancel safety: 1 found",
+        },
+        Bug {
             name: "an-ignored-test",
             files: &[(
                 "crates/tide/tests/all.rs",
