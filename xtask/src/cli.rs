@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{ffi::OsString, io, process::ExitCode, time::Duration};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -12,7 +12,9 @@ use crate::{
     plan::{self, Choice, Shard},
     process,
     profile::Profile,
-    run, term,
+    run,
+    summary::{self, Request},
+    term,
 };
 
 /// Runs the program.
@@ -55,6 +57,11 @@ fn command() -> Command {
         )
         .subcommand(Command::new("doctor").about("which tools are here, and how to get the rest"))
         .subcommand(
+            Command::new("report")
+                .about("the reports of lanes as one; fails if one of them did")
+                .args(report_options()),
+        )
+        .subcommand(
             Command::new("bench")
                 .about("side-by-side benchmarks: [area] [--quick] [--record]")
                 .arg(words("Passed on to the benchmark program")),
@@ -76,6 +83,35 @@ fn lane_options() -> [Arg; 4] {
             .value_parser(Profile::ALL.map(Profile::name))
             .default_value(Profile::default().name())
             .help("How much is explored, and by `ci` which lanes run"),
+    ]
+}
+
+/// What `report` understands.
+fn report_options() -> [Arg; 5] {
+    let path = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("PATH")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help(help)
+    };
+    [
+        Arg::new("files")
+            .value_name("FILE")
+            .num_args(1..)
+            .required(true)
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("The files target/xtask/<lane>.json"),
+        Arg::new("profile")
+            .long("profile")
+            .value_parser(Profile::ALL.map(Profile::name))
+            .help("A lane of this profile that left no file has failed"),
+        Arg::new("strict")
+            .long("strict")
+            .action(ArgAction::SetTrue)
+            .help("A missing tool is a failure"),
+        path("markdown", "Write the table there, too"),
+        path("junit", "Write JUnit XML there"),
     ]
 }
 
@@ -117,6 +153,7 @@ fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
         }
         "bench" => bench::run(args()),
         "doctor" => doctor::run(),
+        "report" => summary::run(&request(matches)),
         "ci" => run::lanes(
             &choice(matches).lanes(),
             options(matches),
@@ -131,6 +168,17 @@ fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
 
 fn profile(matches: &ArgMatches) -> Profile {
     matches.get_one::<String>("profile").and_then(|name| Profile::named(name)).unwrap_or_default()
+}
+
+fn request(matches: &ArgMatches) -> Request {
+    Request {
+        files: matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect(),
+        profile: matches.get_one::<String>("profile").and_then(|name| Profile::named(name)),
+        strict: matches.get_flag("strict"),
+        markdown: matches.get_one::<PathBuf>("markdown").cloned(),
+        junit: matches.get_one::<PathBuf>("junit").cloned(),
+        step_summary: std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from),
+    }
 }
 
 fn choice(matches: &ArgMatches) -> Choice {
@@ -188,6 +236,17 @@ mod tests {
         for wrong in ["--profile=weekly", "--shard=3/2", "--budget=15"] {
             assert!(command().try_get_matches_from(["xtask", "ci", wrong]).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_report_needs_files() {
+        let line = "xtask report a.json b.json --junit x.xml --profile nightly --strict";
+        let matches = command().try_get_matches_from(line.split(' ')).unwrap();
+        let request = request(matches.subcommand().unwrap().1);
+        assert_eq!(request.files, [PathBuf::from("a.json"), PathBuf::from("b.json")]);
+        assert_eq!((request.profile, request.strict), (Some(Profile::Nightly), true));
+        assert_eq!((request.junit, request.markdown), (Some("x.xml".into()), None));
+        assert!(command().try_get_matches_from(["xtask", "report"]).is_err());
     }
 
     #[test]

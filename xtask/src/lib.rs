@@ -8,6 +8,7 @@
 //! * [`cx`] is what a lane works with: log, time limit, report.
 //! * [`process`] runs a child so that it cannot outlive its limit or this program.
 //! * [`failures`] finds in a log what failed.
+//! * [`summary`] makes one report of many, [`junit`] writes it as XML.
 //! * [`parse`] reads numbers out of test output.
 //! * [`tidy`] holds the rules of the house that a program can check.
 //! * [`selftest`] plants bugs and sees every lane fail for them.
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod cx;
 pub mod doctor;
 pub mod failures;
+pub mod junit;
 pub mod lane;
 pub mod lanes;
 pub mod outcome;
@@ -30,6 +32,7 @@ pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod sources;
+pub mod summary;
 pub mod term;
 pub mod tidy;
 pub mod tools;

@@ -16,6 +16,20 @@ pub enum Outcome {
     Inconclusive,
     /// A tool is missing and could not be installed.
     Unavailable,
+    /// There is nothing to check yet, for a reason outside of the sources.
+    Skipped,
+}
+
+impl Outcome {
+    /// Whether a run with this lane fails; `strict` means that a missing tool is a failure, too.
+    #[must_use]
+    pub fn is_failure(self, strict: bool) -> bool {
+        match self {
+            Self::Pass | Self::Skipped => false,
+            Self::Unavailable => strict,
+            Self::Fail | Self::Timeout | Self::Inconclusive => true,
+        }
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -26,6 +40,7 @@ impl fmt::Display for Outcome {
             Self::Timeout => "timeout",
             Self::Inconclusive => "inconclusive",
             Self::Unavailable => "unavailable",
+            Self::Skipped => "skipped",
         })
     }
 }
@@ -53,6 +68,11 @@ impl Stop {
     /// The lane's time limit was hit.
     pub fn timeout(reason: impl Into<String>) -> Self {
         Self { outcome: Outcome::Timeout, reason: reason.into() }
+    }
+
+    /// There is nothing to check yet; never for want of a tool or of time.
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Skipped, reason: reason.into() }
     }
 
     /// A tool is missing; `install` is the line that installs it.

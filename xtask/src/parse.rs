@@ -146,6 +146,20 @@ pub fn loom_executions(output: &str) -> Vec<u64> {
     all
 }
 
+/// At how many points the tests of each crate dropped operations, one entry a line
+/// `cancel-points: <name> <n>`.
+#[must_use]
+pub fn cancel_points(output: &str) -> Vec<(String, u64)> {
+    let mut all = Vec::new();
+    for part in output.split("Running unittests ").skip(1) {
+        let name = part.lines().next().and_then(binary_name).unwrap_or_default();
+        let points = after(part, "cancel-points: ")
+            .filter_map(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        all.extend(points.map(|points| (name.clone(), points)));
+    }
+    all
+}
+
 /// Under how many schedules a program ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduled {

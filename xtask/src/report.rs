@@ -94,7 +94,8 @@ impl Report {
             if self.crates.is_empty() { "-".into() } else { self.crates.len().to_string() };
         let mut result = self.result.to_string();
         if !self.reason.is_empty() {
-            let _ = write!(result, " ({})", self.reason);
+            // A line of a table ends with the line, and its cells with a bar.
+            let _ = write!(result, " ({})", self.reason.replace('\n', " ").replace('|', "\\|"));
         }
         [self.lane.clone(), crates, tests, explored, format!("{:.0}s", self.seconds), result]
     }
@@ -130,11 +131,9 @@ pub fn table(reports: &[Report]) -> String {
 /// The closing line, and whether the run as a whole succeeded.
 #[must_use]
 pub fn closing(reports: &[Report], strict: bool) -> (String, bool) {
-    let count = |wanted: fn(Outcome) -> bool| reports.iter().filter(|r| wanted(r.result)).count();
-    let passed = count(|outcome| outcome == Outcome::Pass);
-    let unavailable = count(|outcome| outcome == Outcome::Unavailable);
-    let skipped = if strict { 0 } else { unavailable };
-    let failed = reports.len() - passed - skipped;
+    let passed = reports.iter().filter(|report| report.result == Outcome::Pass).count();
+    let failed = reports.iter().filter(|report| report.result.is_failure(strict)).count();
+    let skipped = reports.len() - passed - failed;
     let mut line = format!("{passed} passed, {failed} failed");
     if skipped > 0 {
         let _ = write!(line, ", {skipped} skipped");
@@ -196,6 +195,16 @@ mod tests {
         let reports = [report("fmt", Outcome::Pass), report("miri", Outcome::Unavailable)];
         assert_eq!(closing(&reports, false), ("1 passed, 0 failed, 1 skipped".into(), true));
         assert_eq!(closing(&reports, true), ("1 passed, 1 failed".into(), false));
+    }
+
+    #[test]
+    fn what_does_not_exist_yet_is_no_failure_and_no_pass() {
+        let reports = [report("fmt", Outcome::Pass), report("semver", Outcome::Skipped)];
+        for strict in [false, true] {
+            let line = "1 passed, 0 failed, 1 skipped";
+            assert_eq!(closing(&reports, strict), (line.into(), true));
+        }
+        assert!(!closing(&reports[1..], false).1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     cx::{self, Cx, Options},
     failures,
     lane::Lane,
-    outcome::{Outcome, Stop},
+    outcome::Stop,
     plan,
     process::{Cmd, Runner},
     report::{self, Report},
@@ -48,10 +48,7 @@ pub fn lanes(lanes: &[Lane], options: Options, budget: Option<Duration>) -> io::
 /// Prints the table, what there is to know of each failure, and the closing line.
 fn tell(workspace: &Workspace, reports: &[Report], strict: bool) -> ExitCode {
     term::out(format_args!("\n{}", report::table(reports)));
-    for report in reports.iter().filter(|report| report.result != Outcome::Pass) {
-        if report.result == Outcome::Unavailable && !strict {
-            continue;
-        }
+    for report in reports.iter().filter(|report| report.result.is_failure(strict)) {
         let log = workspace.reports().join(format!("{}.log", report.lane));
         let text = cx::read_log(&log);
         let failed = failures::shown(&failures::all(&text));

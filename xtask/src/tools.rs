@@ -36,6 +36,33 @@ pub const CARGO_DENY: Tool = Tool {
 pub const B3SUM: Tool =
     Tool { package: "b3sum", program: "b3sum", version: "1.8.7", accepts: "1.", debug: false };
 
+/// Runs tests with a standard library that checks its callers.
+pub const CARGO_CAREFUL: Tool = Tool {
+    package: "cargo-careful",
+    program: "cargo-careful",
+    version: "0.4.10",
+    accepts: "0.4.",
+    debug: true,
+};
+
+/// Compares the public API with that of an earlier version.
+pub const CARGO_SEMVER_CHECKS: Tool = Tool {
+    package: "cargo-semver-checks",
+    program: "cargo-semver-checks",
+    version: "0.51.0",
+    accepts: "0.51.",
+    debug: true,
+};
+
+/// Changes the code and looks whether a test notices.
+pub const CARGO_MUTANTS: Tool = Tool {
+    package: "cargo-mutants",
+    program: "cargo-mutants",
+    version: "27.1.0",
+    accepts: "27.",
+    debug: true,
+};
+
 impl Tool {
     /// The line that installs it by hand.
     #[must_use]
@@ -47,9 +74,24 @@ impl Tool {
     #[must_use]
     pub fn find(&self, tools: &Path) -> Option<(PathBuf, String)> {
         let own = tools.join("bin").join(self.program);
-        [PathBuf::from(self.program), own].into_iter().find_map(|path| {
+        let asked = [PathBuf::from(self.program), own.clone()].into_iter().find_map(|path| {
             let line = version_line(&Cmd::new(&path).arg("--version"))?;
             self.suits(&line).then_some((path, line))
+        });
+        // Subcommands of cargo need not know `--version`, but cargo knows what it installed.
+        asked.or_else(|| {
+            let list = std::fs::read_to_string(tools.join(".crates.toml")).ok()?;
+            Some((own, self.listed(&list)?))
+        })
+    }
+
+    /// The package and its version, if the list of what cargo installed has one that will do.
+    fn listed(&self, list: &str) -> Option<String> {
+        list.lines().filter_map(|line| line.strip_prefix('"')).find_map(|line| {
+            let (name, rest) = line.split_once(' ')?;
+            let version = rest.split(' ').next()?;
+            let suits = name == self.package && version.starts_with(self.accepts);
+            suits.then(|| format!("{name} {version}"))
         })
     }
 
@@ -190,6 +232,18 @@ mod tests {
         assert!(MDBOOK.suits("mdbook v0.5.4"));
         assert!(!MDBOOK.suits("mdbook v0.4.52"));
         assert!(B3SUM.suits("b3sum 1.8.2"));
+    }
+
+    #[test]
+    fn what_cargo_installed_is_found_by_its_list() {
+        let list = "[v1]\n\"cargo-careful 0.4.10 (registry+https://x)\" = [\"cargo-careful\"]\n";
+        assert_eq!(CARGO_CAREFUL.listed(list).as_deref(), Some("cargo-careful 0.4.10"));
+        assert_eq!(CARGO_CAREFUL.listed(&list.replace("0.4.10", "0.5.0")), None);
+        assert_eq!(CARGO_MUTANTS.listed(list), None);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".crates.toml"), list).unwrap();
+        let (path, _) = CARGO_CAREFUL.find(dir.path()).unwrap();
+        assert_eq!(path, dir.path().join("bin/cargo-careful"));
     }
 
     #[test]

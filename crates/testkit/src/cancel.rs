@@ -20,6 +20,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     task::Poll,
+    thread,
 };
 use tokio::task::{
     coop::{Coop, cooperative},
@@ -88,7 +89,7 @@ impl CancelReport {
 
 /// Runs `op` again and again, each time on a fresh subject, drops it at the next point, and lets
 /// `after` say what must be true then: that nothing is lost, and that the subject can be used
-/// again. It ends when `op` has run to its end.
+/// again. It ends when `op` has run to its end, and prints `cancel-points: <test> <points>`.
 ///
 /// Each run has a [`Bubble`] of its own: an `after` that waits for a permit that was lost is a
 /// deadlock, and a task that is left behind is a leak.
@@ -135,7 +136,17 @@ pub fn cancel_everywhere<S, T>(
         end.unwrap_or_else(|| panic!("there is no end after {MOST} points"))
     };
     let suspensions = count(0, &|n| CancelPoint::WhilePending(n + 1));
-    CancelReport { operations: count(suspensions, &CancelPoint::BeforeOperation), suspensions }
+    let operations = count(suspensions, &CancelPoint::BeforeOperation);
+    let report = CancelReport { operations, suspensions };
+    tell(report);
+    report
+}
+
+/// For whoever counts what the tests of a run have visited.
+#[expect(clippy::print_stdout, reason = "a line of the test's own output")]
+fn tell(report: CancelReport) {
+    let current = thread::current();
+    println!("cancel-points: {} {}", current.name().unwrap_or("?"), report.points());
 }
 
 /// Makes a future one operation more for [`cancel_everywhere`], which else sees only those of

@@ -1,14 +1,19 @@
 //! One module a lane.
 
+pub mod cancel;
+pub mod careful;
 pub mod clippy;
 pub mod compare;
 pub mod deny;
 pub mod doc;
+pub mod features;
 pub mod fmt;
 pub mod links;
 pub mod loom;
+pub mod minimal;
 pub mod miri;
 pub mod msrv;
+pub mod semver;
 pub mod shuttle;
 pub mod site;
 pub mod stress;
