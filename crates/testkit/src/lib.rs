@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod attribute;
 mod bubble;
 mod cancel;
 mod clock;
@@ -17,7 +18,11 @@ mod rng;
 mod seed;
 mod stress;
 
-pub use self::bubble::{Bubble, Failure, FailureKind, Mode, advance, bubble, settle};
+#[doc(hidden)]
+pub use self::attribute::run as __run_test;
+pub use self::bubble::{
+    Bubble, BubbleBuilder, BubbleConfigError, Failure, FailureKind, Mode, advance, bubble, settle,
+};
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
 pub use self::fault::{
     FaultIo, FaultLog, FaultPlan, FaultPlanBuilder, FaultPlanError, Faults, Flaky, FlakyCounts,
@@ -30,3 +35,4 @@ pub use self::linear::{Model, Verdict, Witness, check_linearizable, check_linear
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};
 pub use self::stress::{Ctx, Stress, StressFailure, StressReport};
+pub use tidegate_testkit_macros::test;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "what is tested here is tested on plain tasks")]
 
+#[path = "all/attribute.rs"]
+mod attribute;
 #[path = "all/bubble.rs"]
 mod bubble;
 #[path = "all/bubble_beside.rs"]

@@ -10,6 +10,9 @@ const TESTKIT: &str = "tidegate-testkit";
 const FEATURE_ARROWS: [(&str, &str); 2] =
     [("tidegate-conn-pool", "tidegate-breaker"), ("tidegate-tcp-server", "tidegate-ratelimit")];
 
+/// An attribute has to come from a crate of its own kind, which is one with that of its users.
+const MACROS: [(&str, &str); 1] = [(TESTKIT, "tidegate-testkit-macros")];
+
 /// A published crate depends on core and on no other of ours.
 #[must_use]
 pub fn arrows(tree: &Tree) -> Vec<Violation> {
@@ -25,7 +28,8 @@ pub fn arrows(tree: &Tree) -> Vec<Violation> {
                     let what = format!("{} is a feature that is off by default", dependency.name);
                     found.push(Violation::of(&package.name, what));
                 }
-            } else if dependency.name != CORE || package.name == CORE {
+            } else if !MACROS.contains(&arrow) && (dependency.name != CORE || package.name == CORE)
+            {
                 let what = format!("must not depend on {}", dependency.name);
                 found.push(Violation::of(&package.name, what));
             }
@@ -154,6 +158,16 @@ mod tests {
         members[0] =
             package("core", &json!([{"name": "tidegate-breaker", "kind": "build", "req": "*"}]));
         assert_eq!(arrows(&with_members(members, &[])).len(), 1);
+    }
+
+    #[test]
+    fn macros_are_for_their_own_crate() {
+        let macros = json!([{"name": "tidegate-testkit-macros", "kind": null, "req": "=0.1.0"}]);
+        let found = |user: &str| {
+            let members = vec![package("testkit-macros", &json!([])), package(user, &macros)];
+            arrows(&with_members(members, &[])).len()
+        };
+        assert_eq!((found("testkit"), found("breaker")), (0, 1));
     }
 
     #[test]

@@ -81,6 +81,9 @@ fn logic(source: &Source, items: &[Item], found: &mut Vec<Violation>) {
             Item::Macro(call) if call.mac.path.is_ident("compile_error") => {}
             // The usual carrier of doctests for a README.
             Item::Struct(item) if item.attrs.iter().any(is_doctest_only) => {}
+            // Macros have to be there; one statement hands over to a module.
+            Item::Fn(item)
+                if item.attrs.iter().any(is_proc_macro) && item.block.stmts.len() == 1 => {}
             item => {
                 let line = item.span().start().line;
                 found.push(Violation::at(&source.path, line, "lib.rs holds `mod` and `use` only"));
@@ -92,6 +95,12 @@ fn logic(source: &Source, items: &[Item], found: &mut Vec<Violation>) {
 fn is_doctest_only(attr: &syn::Attribute) -> bool {
     attr.path().is_ident("cfg")
         && syntax::list(attr).is_some_and(|tokens| syntax::words(tokens) == ["doctest"])
+}
+
+fn is_proc_macro(attr: &syn::Attribute) -> bool {
+    ["proc_macro", "proc_macro_attribute", "proc_macro_derive"]
+        .iter()
+        .any(|name| attr.path().is_ident(name))
 }
 
 /// No file is too long to be read at one go.
@@ -199,6 +208,10 @@ mod tests {
             found(&lib(&logic)),
             ["crates/x/src/lib.rs:2: lib.rs holds `mod` and `use` only"]
         );
+        let of_macro = "mod a;\n#[proc_macro]\npub fn f(t: T) -> T { a::f(t) }\n";
+        assert!(lib(&tree(&[("crates/x/src/lib.rs", of_macro)])).is_empty());
+        let logic = of_macro.replace("a::f(t)", "g();a::f(t)");
+        assert_eq!(lib(&tree(&[("crates/x/src/lib.rs", &logic)])).len(), 1);
         let long = format!("{clean}{}", "// x\n".repeat(LIB_LINES_MAX));
         assert_eq!(lib(&tree(&[("crates/x/src/lib.rs", &long)])).len(), 1);
         // Other files may hold logic.

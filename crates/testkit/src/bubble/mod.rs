@@ -12,6 +12,7 @@
 //! fires exactly if there is no other: no time has to pass before it is known that nothing will
 //! happen any more, and it does not matter what the tasks wait for.
 
+mod builder;
 mod failure;
 mod panics;
 mod place;
@@ -20,9 +21,11 @@ mod shared;
 mod time;
 mod watchdog;
 
+pub use self::builder::{BubbleBuilder, BubbleConfigError};
 pub use self::failure::{Failure, FailureKind};
 pub use self::time::{advance, settle};
 
+use self::builder::Settings;
 use self::place::Spy;
 use self::root::Root;
 use self::shared::{Inside, Shared};
@@ -37,12 +40,6 @@ use std::{
     time::Duration,
 };
 use tokio::runtime::{Builder, Runtime};
-
-/// How far the clock of a bubble may move, unless it is told otherwise.
-const VIRTUAL_BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How long a bubble may make no progress, in real time, unless it is told otherwise.
-const REAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a test in a bubble with everything as it is by default, and panics if that fails.
 ///
@@ -78,7 +75,7 @@ pub enum Mode {
     #[default]
     Virtual,
     /// The real clock, with I/O. That nothing can go on is not known then, but for the
-    /// [patience](Bubble::patience): a test that waits for long needs more of it.
+    /// [patience](BubbleBuilder::patience): a test that waits for long needs more of it.
     RealIo,
 }
 
@@ -107,111 +104,28 @@ pub enum Mode {
 ///   waits for one of those seems to wait for nobody, which is told as a deadlock. Use
 ///   [`Mode::RealIo`] for it.
 /// - A panic of a task counts even if somebody awaits its handle: tokio does not tell. A test in
-///   which tasks are to panic [says so](Self::allow_panics). Panics that somebody catches within
+///   which tasks are to panic [says so](BubbleBuilder::allow_panics). Panics that somebody catches within
 ///   the task, as a scope of tidegate does, do not count; to tell them apart takes the line tables
 ///   that builds for tests have, and without these all count. They are seen by a panic hook: a
 ///   program that sets its own one after the first bubble hides them, and so does `resume_unwind`.
 /// - A task is known by the number of those that are left only; its name and place are the
 ///   business of whoever spawns it. Tasks of a `LocalSet` are not among them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[must_use = "a bubble does nothing until it runs a test"]
 pub struct Bubble {
-    seed: Option<Seed>,
-    mode: Mode,
-    virtual_budget: Duration,
-    patience: Duration,
-    leaks: Leaks,
-    are_panics_allowed: bool,
-}
-
-/// What may be left over at the end.
-#[derive(Debug)]
-struct Leaks {
-    tasks: usize,
-    grace: Duration,
-    guard: fn(LeakGuard) -> LeakGuard,
-}
-
-impl Default for Bubble {
-    fn default() -> Self {
-        Self::new()
-    }
+    settings: Settings,
 }
 
 impl Bubble {
-    /// One with a [virtual](Mode::Virtual) clock that allows neither leaks nor panics.
+    /// One with everything as it is by default: a [virtual](Mode::Virtual) clock, and neither leaks
+    /// nor panics allowed.
     pub fn new() -> Self {
-        Self {
-            seed: None,
-            mode: Mode::Virtual,
-            virtual_budget: VIRTUAL_BUDGET,
-            patience: REAL_PATIENCE,
-            leaks: Leaks { tasks: 0, grace: Duration::ZERO, guard: |guard| guard },
-            are_panics_allowed: false,
-        }
+        Self::default()
     }
 
-    /// The seed that a failure tells, instead of the one in `TIDEGATE_SEED`.
-    pub fn seed(mut self, seed: Seed) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// Which clock it has.
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.mode = mode;
-        self
-    }
-
-    /// How far the clock may move; a day, by default. It bounds tests whose timers fire for ever.
-    pub fn virtual_budget(mut self, budget: Duration) -> Self {
-        self.virtual_budget = budget;
-        self
-    }
-
-    /// How long, in real time, the test may make no progress; 10 s, by default. Progress is a clock
-    /// that moves; with the real one, a test that is woken.
-    ///
-    /// A poll that does not return cannot be taken back: the process ends then, after a word on
-    /// stderr, and other tests of the same process with it.
-    pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// How many tasks may be left when the test returns; none, by default.
-    pub fn allow_tasks(mut self, tasks: usize) -> Self {
-        self.leaks.tasks = tasks;
-        self
-    }
-
-    /// How long what the test leaves may take to end, on tokio's clock and the real one, and not
-    /// longer than the [patience](Self::patience); no time at all, by default: what can end without
-    /// waiting for time has ended by then.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.leaks.grace = grace;
-        self
-    }
-
-    /// Watches more than tasks: see [`LeakGuard`]. Files and threads belong to the process, so
-    /// this is for tests that have one to themselves, or name what they watch.
-    ///
-    /// ```
-    /// use tidegate_testkit::{Bubble, LeakGuard};
-    ///
-    /// let watched = Bubble::new().watch(|guard| guard.threads_named("my-workers"));
-    /// # #[cfg(not(miri))]
-    /// watched.run(async {}).unwrap();
-    /// ```
-    pub fn watch(mut self, guard: fn(LeakGuard) -> LeakGuard) -> Self {
-        self.leaks.guard = guard;
-        self
-    }
-
-    /// Lets tasks panic: somebody awaits their handles, and looks.
-    pub fn allow_panics(mut self) -> Self {
-        self.are_panics_allowed = true;
-        self
+    /// One that is set up first.
+    pub fn builder() -> BubbleBuilder {
+        BubbleBuilder::default()
     }
 
     /// Runs `test`, and whatever it spawns, on the calling thread.
@@ -228,13 +142,15 @@ impl Bubble {
         let shared = Arc::new(Shared::default());
         let runtime = self.runtime(&shared);
         let inside = Inside::enter(&shared);
-        let watchdog = Watchdog::start(&shared, self.patience);
+        let watchdog = Watchdog::start(&shared, self.settings.patience);
         let (spy, mut test) = (Spy::default(), Box::pin(test));
         let result: Result<_, FailureKind> = runtime.block_on(async {
-            let budget = (self.mode == Mode::Virtual).then_some(self.virtual_budget);
+            let budget =
+                (self.settings.mode == Mode::Virtual).then_some(self.settings.virtual_budget);
             shared.begin(budget);
-            let guard = (self.leaks.guard)(LeakGuard::current()).allow_tasks(self.leaks.tasks);
-            let value = Root::new(test.as_mut(), (&shared, &spy), self.mode).await?;
+            let guard = (self.settings.leaks.guard)(LeakGuard::current())
+                .allow_tasks(self.settings.leaks.tasks);
+            let value = Root::new(test.as_mut(), (&shared, &spy), self.settings.mode).await?;
             self.left_over(&shared, guard).await.map_err(FailureKind::Leaked)?;
             Ok(value)
         });
@@ -245,13 +161,14 @@ impl Bubble {
         drop_in(&runtime, test);
         let ended = self.shut_down(runtime);
         drop((watchdog, inside));
-        let panics = if self.are_panics_allowed { Vec::new() } else { shared.take_panics() };
+        let panics =
+            if self.settings.are_panics_allowed { Vec::new() } else { shared.take_panics() };
         let verdict = match (result, ended) {
             (Err(kind), _) | (Ok(_), Err(kind)) => kind,
             (Ok(_), Ok(())) if !panics.is_empty() => FailureKind::Panicked,
             (Ok(value), Ok(())) => return Ok(value),
         };
-        let seed = self.seed.or_else(Seed::from_env);
+        let seed = self.settings.seed.or_else(Seed::from_env);
         Err(Failure::new(verdict, places, panics, seed))
     }
 
@@ -265,7 +182,7 @@ impl Bubble {
             .thread_keep_alive(Duration::from_millis(1))
             // A panic on a thread of the blocking pool is the bubble's, too.
             .on_thread_start(move || Inside::stay(&starts));
-        match self.mode {
+        match self.settings.mode {
             Mode::Virtual => builder.enable_time().start_paused(true),
             Mode::RealIo => builder.enable_all(),
         };
@@ -276,12 +193,12 @@ impl Bubble {
     async fn left_over(&self, shared: &Shared, guard: LeakGuard) -> Result<(), Leak> {
         let mut waiting = pin!(async {
             settle().await;
-            guard.wait(self.leaks.grace).await
+            guard.wait(self.settings.leaks.grace).await
         });
         let begun = clock::now();
         poll_fn(|cx| {
             let is_suspected = shared.poll_root(cx.waker()).is_some();
-            if is_suspected || clock::now() - begun > self.patience {
+            if is_suspected || clock::now() - begun > self.settings.patience {
                 return Poll::Ready(guard.look());
             }
             waiting.as_mut().poll(cx)
@@ -292,11 +209,11 @@ impl Bubble {
     /// Drops what is left of the tasks, and waits for the threads of the blocking pool.
     fn shut_down(&self, runtime: Runtime) -> Result<(), FailureKind> {
         let begun = clock::now();
-        runtime.shutdown_timeout(self.patience);
-        if clock::now() - begun < self.patience {
+        runtime.shutdown_timeout(self.settings.patience);
+        if clock::now() - begun < self.settings.patience {
             return Ok(());
         }
-        Err(FailureKind::BlockingLeft { patience: self.patience })
+        Err(FailureKind::BlockingLeft { patience: self.settings.patience })
     }
 }
 

@@ -38,7 +38,7 @@ async fn ab_ba() {
 
 #[test]
 fn two_locks_in_two_orders_are_a_deadlock() {
-    let failure = Bubble::new().seed(Seed::new(31)).run(ab_ba()).unwrap_err();
+    let failure = Bubble::builder().seed(Seed::new(31)).build().unwrap().run(ab_ba()).unwrap_err();
     let FailureKind::Deadlock { elapsed, tasks } = failure.kind() else { panic!("{failure}") };
     assert_eq!((*elapsed, *tasks), (Duration::ZERO, 1));
     let text = failure.to_string();
@@ -59,7 +59,9 @@ fn two_locks_in_two_orders_are_a_deadlock() {
 
 #[test]
 fn the_same_failure_has_the_same_text() {
-    let text = || Bubble::new().seed(Seed::new(7)).run(ab_ba()).unwrap_err().to_string();
+    let text = || {
+        Bubble::builder().seed(Seed::new(7)).build().unwrap().run(ab_ba()).unwrap_err().to_string()
+    };
     assert_eq!(text(), text());
 }
 
@@ -108,13 +110,15 @@ fn a_notification_that_came_too_early_is_a_deadlock() {
 #[test]
 fn a_timer_is_no_deadlock_however_far_away() {
     let test = async { sleep(HOUR * 24 * 300).await };
-    Bubble::new().virtual_budget(Duration::MAX).run(test).unwrap();
+    Bubble::builder().virtual_budget(Duration::MAX).build().unwrap().run(test).unwrap();
 }
 
 #[test]
 fn timers_that_fire_for_ever_pass_the_budget() {
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .virtual_budget(HOUR)
+        .build()
+        .unwrap()
         .run(async {
             let mut ticks = interval(Duration::from_secs(60));
             loop {
@@ -129,8 +133,10 @@ fn timers_that_fire_for_ever_pass_the_budget() {
 /// The test itself is not woken by any of them.
 #[test]
 fn timers_of_a_task_that_fire_for_ever_pass_the_budget() {
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .virtual_budget(HOUR)
+        .build()
+        .unwrap()
         .run(async {
             let ticking = spawn(async {
                 let mut ticks = interval(Duration::from_secs(60));
@@ -146,13 +152,20 @@ fn timers_of_a_task_that_fire_for_ever_pass_the_budget() {
 
 #[test]
 fn who_stays_within_the_budget_is_let_be() {
-    Bubble::new().virtual_budget(HOUR).run(async { sleep(HOUR).await }).unwrap();
+    Bubble::builder()
+        .virtual_budget(HOUR)
+        .build()
+        .unwrap()
+        .run(async { sleep(HOUR).await })
+        .unwrap();
 }
 
 #[test]
 fn tasks_that_yield_for_ever_are_a_livelock() {
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .patience(PATIENCE)
+        .build()
+        .unwrap()
         .run(async {
             sleep(HOUR).await;
             let other = spawn(async {
@@ -170,8 +183,10 @@ fn tasks_that_yield_for_ever_are_a_livelock() {
 #[test]
 fn blocking_work_that_waits_for_the_test_is_found() {
     let (held, hears) = std::sync::mpsc::sync_channel::<()>(0);
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .patience(PATIENCE)
+        .build()
+        .unwrap()
         .run(async {
             let work = spawn_blocking(move || hears.recv());
             // In vain: it is dropped after it was awaited.
@@ -185,9 +200,11 @@ fn blocking_work_that_waits_for_the_test_is_found() {
 #[test]
 fn blocking_work_that_is_left_is_found() {
     let (held, hears) = std::sync::mpsc::sync_channel::<()>(0);
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .patience(PATIENCE)
         .allow_tasks(1)
+        .build()
+        .unwrap()
         .run(async {
             drop(spawn_blocking(move || hears.recv()));
         })
@@ -210,7 +227,7 @@ fn one_poll_that_does_not_return() {
             });
             pending::<()>().await;
         };
-        Bubble::new().patience(PATIENCE).run(hangs).unwrap();
+        Bubble::builder().patience(PATIENCE).build().unwrap().run(hangs).unwrap();
     }
 }
 
@@ -236,7 +253,7 @@ fn a_task_left_behind_is_found_and_may_be_allowed() {
     let FailureKind::Leaked(leak) = failure.kind() else { panic!("{failure}") };
     assert_eq!(leak.tasks(), 1);
     assert!(failure.to_string().starts_with("the test has returned, and has left behind: 1 task"));
-    Bubble::new().allow_tasks(1).run(leaky()).unwrap();
+    Bubble::builder().allow_tasks(1).build().unwrap().run(leaky()).unwrap();
 }
 
 #[test]
@@ -258,7 +275,7 @@ fn a_task_that_needs_time_has_the_grace() {
     assert!(matches!(failure.kind(), FailureKind::Leaked(_)), "{failure}");
     // Both clocks count, and the real one is not to wait for a second here.
     let brief = async { drop(spawn(sleep(Duration::from_millis(20)))) };
-    Bubble::new().grace(Duration::from_millis(50)).run(brief).unwrap();
+    Bubble::builder().grace(Duration::from_millis(50)).build().unwrap().run(brief).unwrap();
 }
 
 #[test]
@@ -273,7 +290,7 @@ fn a_panic_of_a_task_that_nobody_awaits_is_found() {
     assert_eq!(panics.len(), 1, "{failure}");
     assert!(panics[0].contains("bubble.rs:"), "{failure}");
     assert!(panics[0].ends_with(": nobody hears this"), "{failure}");
-    Bubble::new().allow_panics().run(detached()).unwrap();
+    Bubble::builder().allow_panics().build().unwrap().run(detached()).unwrap();
 }
 
 #[test]
@@ -428,7 +445,7 @@ fn real_io_waits_for_sockets() {
         server.await.unwrap();
         bytes
     };
-    assert_eq!(Bubble::new().mode(Mode::RealIo).run(echo).unwrap(), *b"ping");
+    assert_eq!(Bubble::builder().mode(Mode::RealIo).build().unwrap().run(echo).unwrap(), *b"ping");
 }
 
 #[test]
@@ -438,7 +455,8 @@ fn real_io_that_does_not_come_is_found() {
         let (mut one, _other) = UnixStream::pair().unwrap();
         one.read_u8().await.unwrap();
     };
-    let silent = Bubble::new().mode(Mode::RealIo).patience(PATIENCE).run(silent);
+    let silent =
+        Bubble::builder().mode(Mode::RealIo).patience(PATIENCE).build().unwrap().run(silent);
     let failure: Failure = silent.unwrap_err();
     assert!(matches!(failure.kind(), FailureKind::Waits { .. }), "{failure}");
     assert!(failure.places()[0].contains("bubble.rs"), "{failure}");

@@ -17,8 +17,10 @@ use tokio::{
 /// The last poll, which is to say where it waits, must have an end as well.
 #[test]
 fn a_test_that_never_waits_is_a_livelock() {
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .patience(PATIENCE)
+        .build()
+        .unwrap()
         .run(async {
             let permits = Semaphore::new(1);
             loop {
@@ -34,8 +36,10 @@ fn a_test_that_never_waits_is_a_livelock() {
 #[test]
 fn timers_beside_blocking_work_that_hangs_are_no_progress() {
     let (held, hears) = std::sync::mpsc::sync_channel::<()>(0);
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .patience(PATIENCE)
+        .build()
+        .unwrap()
         .run(async {
             let work = spawn_blocking(move || hears.recv());
             let mut ticks = interval(PATIENCE / 4);
@@ -59,7 +63,7 @@ fn settling_for_ever_is_no_progress() {
             settle().await;
         }
     };
-    let failure = Bubble::new().patience(PATIENCE).run(forever).unwrap_err();
+    let failure = Bubble::builder().patience(PATIENCE).build().unwrap().run(forever).unwrap_err();
     let is_stuck =
         matches!(failure.kind(), FailureKind::Livelock { .. } | FailureKind::Waits { .. });
     assert!(is_stuck, "{failure}");
@@ -67,9 +71,11 @@ fn settling_for_ever_is_no_progress() {
 
 #[test]
 fn a_heartbeat_beside_a_test_that_is_stuck_is_no_progress() {
-    let failure = Bubble::new()
+    let failure = Bubble::builder()
         .mode(Mode::RealIo)
         .patience(PATIENCE)
+        .build()
+        .unwrap()
         .run(async {
             let heartbeat = spawn(async {
                 loop {
@@ -86,7 +92,8 @@ fn a_heartbeat_beside_a_test_that_is_stuck_is_no_progress() {
 #[test]
 fn a_grace_ends_with_the_patience() {
     let leaky = async { drop(spawn(pending::<()>())) };
-    let failure = Bubble::new().patience(PATIENCE).grace(HOUR).run(leaky).unwrap_err();
+    let failure =
+        Bubble::builder().patience(PATIENCE).grace(HOUR).build().unwrap().run(leaky).unwrap_err();
     assert!(matches!(failure.kind(), FailureKind::Leaked(_)), "{failure}");
 }
 
@@ -99,14 +106,20 @@ fn a_grace_ends_beside_blocking_work_that_hangs() {
         drop(spawn_blocking(move || hears.recv()));
     };
     let grace = Duration::from_millis(50);
-    let failure = Bubble::new().patience(PATIENCE).grace(grace).run(leaky).unwrap_err();
+    let failure =
+        Bubble::builder().patience(PATIENCE).grace(grace).build().unwrap().run(leaky).unwrap_err();
     assert!(matches!(failure.kind(), FailureKind::Leaked(_)), "{failure}");
     drop(held);
 }
 
 #[test]
 fn a_task_that_can_end_at_once_is_no_leak_in_real_time() {
-    Bubble::new().mode(Mode::RealIo).run(async { drop(spawn(async {})) }).unwrap();
+    Bubble::builder()
+        .mode(Mode::RealIo)
+        .build()
+        .unwrap()
+        .run(async { drop(spawn(async {})) })
+        .unwrap();
 }
 
 #[test]
@@ -169,7 +182,7 @@ fn a_timer_of_a_task_is_no_deadlock_however_far_away() {
         });
         task.await.unwrap();
     };
-    Bubble::new().virtual_budget(Duration::MAX).run(far).unwrap();
+    Bubble::builder().virtual_budget(Duration::MAX).build().unwrap().run(far).unwrap();
     let failure = Bubble::new().run(async { sleep(HOUR * 24 * 400).await }).unwrap_err();
     assert!(matches!(failure.kind(), FailureKind::OverBudget { .. }), "{failure}");
 }
