@@ -61,6 +61,18 @@ impl Cmd {
         self
     }
 
+    /// The arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// Other arguments in place of all.
+    #[must_use]
+    pub fn with_arguments<A: Into<OsString>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), ..self }
+    }
+
     /// Adds `-p NAME` for each package.
     #[must_use]
     pub fn packages<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -70,6 +82,7 @@ impl Cmd {
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, key: &str, value: impl Into<OsString>) -> Self {
+        self.env.retain(|(known, _)| known != key);
         self.env.push((key.into(), Some(value.into())));
         self
     }

@@ -165,7 +165,9 @@ mod tests {
     fn a_file_that_is_no_report_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.json");
-        assert!(gather(std::slice::from_ref(&path), None).unwrap_err().to_string().contains("x.json"));
+        assert!(
+            gather(std::slice::from_ref(&path), None).unwrap_err().to_string().contains("x.json")
+        );
         fs::write(&path, "{}").unwrap();
         assert!(gather(&[path], None).unwrap_err().to_string().contains("x.json"));
     }
