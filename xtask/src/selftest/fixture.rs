@@ -1,6 +1,10 @@
 //! Writes the workspace of a variant.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{Fault, Files, base};
 use crate::{outcome::Stop, workspace::Workspace};
@@ -83,10 +87,11 @@ fn remove_others(root: &Path, dir: &Path, files: &BTreeMap<String, String>) -> i
     Ok(())
 }
 
-/// Reads the workspace at `root`, and locks its dependencies to the versions that `workspace` has.
-pub(super) fn load(workspace: &Workspace, root: &Path) -> io::Result<Workspace> {
+/// Reads the workspace at `root`, which builds in `target`, and locks its dependencies to the
+/// versions that `workspace` has.
+pub(super) fn load(workspace: &Workspace, root: &Path, target: PathBuf) -> io::Result<Workspace> {
     fs::copy(workspace.root.join("Cargo.lock"), root.join("Cargo.lock"))?;
-    workspace.beside(root, root.join("target"))
+    workspace.beside(root, target)
 }
 
 #[cfg(test)]

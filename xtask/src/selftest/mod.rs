@@ -171,10 +171,11 @@ fn variant(
 ) -> Result<Said, Stop> {
     let lane = Lane::named(fault.lane)
         .ok_or_else(|| Stop::fail(format!("there is no lane {}", fault.lane)))?;
-    let root = cx.target("selftest").join(fault.lane).join(name);
+    let dir = cx.target("selftest").join(fault.lane);
+    let root = dir.join(name);
     let files = fixture::files(cx.workspace, &format!("{}.{name}", fault.lane), fault, files)?;
     fixture::write(&root, &files)?;
-    let workspace = fixture::load(cx.workspace, &root)?;
+    let workspace = fixture::load(cx.workspace, &root, dir.join("target"))?;
     let runner = Runner::of_this_program(root).target(workspace.target.clone());
     // A bug that is found at a glance needs no long look.
     let options = Options { profile: Profile::Pr, ..cx.options };

@@ -61,6 +61,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "files parse", run: tree::parse_errors },
     Check { name: "arrows between crates", run: arrows::arrows },
     Check { name: "testkit is a dev-dependency without a version", run: arrows::testkit },
+    Check { name: "tests use testkit", run: arrows::testkit_used },
     Check { name: "manifests", run: arrows::manifests },
     Check { name: "module names", run: shape::names },
     Check { name: "lib.rs is short and without logic", run: shape::lib },

@@ -70,7 +70,7 @@ async fn both<T>(wait: impl Future<Output = T>, comes: impl FnOnce()) -> T {
     tokio::join!(wait, event).0
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn cancelled_and_stopping() {
     everywhere(async |polls| {
         let token = CancelToken::new();
@@ -118,7 +118,7 @@ async fn cancelled_and_stopping() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn run_and_shield() {
     let alive = Arc::new(AtomicUsize::new(0));
     scope("job", async |cx: Cx<Infallible>| {
@@ -157,7 +157,7 @@ async fn run_and_shield() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn waiting_for_something() {
     let alive = Arc::new(AtomicUsize::new(0));
     scope("job", async |cx: Cx<Infallible>| {
@@ -179,7 +179,7 @@ async fn waiting_for_something() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn retrying() {
     let alive = Arc::new(AtomicUsize::new(0));
     everywhere(async |polls| {
@@ -215,7 +215,7 @@ async fn family(cx: Cx<Broken>, alive: Arc<AtomicUsize>) -> Result<u8, Broken> {
     Ok(work(&alive, three + blocking.await.unwrap()).await)
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_root_scope() {
     let alive = Arc::new(AtomicUsize::new(0));
     everywhere(async |polls| {
@@ -228,7 +228,32 @@ async fn a_root_scope() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+/// A poll that goes on to the next await stops at neither: these do, wherever tokio would not wait.
+#[test]
+fn cancel_a_root_scope_at_awaits_that_are_ready() {
+    let report = tidegate_testkit::cancel_everywhere(
+        || Arc::new(AtomicUsize::new(0)),
+        async |alive| {
+            let root = scope("root", async |cx: Cx<Broken>| {
+                let (send, mut receive) = tokio::sync::mpsc::channel(2);
+                send.send(3).await.unwrap();
+                send.send(4).await.unwrap();
+                let own = Arc::clone(alive);
+                let child = cx.spawn("child", async move { Ok(work(&own, 0_u8).await) });
+                let seven = receive.recv().await.unwrap() + receive.recv().await.unwrap();
+                Ok(seven + child.await.unwrap())
+            });
+            assert_eq!(root.await.unwrap(), 7);
+        },
+        async |alive, point| {
+            join_orphans().await;
+            assert_eq!(count(alive), 0, "{point}");
+        },
+    );
+    assert!(report.operations() >= 4 && report.suspensions() >= 1, "{report:?}");
+}
+
+#[tidegate_testkit::test]
 async fn a_nested_scope() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -251,7 +276,7 @@ async fn a_nested_scope() {
 }
 
 /// The same with a report, a resource, and as the first of several to succeed.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn other_ways_to_run_a_scope() {
     let alive = Arc::new(AtomicUsize::new(0));
     everywhere(async |polls| {
@@ -335,7 +360,7 @@ async fn an_app() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn starting_a_child() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -362,7 +387,7 @@ async fn starting_a_child() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn awaiting_a_task() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -450,7 +475,7 @@ async fn awaiting_a_task() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn spawning_in_turn() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -475,7 +500,7 @@ async fn spawning_in_turn() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn futures_that_borrow() {
     let alive = Arc::new(AtomicUsize::new(0));
     scope("job", async |cx: Cx<Infallible>| {
@@ -495,7 +520,7 @@ async fn futures_that_borrow() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn joining_orphans() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));

@@ -2,6 +2,7 @@ use super::{
     ledger::{Item, Ledger, dropped_after},
     runtimes::{Error, on_every_runtime},
 };
+use futures::StreamExt as _;
 use std::{
     cell::Cell,
     sync::{
@@ -12,6 +13,7 @@ use std::{
 };
 use tidegate_core::{CancelToken, Cx, Scope};
 use tidegate_pipeline::{Pipeline, Reason, Stage, StatsHandle};
+use tidegate_testkit::cancel_everywhere;
 
 /// Three stages of all kinds around items of a ledger; an endless source if `count` is none.
 fn mixed(ledger: &Ledger, count: usize) -> Pipeline<Item, Error> {
@@ -150,6 +152,38 @@ async fn drop_everywhere(consumer: Consumer) {
     }
     let least = if consumer == Consumer::ForEach { 30 } else { 2 };
     assert!(polls > least, "{consumer:?} waits {least} times: {polls}");
+}
+
+/// The consumer is stopped before each of its operations, whether or not that would have had to wait.
+#[test]
+fn cancel_a_run_at_awaits_that_are_ready() {
+    let report = cancel_everywhere(
+        Ledger::default,
+        async |ledger| {
+            let (send, mut receive) = tokio::sync::mpsc::channel(1);
+            let receive = &mut receive;
+            let run = tidegate_core::scope("test", async |cx: Cx<Error>| {
+                let mut stream = Pipeline::from_iter("items", ledger.items(8))
+                    .map_async(Stage::new("async").concurrency(2).capacity(2), |item| async move {
+                        tokio::task::yield_now().await;
+                        Ok::<_, Error>(item)
+                    })
+                    .sink(Stage::new("sink").capacity(2))
+                    .stream(&cx);
+                while let Some(item) = stream.next().await {
+                    send.send(item.unwrap()).await.unwrap();
+                    drop(receive.recv().await);
+                }
+                Ok(())
+            });
+            run.await.unwrap();
+        },
+        async |ledger, point| {
+            tidegate_core::join_orphans().await;
+            assert_eq!(ledger.alive(), 0, "{point}");
+        },
+    );
+    assert!(report.operations() >= 16, "two for each item: {report:?}");
 }
 
 #[test]
