@@ -34,6 +34,7 @@ fn expand(options: TokenStream, function: ItemFn) -> syn::Result<TokenStream> {
         #(#attrs)*
         #[::core::prelude::v1::test]
         #vis fn #name() #output {
+            #[allow(clippy::unused_async, reason = "a test is async, whether or not it awaits")]
             #sig #block
             ::tidegate_testkit::__run_test(::tidegate_testkit::Bubble::builder() #setters, #name())
         }

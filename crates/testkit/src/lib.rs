@@ -21,7 +21,8 @@ mod stress;
 #[doc(hidden)]
 pub use self::attribute::run as __run_test;
 pub use self::bubble::{
-    Bubble, BubbleBuilder, BubbleConfigError, Failure, FailureKind, Mode, advance, bubble, settle,
+    Bubble, BubbleBuilder, BubbleConfigError, Failure, FailureKind, Mode, advance,
+    advance_to_next_timer, bubble, settle,
 };
 pub use self::cancel::{CancelPoint, CancelReport, cancel_everywhere, counted};
 pub use self::fault::{

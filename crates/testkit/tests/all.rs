@@ -30,5 +30,7 @@ mod linear;
 #[cfg(not(miri))]
 #[path = "all/oracle.rs"]
 mod oracle;
+#[path = "all/step.rs"]
+mod step;
 #[path = "all/stress.rs"]
 mod stress;

@@ -18,12 +18,13 @@ mod panics;
 mod place;
 mod root;
 mod shared;
+mod step;
 mod time;
 mod watchdog;
 
 pub use self::builder::{BubbleBuilder, BubbleConfigError};
 pub use self::failure::{Failure, FailureKind};
-pub use self::time::{advance, settle};
+pub use self::time::{advance, advance_to_next_timer, settle};
 
 use self::builder::Settings;
 use self::place::Spy;
@@ -178,6 +179,7 @@ impl Bubble {
         builder
             .on_thread_park(move || parks.before_park())
             .on_thread_unpark(move || unparks.after_unpark())
+            .event_interval(step::TURN)
             // An idle thread of the blocking pool is nobody's leak.
             .thread_keep_alive(Duration::from_millis(1))
             // A panic on a thread of the blocking pool is the bubble's, too.

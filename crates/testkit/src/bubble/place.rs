@@ -9,7 +9,10 @@ use std::{
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
 };
 use tokio::runtime::Runtime;
@@ -19,7 +22,14 @@ const LINES: usize = 6;
 
 /// Sees where the wakers that it has made are dropped, once it is told to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Spy(Arc<Mutex<Seen>>);
+pub(super) struct Spy(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    seen: Mutex<Seen>,
+    /// Whether one of them has woken.
+    has_woken: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 enum Seen {
@@ -57,8 +67,13 @@ impl Spy {
         }
     }
 
+    /// Whether the test was woken since this was asked.
+    pub(super) fn take_woken(&self) -> bool {
+        self.0.has_woken.swap(false, Ordering::Relaxed)
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -69,10 +84,12 @@ struct Spied {
 
 impl Wake for Spied {
     fn wake(self: Arc<Self>) {
-        self.waker.wake_by_ref();
+        self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // Before the runtime's: what that does synchronises.
+        self.spy.0.has_woken.store(true, Ordering::Relaxed);
         self.waker.wake_by_ref();
     }
 }

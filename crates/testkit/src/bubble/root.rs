@@ -5,6 +5,7 @@ use super::{
     failure::FailureKind,
     place::Spy,
     shared::{Shared, Suspicion},
+    step::Turn,
 };
 use std::{
     future::Future,
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 /// Further away than any timer of a test. The timers of tokio reach about two years far.
-const SENTINEL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(super) const SENTINEL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(super) struct Root<'a, F> {
     test: Pin<&'a mut F>,
@@ -53,6 +54,12 @@ impl Sentinel {
         Self { timer: Box::pin(sleep(SENTINEL)), polled: Instant::now(), has_fired: false }
     }
 
+    /// tokio forgets it until it is polled.
+    fn disarm(&mut self) {
+        self.timer.set(sleep(SENTINEL));
+        self.has_fired = false;
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Fired {
         let now = Instant::now();
         let fired = if self.timer.as_mut().poll(cx).is_ready() {
@@ -72,6 +79,24 @@ impl Sentinel {
     }
 }
 
+impl<F> Root<'_, F> {
+    /// Does what a step of the clock calls for; whether that is all for this time.
+    fn is_stepping(&mut self, cx: &mut Context<'_>) -> bool {
+        let was_woken = self.spy.take_woken();
+        let (Some(sentinel), turn) = (&mut self.sentinel, self.shared.step(was_woken)) else {
+            return false;
+        };
+        match turn {
+            Turn::Usual => return false,
+            Turn::Disarm => sentinel.disarm(),
+            Turn::Wait => return true,
+            Turn::Again | Turn::Over(_) => {}
+        }
+        cx.waker().wake_by_ref();
+        true
+    }
+}
+
 enum Fired {
     No,
     /// Another timer may still be left, which was further away.
@@ -86,6 +111,9 @@ impl<F: Future> Future for Root<'_, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let suspicion = this.shared.poll_root(cx.waker());
+        if suspicion.is_none() && this.is_stepping(cx) {
+            return Poll::Pending;
+        }
         let tasks = Handle::current().metrics().num_alive_tasks();
         let fired = this.sentinel.as_mut().map(|sentinel| (sentinel.poll(cx), sentinel.polled));
         match fired {
@@ -95,7 +123,10 @@ impl<F: Future> Future for Root<'_, F> {
                 return Poll::Ready(Err(FailureKind::Deadlock { elapsed, tasks }));
             }
             // The clock has moved on for the sentinel alone.
-            Some((Fired::Once, _)) => return this.spy.poll(this.test.as_mut(), cx).map(Ok),
+            Some((Fired::Once, _)) => {
+                this.shared.tell(None);
+                return this.spy.poll(this.test.as_mut(), cx).map(Ok);
+            }
             Some((Fired::No, _)) => {}
         }
         if let Some(budget) = this.shared.used_up() {

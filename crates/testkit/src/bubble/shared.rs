@@ -1,5 +1,6 @@
 //! What the hooks of the runtime, the root future, the watchdog and the test share.
 
+use super::step::{self, Asking, Idle, Steps, Turn};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -42,6 +43,7 @@ struct State {
     root: Option<Waker>,
     /// Who waits until nobody can go on, by a number: one waker for each, however often it is polled.
     settlers: BTreeMap<u64, Waker>,
+    steps: Steps,
     panics: Vec<String>,
 }
 
@@ -107,12 +109,55 @@ impl Shared {
                 root = state.root.take();
             }
         }
+        let is_quiet = settlers.is_empty() && root.is_none();
+        let idle = if is_quiet { state.steps.before_park() } else { Idle::Usual };
+        if idle == Idle::WakeRoot {
+            root = state.root.take();
+        }
         drop(state);
+        if idle == Idle::Probe {
+            step::probe();
+        }
         settlers.into_values().chain(root).for_each(Waker::wake);
     }
 
     pub(super) fn after_unpark(&self) {
-        self.state().is_parked = false;
+        let mut state = self.state();
+        state.is_parked = false;
+        let Some(count) = state.steps.after_unpark() else { return };
+        let root = state.root.take();
+        drop(state);
+        spawn_in_place(count);
+        root.into_iter().for_each(Waker::wake);
+    }
+
+    /// Asks for a step of the clock.
+    pub(super) fn ask_for_step(&self, asking: Asking) {
+        self.state().steps.ask(asking);
+    }
+
+    /// The root is polled, because the test was woken or for another reason: what it is to do for
+    /// a step of the clock.
+    pub(super) fn step(&self, was_test_woken: bool) -> Turn {
+        let turn = self.state().steps.poll_root(was_test_woken);
+        if let Turn::Over(at) = turn {
+            self.tell(at);
+        }
+        turn
+    }
+
+    /// Tells who has asked for a step.
+    pub(super) fn tell(&self, at: Option<Instant>) {
+        let asking = self.state().steps.take_asking();
+        for asking in asking {
+            // Whoever asks no more need not know.
+            let _: Result<_, _> = asking.send(at);
+        }
+    }
+
+    /// Whether the clock is a virtual one.
+    pub(super) fn is_virtual(&self) -> bool {
+        self.state().now.is_some()
     }
 
     /// How often nobody could go on.
@@ -190,6 +235,11 @@ impl Shared {
     pub(super) fn take_panics(&self) -> Vec<String> {
         std::mem::take(&mut self.state().panics)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a task of the bubble's own, which ends by itself")]
+fn spawn_in_place(count: impl Future<Output = ()> + Send + 'static) {
+    drop(tokio::spawn(count));
 }
 
 thread_local! {

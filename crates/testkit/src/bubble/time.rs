@@ -2,6 +2,7 @@
 
 use super::shared::{Inside, Shared};
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
+use tokio::{sync::oneshot, time::Instant};
 
 fn current() -> Arc<Shared> {
     Inside::current().expect("it is called in a bubble, on the thread of its test")
@@ -98,4 +99,47 @@ pub async fn advance(time: Duration) {
     settle().await;
     tokio::time::advance(time).await;
     settle().await;
+}
+
+/// Moves the clock on to the next timer that somebody waits for, lets everybody go on who can, before
+/// and after, and says which moment that is. If there is no timer within a year, it says so, and
+/// the clock stands.
+///
+/// Timers of tokio go off at the first whole millisecond of the bubble at or after their deadline.
+/// Blocking work is waited for: the clock stands while there is any.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_testkit::{advance_to_next_timer, bubble};
+/// use tokio::time::{Instant, sleep};
+///
+/// # #[cfg(not(miri))]
+/// bubble(async {
+///     let begun = Instant::now();
+///     let secs = Duration::from_secs;
+///     let tasks = [7, 3, 3].map(|n| tokio::spawn(sleep(secs(n))));
+///     assert_eq!(advance_to_next_timer().await, Some(begun + secs(3)));
+///     assert_eq!(tasks.iter().filter(|task| task.is_finished()).count(), 2);
+///     assert_eq!(advance_to_next_timer().await, Some(begun + secs(7)));
+///     assert_eq!(advance_to_next_timer().await, None);
+///     assert_eq!(begun.elapsed(), secs(7));
+/// });
+/// ```
+///
+/// # Panics
+///
+/// Outside a [bubble](super::Bubble), or if its clock is the real one.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses nothing, but the clock may have moved already.
+pub async fn advance_to_next_timer() -> Option<Instant> {
+    let shared = current();
+    assert!(shared.is_virtual(), "a clock that is the real one is not moved by hand");
+    let (asking, told) = oneshot::channel();
+    shared.ask_for_step(asking);
+    // It is told before the bubble ends.
+    let at = told.await.ok().flatten();
+    settle().await;
+    at
 }
