@@ -5,9 +5,25 @@ use std::{io, process::ExitCode};
 use crate::{
     process::Cmd,
     term,
-    tools::{self, B3SUM, CARGO_DENY, MDBOOK, NIGHTLY_LINE},
+    tools::{
+        self, B3SUM, CARGO_CAREFUL, CARGO_DENY, CARGO_MUTANTS, CARGO_SEMVER_CHECKS, MDBOOK,
+        NIGHTLY_LINE, Tool,
+    },
     workspace::{Workspace, version_line},
 };
+
+/// What is installed from the registry, and for which lane.
+const TOOLS: [(Tool, &str); 6] = [
+    (MDBOOK, "site"),
+    (CARGO_DENY, "deny"),
+    (B3SUM, "compare"),
+    (CARGO_SEMVER_CHECKS, "semver"),
+    (CARGO_CAREFUL, "careful"),
+    (CARGO_MUTANTS, "mutants"),
+];
+
+/// The lanes that run nightly.
+const OF_NIGHTLY: &str = "miri, tsan, careful, minimal-versions";
 
 /// Prints one line a tool; fails when one is missing that no lane can install.
 ///
@@ -18,18 +34,20 @@ pub fn run() -> io::Result<ExitCode> {
     let mut blocked = false;
     let mut say = |name: &str, found: Option<String>, lanes: &str, install: &str, must: bool| {
         if let Some(found) = found {
-            term::out(format_args!("ok       {name:<14} {found}"));
+            term::out(format_args!("ok       {name:<19} {found}"));
         } else {
             blocked |= must;
             let state = if must { "MISSING" } else { "missing" };
-            term::out(format_args!("{state}  {name:<14} for {lanes}; install: {install}"));
+            term::out(format_args!("{state}  {name:<19} for {lanes}; install: {install}"));
         }
     };
     let cargo = |subcommand: &str| version_line(&Cmd::cargo().args([subcommand, "--version"]));
     let rustc = version_line(&Cmd::new("rustc").arg("--version"));
     say("rustc", rustc, "every lane", "see rustup.rs", true);
     say("rustfmt", cargo("fmt"), "fmt", "rustup component add rustfmt", true);
-    say("clippy", cargo("clippy"), "clippy, msrv", "rustup component add clippy", true);
+    say("clippy", cargo("clippy"), "clippy, features, msrv", "rustup component add clippy", true);
+    let git = version_line(&Cmd::new("git").arg("--version"));
+    say("git", git, "semver, mutants", "by the system's packages", false);
     let nextest = cargo("nextest");
     say(
         "cargo-nextest",
@@ -39,13 +57,13 @@ pub fn run() -> io::Result<ExitCode> {
         false,
     );
     let nightly = tools::nightly_version().ok();
-    say("nightly", nightly, "miri, tsan", NIGHTLY_LINE, false);
+    say("nightly", nightly, OF_NIGHTLY, NIGHTLY_LINE, false);
     for component in ["miri", "rust-src"] {
         let missing = tools::missing_components(&[component]);
         let found = missing.filter(Vec::is_empty).map(|_| String::from("of nightly"));
-        say(component, found, "miri, tsan", NIGHTLY_LINE, false);
+        say(component, found, OF_NIGHTLY, NIGHTLY_LINE, false);
     }
-    for (tool, lanes) in [(MDBOOK, "site"), (CARGO_DENY, "deny"), (B3SUM, "compare")] {
+    for (tool, lanes) in TOOLS {
         let found = tool
             .find(&workspace.tools())
             .map(|(path, version)| format!("{version} ({})", path.display()));

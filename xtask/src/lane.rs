@@ -152,6 +152,13 @@ const TABLE: &[Lane] = &[
         run: lanes::careful::run,
     },
     Lane {
+        name: "mutants",
+        about: "a test notices when the code of a state machine is changed",
+        pr: None,
+        nightly: 800,
+        run: lanes::mutants::run,
+    },
+    Lane {
         name: "selftest",
         about: "each lane fails for a bug that is planted for it, and for nothing else",
         pr: None,

@@ -13,6 +13,7 @@ pub mod loom;
 pub mod minimal;
 pub mod miri;
 pub mod msrv;
+pub mod mutants;
 pub mod semver;
 pub mod shuttle;
 pub mod site;

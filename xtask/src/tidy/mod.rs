@@ -10,6 +10,7 @@ pub mod shape;
 pub mod site;
 pub mod syntax;
 pub mod tree;
+pub mod workflows;
 
 use std::fmt;
 
@@ -79,7 +80,9 @@ pub const CHECKS: &[Check] = &[
     Check { name: "lint levels have reasons", run: banned::reasons },
     Check { name: "examples run", run: banned::examples },
     Check { name: "pages are tested", run: site::pages },
-    Check { name: "workflows call lanes", run: site::workflows },
+    Check { name: "workflows call lanes", run: workflows::lanes },
+    Check { name: "workflows pin what they use", run: workflows::pins },
+    Check { name: "workflows may do little, and not for long", run: workflows::bounds },
     Check { name: "no machine paths", run: site::machine_paths },
 ];
 

@@ -1,7 +1,6 @@
-//! The pages, the workflows, and what must not leak into any file.
+//! The pages, and what must not leak into any file.
 
 use super::{Tree, Violation, syntax};
-use crate::lane::Lane;
 
 const SUMMARY: &str = "docs/src/SUMMARY.md";
 const DOCTESTS: &str = "docs/lib.rs";
@@ -45,48 +44,6 @@ fn links(markdown: &str) -> impl Iterator<Item = &str> {
         .filter_map(|rest| rest.split(')').next())
         .filter(|target| syntax::is_markdown(target))
         .map(|target| target.strip_prefix("./").unwrap_or(target))
-}
-
-/// Workflows run every lane and nothing that is not one.
-#[must_use]
-pub fn workflows(tree: &Tree) -> Vec<Violation> {
-    let mut found = Vec::new();
-    let mut called = Vec::new();
-    for (path, text) in tree.texts.iter().filter(|(path, _)| path.starts_with(".github/workflows/"))
-    {
-        for (index, line) in text.lines().enumerate() {
-            for name in lane_names(line) {
-                if Lane::named(name).is_none() {
-                    found.push(Violation::at(
-                        path,
-                        index + 1,
-                        format!("there is no lane `{name}`"),
-                    ));
-                }
-                called.push(name);
-            }
-        }
-    }
-    if !called.is_empty() {
-        for lane in Lane::all().iter().filter(|lane| !called.contains(&lane.name())) {
-            let what = format!("lane `{}` is run by no workflow", lane.name());
-            found.push(Violation::of(".github/workflows", what));
-        }
-    }
-    found
-}
-
-/// The lanes that a line of a workflow names: `cargo xtask NAME` or `lane: [NAME, ..]`.
-fn lane_names(line: &str) -> Vec<&str> {
-    let line = line.trim();
-    if let Some(list) = line.strip_prefix("lane:").map(str::trim) {
-        let list = list.trim_start_matches('[').trim_end_matches(']');
-        return list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    }
-    let called =
-        line.split("cargo xtask ").skip(1).filter_map(|rest| rest.split_whitespace().next());
-    // `${{ matrix.lane }}` stands for the list.
-    called.filter(|name| !name.starts_with('$') && !name.starts_with('"')).collect()
 }
 
 /// No path of somebody's machine stands in a file.
@@ -154,24 +111,6 @@ mod tests {
             ]
         );
         assert_eq!(pages(&tree(&[])).len(), 1);
-    }
-
-    #[test]
-    fn workflows_name_every_lane_and_no_other() {
-        let names: Vec<_> = Lane::all().iter().map(Lane::name).collect();
-        let all = names.join(", ");
-        let good = format!("lane: [{all}]\nrun: cargo xtask ${{{{ matrix.lane }}}} --strict\n");
-        assert!(workflows(&tree(&[(".github/workflows/ci.yml", &good)])).is_empty());
-        let bad = format!("{good}run: cargo xtask nope\n");
-        assert_eq!(
-            found(&workflows(&tree(&[(".github/workflows/ci.yml", &bad)]))),
-            [".github/workflows/ci.yml:3: there is no lane `nope`"]
-        );
-        let missing = good.replace("loom, ", "");
-        assert_eq!(
-            found(&workflows(&tree(&[(".github/workflows/ci.yml", &missing)]))),
-            [".github/workflows: lane `loom` is run by no workflow"]
-        );
     }
 
     #[test]

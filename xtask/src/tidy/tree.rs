@@ -169,10 +169,13 @@ fn read_texts(root: &Path, target: &Path, texts: &mut BTreeMap<String, String>) 
         for entry in fs::read_dir(&dir)? {
             let entry = entry?;
             let path = entry.path();
-            let kind = entry.file_type()?;
+            let (kind, name) = (entry.file_type()?, entry.file_name());
+            // In a second work tree this is a file.
+            if name == ".git" {
+                continue;
+            }
             if kind.is_dir() {
-                let name = entry.file_name();
-                if path != *target && name != "target" && name != ".git" {
+                if path != *target && name != "target" {
                     pending.push(path);
                 }
             } else if kind.is_file() && entry.metadata()?.len() <= TEXT_MAX {

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 use tidegate_testkit::{
-    Bubble, Failure, FailureKind, Mode, Seed, advance, bubble, cancel_everywhere, settle,
+    Bubble, Failure, FailureKind, Mode, Seed, advance, advance_to_next_timer, bubble,
+    cancel_everywhere, settle,
 };
 use tokio::{
     sync::{Barrier, Mutex, Notify, mpsc, oneshot},
@@ -411,6 +412,22 @@ fn what_waits_for_the_bubble_may_be_dropped() {
         },
     );
     advanced.assert_covered(2);
+    let stepped = cancel_everywhere(
+        Instant::now,
+        async |begun| {
+            let timer = spawn(sleep(Duration::from_secs(3)));
+            let next = advance_to_next_timer().await;
+            assert_eq!(next, Some(*begun + Duration::from_secs(3)));
+            timer.await.unwrap();
+        },
+        async |begun, point| {
+            // The timer is still there, or has gone off.
+            assert!(advance_to_next_timer().await.is_none_or(|next| next == Instant::now()));
+            let moved = begun.elapsed();
+            assert!([0, 3].map(Duration::from_secs).contains(&moved), "{point}: {moved:?}");
+        },
+    );
+    stepped.assert_covered(1);
 }
 
 #[test]

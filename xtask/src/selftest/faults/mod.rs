@@ -45,6 +45,7 @@ pub const FAULTS: &[Fault] = &[
 
 /// Lanes without a planted bug, and why.
 pub const EXEMPT: &[(&str, &str)] = &[
+    ("mutants", "it is about the machines that it names, and the history of their files"),
     ("selftest", "its tests plant bugs in what the lanes say"),
     ("semver", "it compares with a tag, and a workspace that is made for a test has no history"),
 ];
