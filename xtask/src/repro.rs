@@ -28,26 +28,27 @@ use crate::{
 
 /// Lanes whose failures are tests that a command of theirs can be narrowed to.
 const LANES: [&str; 8] = ["test", "cancel", "loom", "shuttle", "stress", "miri", "tsan", "careful"];
+/// What is said of a test that is still wrong.
+pub const AGAIN: &str = "it failed again";
 /// How many tests of a lane get a token.
 const TOKENS_MAX: usize = 10;
 
-/// A line for each test that failed, to be pasted into a shell.
+/// A token for each test that failed.
 #[must_use]
-pub fn lines(report: &Report, failures: &[Failure], workspace: &Workspace) -> Vec<String> {
+pub fn tokens(report: &Report, failures: &[Failure], workspace: &Workspace) -> Vec<Token> {
     if !LANES.contains(&report.lane.as_str()) {
         return Vec::new();
     }
     let commit = commit(&workspace.root);
-    let mut lines: Vec<String> = Vec::new();
+    let mut tokens: Vec<Token> = Vec::new();
     for failure in failures {
         if let Some(token) = token::of(report, failure, workspace, &commit) {
-            let line = format!("repro: cargo xtask repro {token}");
-            if !lines.contains(&line) && lines.len() < TOKENS_MAX {
-                lines.push(line);
+            if !tokens.contains(&token) && tokens.len() < TOKENS_MAX {
+                tokens.push(token);
             }
         }
     }
-    lines
+    tokens
 }
 
 /// Runs the test of a token. It succeeds if the test passes.
@@ -60,26 +61,30 @@ pub fn run(text: &str) -> io::Result<ExitCode> {
     if let Some(warning) = token.commit.warning(&commit(&workspace.root)) {
         term::err(format_args!("repro: {warning}"));
     }
-    let lane = Lane::named(&token.lane)
-        .ok_or_else(|| io::Error::other(format!("there is no lane {}", token.lane)))?;
-    let focus = token.focus(&workspace).map_err(io::Error::other)?;
     let runner = Runner::of_this_program(workspace.root.clone());
+    let ended = again(&token, &workspace, &runner);
+    term::out(format_args!("{}", cx::read_log(&workspace.reports().join("repro.log"))));
+    if let Err(stop) = ended {
+        term::err(format_args!("repro: {}: {}", stop.outcome, stop.reason));
+        return Ok(ExitCode::FAILURE);
+    }
+    term::out(format_args!("repro: it passed this time"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the test of a token once more, as its lane does.
+///
+/// # Errors
+/// Why it did not pass.
+pub fn again(token: &Token, workspace: &Workspace, runner: &Runner) -> Result<(), Stop> {
+    let lane = Lane::named(&token.lane)
+        .ok_or_else(|| Stop::fail(format!("there is no lane {}", token.lane)))?;
+    let focus = token.focus(workspace).map_err(Stop::fail)?;
     let options = Options { profile: token.profile, ..Options::default() };
-    let mut cx = Cx::focused(&workspace, &runner, options, lane.limit(Profile::Nightly), focus)?;
+    let mut cx = Cx::focused(workspace, runner, options, lane.limit(Profile::Nightly), focus)?;
     let ended = cx.narrowed(|cx| lane.run(cx));
     let command = cx.report.command.last().cloned().unwrap_or_default();
-    let log = cx::read_log(&workspace.reports().join("repro.log"));
-    term::out(format_args!("{log}"));
-    judge(ended, &command).map_or_else(
-        |stop| {
-            term::err(format_args!("repro: {}: {}", stop.outcome, stop.reason));
-            Ok(ExitCode::FAILURE)
-        },
-        |()| {
-            term::out(format_args!("repro: it passed this time"));
-            Ok(ExitCode::SUCCESS)
-        },
-    )
+    judge(ended, &command)
 }
 
 /// What the one test says.
@@ -88,7 +93,7 @@ fn judge(ended: Result<Finished, Stop>, command: &str) -> Result<(), Stop> {
     let tests = parse::cargo_test(&finished.output);
     let nextest = parse::nextest(&finished.output);
     if !finished.success {
-        return Err(Stop::fail(format!("it failed again: `{command}`")));
+        return Err(Stop::fail(format!("{AGAIN}: `{command}`")));
     }
     if tests.passed + nextest.passed == 0 {
         return Err(Stop::fail("there is no such test any more"));

@@ -56,8 +56,8 @@ fn tell(workspace: &Workspace, reports: &[Report], strict: bool) -> ExitCode {
         if !failed.is_empty() {
             term::out(format_args!("--- {}: what failed\n{failed}", report.lane));
         }
-        for line in repro::lines(report, &all, workspace) {
-            term::out(format_args!("{line}"));
+        for token in repro::tokens(report, &all, workspace) {
+            term::out(format_args!("repro: cargo xtask repro {token}"));
         }
         let tail = cx::tail(&text, TAIL_LINES);
         term::out(format_args!("--- {}: end of {}\n{tail}\n", report.lane, log.display()));

@@ -2,7 +2,8 @@
 //!
 //! A lane is run, by the same code as ever, on a small workspace that is right, and must pass; on
 //! the same with a bug of the kind it is there to find, and must fail for that very reason; and on
-//! one where it finds nothing to do, where there is such a thing, and must fail, too.
+//! one where it finds nothing to do, where there is such a thing, and must fail, too. The tokens it
+//! prints must lead to the same failure again.
 
 mod base;
 mod faults;
@@ -14,11 +15,13 @@ pub use self::faults::{EXEMPT, FAULTS};
 use crate::{
     clock,
     cx::{self, Cx, Options},
+    failures,
     lane::Lane,
     outcome::{Outcome, Stop},
     process::{Cmd, Runner},
     profile::Profile,
     report::Report,
+    repro::{self, Token},
     term, workspace,
 };
 
@@ -59,6 +62,8 @@ pub struct Bug {
 struct Said {
     report: Report,
     log: String,
+    /// What each of its tokens led to.
+    again: Vec<(Token, Result<(), Stop>)>,
 }
 
 /// How the variants of one kind ended.
@@ -140,6 +145,7 @@ fn test(cx: &mut Cx<'_>, fault: &Fault, rustc: &str, surprises: &mut Vec<String>
         let name = bug.map_or("clean", |bug| bug.name);
         let said = variant(cx, fault, name, files, rustc).unwrap_or_else(|stop| Said {
             log: String::new(),
+            again: Vec::new(),
             report: Report { reason: stop.reason, ..Report::new("not run", rustc) },
         });
         let Report { result, reason, seconds, .. } = &said.report;
@@ -182,7 +188,12 @@ fn variant(
     let limit = Ok(lane.limit(options.profile));
     let report = Cx::drive(lane, &workspace, &runner, rustc, options, limit)?;
     let log = cx::read_log(&workspace.reports().join(format!("{}.log", fault.lane)));
-    Ok(Said { report, log })
+    let tokens = repro::tokens(&report, &failures::all(&log), &workspace);
+    let again = tokens.into_iter().map(|token| {
+        let ended = repro::again(&token, &workspace, &runner);
+        (token, ended)
+    });
+    Ok(Said { again: again.collect(), report, log })
 }
 
 /// Whether a lane said what it should have; `bug` is what was planted.
@@ -204,6 +215,13 @@ fn judge(said: &Said, bug: Option<&Bug>) -> Result<(), String> {
     let by_tool = said.log.rsplit_once("\nfail: ").map_or(said.log.as_str(), |(log, _)| log);
     if !by_tool.contains(bug.log) {
         return Err(format!("its log does not say `{}`", bug.log));
+    }
+    for (token, ended) in &said.again {
+        match ended {
+            Err(stop) if stop.reason.starts_with(repro::AGAIN) => {}
+            Err(stop) => return Err(format!("{token} leads to {}", stop.reason)),
+            Ok(()) => return Err(format!("{token} does not fail again")),
+        }
     }
     Ok(())
 }

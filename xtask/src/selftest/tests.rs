@@ -3,7 +3,7 @@ use super::*;
 fn said(result: Outcome, reason: &str, log: &str) -> Said {
     let report = Report { result, reason: reason.to_owned(), ..Report::new("test", "") };
     let log = format!("{log}\n{result}: {reason}\n");
-    Said { report, log }
+    Said { report, log, again: Vec::new() }
 }
 
 const BUG: Bug = Bug { name: "a-bug", files: &[], reason: "tests failed", log: "adds ... FAILED" };
@@ -62,6 +62,18 @@ fn a_bug_must_be_found_for_what_it_is() {
     assert!(judge(&broken, Some(&BUG)).unwrap_err().contains("another reason"));
     let other = said(Outcome::Fail, "1 tests failed", "test removes ... FAILED");
     assert!(judge(&other, Some(&BUG)).unwrap_err().contains("does not say"));
+}
+
+#[test]
+fn the_token_of_a_failure_must_fail_again() {
+    let token: Token = "test@3ee12b1c96/tide/adds".parse().unwrap();
+    let ended = |ended| {
+        let again = vec![(token.clone(), ended)];
+        judge(&Said { again, ..said(Outcome::Fail, "tests failed", "adds ... FAILED") }, Some(&BUG))
+    };
+    assert_eq!(ended(Err(Stop::fail("it failed again: `cargo test`"))), Ok(()));
+    assert!(ended(Ok(())).unwrap_err().contains("does not fail again"));
+    assert!(ended(Err(Stop::fail("there is no such test any more"))).is_err());
 }
 
 #[test]

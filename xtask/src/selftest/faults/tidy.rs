@@ -53,10 +53,36 @@ pub async fn calm() {}
             log: "tests of cancel safety: 1 found",
         },
         Bug {
-            name: "an-ignored-test",
+            name: "tests-without-testkit",
             files: &[(
                 "crates/tide/tests/all.rs",
-                "//! Tests.\n\n#[test]\n#[ignore]\nfn ebbs() {}\n",
+                "//! Tests.\n\n#[test]\nfn rises() {\n    assert_eq!(tidegate_tide::risen(1, 2), 3);\n}\n",
+            )],
+            reason: "crates/tide/tests/: use tidegate-testkit",
+            log: "tests use testkit: 1 found",
+        },
+        Bug {
+            name: "an-ignored-test",
+            files: &[(
+                super::LEVEL,
+                "\
+//! Levels of the water.
+
+/// The level after a rise.
+#[must_use]
+pub fn risen(level: u64, by: u64) -> u64 {
+    level.saturating_add(by)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[ignore]
+    fn rises() {
+        assert_eq!(super::risen(1, 2), 3);
+    }
+}
+",
             )],
             reason: "`#[ignore]`",
             log: "no ignored test: 1 found",
