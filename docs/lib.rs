@@ -43,6 +43,12 @@ pub mod treesum {}
 #[doc = include_str!("src/testing.md")]
 pub mod testing {}
 
+#[doc = include_str!("src/testing-threads.md")]
+pub mod testing_threads {}
+
+#[doc = include_str!("src/testing-from-go.md")]
+pub mod testing_from_go {}
+
 #[doc = include_str!("src/benchmarks.md")]
 pub mod benchmarks {}
 

@@ -13,7 +13,7 @@ use crate::{
 /// # Errors
 /// Why the lane did not pass.
 pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
-    let nextest = version_line(&Cmd::cargo().args(["nextest", "--version"])).is_some();
+    let nextest = has_nextest();
     let options = ["--locked", "--all-features"];
     let fail_fast = cx.options.keep_going.then_some("--no-fail-fast");
     let first = if nextest {
@@ -23,11 +23,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         Cmd::cargo().args(["test", "--lib", "--bins", "--tests"]).args(options).args(fail_fast)
     };
     let finished = cx.run(&first)?;
-    let tests = if nextest {
-        parse::nextest(&finished.output)
-    } else {
-        parse::cargo_test(&finished.output)
-    };
+    let tests = read(nextest, &finished.output);
     add(cx, &tests);
     super::all_passed(&tests, finished.success)?;
 
@@ -38,6 +34,16 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     "doctests".clone_into(&mut cx.report.unit);
     super::all_passed(&doctests, doc.success)
         .map_err(|stop| Stop { reason: format!("doctests: {}", stop.reason), ..stop })
+}
+
+/// Whether `cargo nextest` is there, which runs each test in a process of its own.
+pub(super) fn has_nextest() -> bool {
+    version_line(&Cmd::cargo().args(["nextest", "--version"])).is_some()
+}
+
+/// What the runner said.
+pub(super) fn read(nextest: bool, output: &str) -> Tests {
+    if nextest { parse::nextest(output) } else { parse::cargo_test(output) }
 }
 
 fn add(cx: &mut Cx<'_>, tests: &Tests) {

@@ -1,7 +1,7 @@
 //! `tsan`: tests without a data race, of the crates that ask for it in their manifests: those that
 //! share memory between threads.
 
-use crate::{cx::Cx, outcome::Stop, parse, process::Cmd, tools};
+use crate::{cx::Cx, lanes::test, outcome::Stop, process::Cmd, tools};
 
 /// The tests of these are one program each, which the optimiser takes minutes for.
 const UNOPTIMISED: [&str; 2] = ["tidegate-core", "tidegate-pipeline"];
@@ -24,20 +24,26 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .map(|name| format!("profile.dev.package.{name}.opt-level=0"))
         .collect();
     cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
+    // A process for each test where nextest is there: what one test does to its process, and how
+    // slow the sanitizer makes it, is not the others'.
+    let nextest = test::has_nextest();
+    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
     let cmd = Cmd::cargo_of("nightly")
-        .args(["test", "--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
+        .args(runner)
+        .args(["--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
         .args(["--lib", "--tests"])
         .args(plain.iter().flat_map(|profile| ["--config", profile.as_str()]))
         .packages(packages.iter().copied())
         .env("CARGO_TARGET_DIR", cx.target("tsan"))
         .env("RUSTFLAGS", "-Zsanitizer=thread")
-        .env("TSAN_OPTIONS", "halt_on_error=1")
+        // By default each process with threads waits for a second before it ends.
+        .env("TSAN_OPTIONS", "halt_on_error=1 atexit_sleep_ms=0")
         // Without any optimisation the instrumented code and library take several times as long.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("200", "2000"));
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;
-    let tests = parse::cargo_test(&finished.output);
+    let tests = test::read(nextest, &finished.output);
     cx.report.tests = tests.passed + tests.failed;
     cx.crates(tests.crates());
     if finished.output.contains("WARNING: ThreadSanitizer:") {

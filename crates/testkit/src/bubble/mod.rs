@@ -156,7 +156,9 @@ impl Bubble {
             Ok(value)
         });
         let places = match &result {
-            Err(kind) if kind.is_of_one_that_waits() => spy.places(test.as_mut(), &runtime),
+            Err(kind) if kind.is_of_one_that_waits() => {
+                spy.places(test.as_mut(), (&runtime, &shared))
+            }
             _ => Vec::new(),
         };
         drop_in(&runtime, test);

@@ -22,7 +22,10 @@ pub(super) fn listen() {
 
 fn note(info: &PanicHookInfo<'_>) {
     let Some(shared) = Inside::current() else { return };
-    if !is_caught_by_tokio(&Backtrace::force_capture().to_string()) {
+    let looks = shared.look_at_stack();
+    let is_caught_by_tokio = is_caught_by_tokio(&Backtrace::force_capture().to_string());
+    drop(looks);
+    if !is_caught_by_tokio {
         return;
     }
     let at = info.location().map_or_else(String::new, |at| format!("{at}: "));

@@ -4,6 +4,7 @@
 //! that, and drops the former: from within all of its async functions. So the test is polled with
 //! a waker of its own each time, whose destructor looks at the stack when it is asked to.
 
+use super::shared::Shared;
 use std::{
     backtrace::Backtrace,
     future::{Future, poll_fn},
@@ -51,7 +52,7 @@ impl Spy {
     pub(super) fn places<F: Future>(
         &self,
         mut test: Pin<&mut F>,
-        runtime: &Runtime,
+        (runtime, shared): (&Runtime, &Shared),
     ) -> Vec<String> {
         *self.seen() = Seen::Looks;
         // In the runtime, where a future that never waits has a budget.
@@ -62,7 +63,10 @@ impl Spy {
             Poll::Ready(())
         }));
         match std::mem::take(&mut *self.seen()) {
-            Seen::Stack(stack) => lines(&stack.to_string()),
+            Seen::Stack(stack) => {
+                let _looks = shared.look_at_stack();
+                lines(&stack.to_string())
+            }
             Seen::DoesNotLook | Seen::Looks => Vec::new(),
         }
     }

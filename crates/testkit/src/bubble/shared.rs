@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::Duration,
@@ -25,6 +25,19 @@ pub(super) struct Shared {
     idle: AtomicU64,
     /// Counts those who have waited for that.
     settled: AtomicU64,
+    /// Counts those who look at a stack just now.
+    looking: AtomicUsize,
+}
+
+/// Somebody looks at a stack. Its first names cost seconds in a large program, and none of them
+/// are the test's.
+#[derive(Debug)]
+pub(super) struct Looking<'a>(&'a Shared);
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        self.0.looking.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -200,6 +213,16 @@ impl Shared {
 
     pub(super) fn signs_of_progress(&self) -> u64 {
         self.progress.load(Ordering::Relaxed)
+    }
+
+    /// The watchdog does not count the time until the answer is dropped.
+    pub(super) fn look_at_stack(&self) -> Looking<'_> {
+        self.looking.fetch_add(1, Ordering::Relaxed);
+        Looking(self)
+    }
+
+    pub(super) fn is_looking(&self) -> bool {
+        self.looking.load(Ordering::Relaxed) > 0
     }
 
     /// Asks the root to end the test, when it is woken.

@@ -93,7 +93,7 @@ impl Entry {
     /// The root of a bubble that is to end.
     fn look(&mut self, now: Instant) -> Option<Waker> {
         let progress = self.shared.signs_of_progress();
-        if progress != self.progress {
+        if progress != self.progress || self.shared.is_looking() {
             (self.progress, self.since) = (progress, now);
             return None;
         }
@@ -115,4 +115,30 @@ fn end_process(test: &str, patience: Duration) -> ! {
     // Nobody may be there to read.
     let _ = writeln!(io::stderr(), "{test}: {poll} {patience:?}");
     process::abort()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_at_a_stack_is_let_be() {
+        let (shared, patience) = (Arc::new(Shared::default()), Duration::from_secs(1));
+        let begun = clock::now();
+        let mut entry = Entry {
+            shared: Arc::clone(&shared),
+            test: thread::current(),
+            patience,
+            progress: 0,
+            since: begun,
+        };
+        let looks = shared.look_at_stack();
+        entry.look(begun + patience * 10);
+        assert!(!shared.is_deaf());
+        drop(looks);
+        entry.look(begun + patience * 10 + patience / 2);
+        assert!(!shared.is_deaf());
+        entry.look(begun + patience * 11);
+        assert!(shared.is_deaf());
+    }
 }

@@ -252,8 +252,9 @@ impl TryQueue for Channel {
     }
 }
 
-/// It is never full here: under `ThreadSanitizer` one of two places was seen to be full, once in some
-/// hundred rounds, when all that had been sent was received already.
+/// It is never full here: a sender of tokio's takes its place first, and its value shows later. Two
+/// senders between the two steps let a third find a channel of two full, and a receiver empty,
+/// for which there is no order; `ThreadSanitizer` is slow enough to show it.
 #[test]
 fn a_channel_of_tokio_is_a_queue() {
     let make = || {

@@ -22,13 +22,14 @@ const APART: Style = Style { span: 1 << 24, nodes: 200 };
 /// All within a few milliseconds.
 const CROWDED: Style = Style { span: 4, nodes: 200 };
 
-/// As many rounds as the stress lane is to do; a few in the ordinary run of the tests.
+/// `many` rounds for each two seconds that a lane gives to a stress test; a few in the ordinary
+/// run of the tests.
 #[expect(clippy::print_stdout, reason = "the stress lane reads it")]
 fn rounds(name: &str, many: u64, few: u64, mut round: impl FnMut(Seed)) {
     let seed = Seed::from_env_or_new(name);
     println!("stress: {name} seed={seed}");
-    let is_lane = std::env::var_os("TIDEGATE_STRESS_MS").is_some();
-    let rounds = scale(if is_lane { many } else { few });
+    let given: Option<u64> = std::env::var("TIDEGATE_STRESS_MS").ok().map(|ms| ms.parse().unwrap());
+    let rounds = scale(given.map_or(few, |ms| few.max(many * ms / 2000)));
     let mut rng = seed.rng();
     // The first is the seed itself, so that a seed that failed is the first to be tried again.
     let seeds = std::iter::once(seed).chain(std::iter::repeat_with(|| Seed::new(rng.next_u64())));
