@@ -48,6 +48,8 @@ pub fn run() -> io::Result<ExitCode> {
     say("clippy", cargo("clippy"), "clippy, features, msrv", "rustup component add clippy", true);
     let git = version_line(&Cmd::new("git").arg("--version"));
     say("git", git, "semver, mutants", "by the system's packages", false);
+    let valgrind = version_line(&Cmd::new("valgrind").arg("--version"));
+    say("valgrind", valgrind, "icount", "apt-get install valgrind", false);
     let nextest = cargo("nextest");
     say(
         "cargo-nextest",

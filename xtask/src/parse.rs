@@ -146,16 +146,17 @@ pub fn loom_executions(output: &str) -> Vec<u64> {
     all
 }
 
-/// At how many points the tests of each crate dropped operations, one entry a line
-/// `cancel-points: <name> <n>`.
+/// What the tests of each crate counted: one entry a line `<what>: <name> <n>`, such as
+/// `cancel-points: a_test 7`, with the crate in place of the name.
 #[must_use]
-pub fn cancel_points(output: &str) -> Vec<(String, u64)> {
+pub fn counted(output: &str, what: &str) -> Vec<(String, u64)> {
+    let prefix = format!("{what}: ");
     let mut all = Vec::new();
     for part in output.split("Running unittests ").skip(1) {
         let name = part.lines().next().and_then(binary_name).unwrap_or_default();
-        let points = after(part, "cancel-points: ")
-            .filter_map(|rest| rest.split_whitespace().nth(1)?.parse().ok());
-        all.extend(points.map(|points| (name.clone(), points)));
+        let counts = after(part, &prefix)
+            .filter_map(|rest| rest.split_whitespace().nth(1)?.parse::<u64>().ok());
+        all.extend(counts.map(|count| (name.clone(), count)));
     }
     all
 }

@@ -27,42 +27,11 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .args(NAMES);
     let finished = cx.run(&cmd)?;
     let tests = parse::cargo_test(&finished.output);
-    let points = parse::cancel_points(&finished.output);
+    let points = parse::counted(&finished.output, "cancel-points");
     cx.report.tests = tests.passed + tests.failed;
     cx.report.explored = points.iter().map(|(_, points)| points).sum();
     cx.crates(packages.iter().copied());
     super::each_passed(&tests, finished.success, &packages)?;
-    judge(&packages, &points)
-}
-
-/// An operation without a point was not dropped anywhere; each crate needs one that was.
-fn judge(packages: &[&str], points: &[(String, u64)]) -> Result<(), Stop> {
-    let has = |package: &&str| points.iter().any(|(name, n)| name == package && *n > 0);
-    match packages.iter().find(|package| !has(package)) {
-        Some(idle) => Err(Stop::fail(format!("{idle} dropped no operation at any point"))),
-        None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_crate_must_have_dropped_an_operation_somewhere() {
-        let output = "\
-     Running unittests src/lib.rs (deps/tidegate_a-1)
-     Running tests/all.rs (deps/all-1)
-test cancel_a ... cancel-points: cancel_a 4
-     Running unittests src/lib.rs (deps/tidegate_b-1)
-cancel-points: cancel_b 0
-     Running unittests src/lib.rs (deps/tidegate_c-1)
-test cancel_a ... ok
-";
-        let points = parse::cancel_points(output);
-        assert_eq!(points, [("tidegate-a".into(), 4), ("tidegate-b".into(), 0)]);
-        assert!(judge(&["tidegate-a"], &points).is_ok());
-        assert!(judge(&["tidegate-a", "tidegate-b"], &points).is_err());
-        assert!(judge(&["tidegate-c"], &points).is_err());
-    }
+    // An operation without a point was not dropped anywhere; each crate needs one that was.
+    super::each_counted(&points, &packages, "dropped no operation at any point")
 }

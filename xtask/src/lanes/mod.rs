@@ -6,8 +6,10 @@ pub mod clippy;
 pub mod compare;
 pub mod deny;
 pub mod doc;
+pub mod explore;
 pub mod features;
 pub mod fmt;
+pub mod icount;
 pub mod links;
 pub mod loom;
 pub mod minimal;
@@ -90,6 +92,15 @@ fn each_passed(tests: &Tests, success: bool, packages: &[&str]) -> Result<(), St
     }
 }
 
+/// Each of `packages` has counted something; `idle` says what it means if it has not.
+fn each_counted(counts: &[(String, u64)], packages: &[&str], idle: &str) -> Result<(), Stop> {
+    let has = |package: &&str| counts.iter().any(|(name, n)| name == package && *n > 0);
+    match packages.iter().find(|package| !has(package)) {
+        Some(package) => Err(Stop::fail(format!("{package} {idle}"))),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +122,23 @@ mod tests {
         assert!(each_passed(&tests, true, &["a"]).is_ok());
         assert!(each_passed(&tests, true, &["a", "b"]).is_err());
         assert!(each_passed(&tests, true, &["a", "c"]).is_err());
+    }
+
+    #[test]
+    fn a_crate_that_counted_nothing_is_a_failure() {
+        let output = "\
+     Running unittests src/lib.rs (deps/tidegate_a-1)
+     Running tests/all.rs (deps/all-1)
+test cancel_a ... cancel-points: cancel_a 4
+     Running unittests src/lib.rs (deps/tidegate_b-1)
+cancel-points: cancel_b 0
+     Running unittests src/lib.rs (deps/tidegate_c-1)
+test cancel_a ... ok
+";
+        let points = crate::parse::counted(output, "cancel-points");
+        assert_eq!(points, [("tidegate-a".into(), 4), ("tidegate-b".into(), 0)]);
+        assert!(each_counted(&points, &["tidegate-a"], "").is_ok());
+        assert!(each_counted(&points, &["tidegate-a", "tidegate-b"], "").is_err());
+        assert!(each_counted(&points, &["tidegate-c"], "").is_err());
     }
 }

@@ -29,15 +29,15 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .env("CARGO_TARGET_DIR", cx.target("semver"));
     let finished = cx.run(&cmd)?;
     let checks = checks(&finished.output);
-    cx.report.tests = checks;
-    cx.report.explored = crates(&finished.output);
+    cx.report.tests = checks.iter().sum();
+    cx.report.explored = checks.len() as u64;
     "APIs compared".clone_into(&mut cx.report.unit);
     if !finished.success {
         return Err(Stop::fail(format!(
             "the API breaks what {tag} promised, or could not be read"
         )));
     }
-    if checks == 0 {
+    if cx.report.tests == 0 {
         return Err(Stop::fail(format!("no check ran next to {tag}")));
     }
     cx.crates(workspace.published_names());
@@ -57,17 +57,37 @@ fn baseline(tags: &str, shallow: bool) -> Result<String, Stop> {
     }
 }
 
-/// The sum of all `N checks:` lines.
-fn checks(output: &str) -> u64 {
-    lines_of(output)
-        .filter_map(|line| line.split("] ").nth(1)?.split_whitespace().next()?.parse::<u64>().ok())
-        .sum()
+/// How many checks ran in each crate: lines `Checked [ 0.005s] 196 checks: 196 pass, 49 skip`.
+fn checks(output: &str) -> Vec<u64> {
+    output
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("Checked ["))
+        .filter_map(|line| line.split_once(']')?.1.split_whitespace().next()?.parse().ok())
+        .collect()
 }
 
-fn crates(output: &str) -> u64 {
-    lines_of(output).count() as u64
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
 
-fn lines_of(output: &str) -> impl Iterator<Item = &str> {
-    output.lines().filter(|line| line.trim_start().starts_with("Checked ["))
+    #[test]
+    fn the_newest_tag_is_the_baseline_and_without_one_there_is_nothing_to_do() {
+        assert_eq!(baseline("v0.10.0\nv0.9.0\n", true).unwrap(), "v0.10.0");
+        assert_eq!(baseline("\n", false).unwrap_err().outcome, Outcome::Skipped);
+        let shallow = baseline("", true).unwrap_err();
+        assert_eq!(shallow.outcome, Outcome::Unavailable, "its tags may be elsewhere");
+    }
+
+    #[test]
+    fn checks_are_counted_for_each_crate() {
+        let output = "\
+     Parsing tidegate-core v0.1.0 (baseline)
+     Checked [   0.005s] 196 checks: 195 pass, 1 fail, 0 warn, 49 skip
+--- failure function_missing: pub fn removed ---
+     Checked [   0.004s] 90 checks: 90 pass, 49 skip
+";
+        assert_eq!(checks(output), [196, 90]);
+        assert_eq!(checks("error: Checked nothing"), [] as [u64; 0]);
+    }
 }

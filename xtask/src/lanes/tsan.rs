@@ -27,7 +27,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     // A process for each test where nextest is there: what one test does to its process, and how
     // slow the sanitizer makes it, is not the others'.
     let nextest = test::has_nextest();
-    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
+    let runner: &[&str] = if nextest { &["nextest", "run", "--no-tests=pass"] } else { &["test"] };
     let cmd = Cmd::cargo_of("nightly")
         .args(runner)
         .args(["--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])

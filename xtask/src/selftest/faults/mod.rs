@@ -8,6 +8,7 @@ mod deny;
 mod doc;
 mod features;
 mod fmt;
+mod icount;
 mod loom;
 mod minimal;
 mod miri;
@@ -41,6 +42,7 @@ pub const FAULTS: &[Fault] = &[
     miri::FAULT,
     tsan::FAULT,
     careful::FAULT,
+    icount::FAULT,
 ];
 
 /// Lanes without a planted bug, and why.
