@@ -370,7 +370,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Cancel safety
     ///
     /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the work.
-    /// Tested by `awaiting_a_task`.
+    /// Tested by `awaiting_work_that_blocks`.
     #[track_caller]
     pub fn spawn_blocking<T, F>(&self, name: impl Into<Name>, work: F) -> Task<T, E>
     where

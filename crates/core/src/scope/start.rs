@@ -45,7 +45,7 @@ impl<T, E> NotReady<T, E> {
     /// # Cancel safety
     ///
     /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
-    /// Tested by `awaiting_a_task`.
+    /// Tested by `awaiting_a_child_that_is_not_ready`.
     #[must_use]
     pub fn into_task(self) -> Task<T, E> {
         self.0

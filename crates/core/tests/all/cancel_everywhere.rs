@@ -409,7 +409,30 @@ async fn awaiting_a_task() {
         ended
     })
     .await;
-    // A child that did not come up, and is handed out for that.
+    // A ticker, which goes on when its task is dropped.
+    everywhere(async |polls| {
+        let ticks = Arc::new(AtomicUsize::new(0));
+        let ended = scope("job", async |cx: Cx<Infallible>| {
+            let counted = Arc::clone(&ticks);
+            let task = cx.every("tick", MS, move || {
+                counted.fetch_add(1, Ordering::SeqCst);
+                async { Ok(()) }
+            });
+            let ended = cut_after(polls, both(task, || assert!(cx.stop("now")))).await;
+            let before = count(&ticks);
+            sleep(3 * MS).await;
+            assert_eq!(count(&ticks) == before, cx.is_stopping(), "after {polls} polls");
+            cx.stop("now");
+            Ok(ended.is_some())
+        });
+        ended.await.unwrap()
+    })
+    .await;
+}
+
+/// It did not come up, and is handed out for that.
+#[tidegate_testkit::test]
+async fn awaiting_a_child_that_is_not_ready() {
     everywhere(async |polls| {
         let ended = scope("job", async |cx: Cx<Infallible>| {
             let start = cx.start("child", |ready: Ready<()>| async move {
@@ -429,7 +452,11 @@ async fn awaiting_a_task() {
         ended.await.unwrap()
     })
     .await;
-    // Work that blocks: its wait is given up, or its task dropped, and it goes on.
+}
+
+/// Its wait is given up, or its task dropped, and it goes on.
+#[tidegate_testkit::test]
+async fn awaiting_work_that_blocks() {
     for polls in 0..6 {
         let alive = Arc::new(AtomicUsize::new(0));
         let guard = Alive::new(&alive);
@@ -454,25 +481,6 @@ async fn awaiting_a_task() {
         assert_eq!(job.await.unwrap(), 7);
         assert_eq!(count(&alive), 0, "the scope has waited for it");
     }
-    // A ticker, which goes on when its task is dropped.
-    everywhere(async |polls| {
-        let ticks = Arc::new(AtomicUsize::new(0));
-        let ended = scope("job", async |cx: Cx<Infallible>| {
-            let counted = Arc::clone(&ticks);
-            let task = cx.every("tick", MS, move || {
-                counted.fetch_add(1, Ordering::SeqCst);
-                async { Ok(()) }
-            });
-            let ended = cut_after(polls, both(task, || assert!(cx.stop("now")))).await;
-            let before = count(&ticks);
-            sleep(3 * MS).await;
-            assert_eq!(count(&ticks) == before, cx.is_stopping(), "after {polls} polls");
-            cx.stop("now");
-            Ok(ended.is_some())
-        });
-        ended.await.unwrap()
-    })
-    .await;
 }
 
 #[tidegate_testkit::test]
