@@ -13,7 +13,7 @@ use crate::{
     plan::{self, Choice, Shard},
     process,
     profile::Profile,
-    run,
+    repro, run,
     summary::{self, Request},
     term,
 };
@@ -62,6 +62,11 @@ fn command() -> Command {
             Command::new("report")
                 .about("the reports of lanes as one; fails if one of them did")
                 .args(report_options()),
+        )
+        .subcommand(
+            Command::new("repro")
+                .about("one test that failed, again, as its lane ran it")
+                .arg(Arg::new("token").required(true).help("What the lane printed after `repro:`")),
         )
         .subcommand(
             Command::new("bench")
@@ -155,6 +160,7 @@ fn dispatch(matches: &ArgMatches) -> io::Result<ExitCode> {
         }
         "bench" => bench::run(args()),
         "doctor" => doctor::run(),
+        "repro" => repro::run(matches.get_one::<String>("token").map_or("", String::as_str)),
         "report" => summary::run(&request(matches)),
         "ci" => run::lanes(
             &choice(matches).lanes(),

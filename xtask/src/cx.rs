@@ -15,6 +15,7 @@ use crate::{
     process::{Cmd, End, Runner},
     profile::Profile,
     report::Report,
+    repro::Focus,
     term,
     workspace::Workspace,
 };
@@ -48,6 +49,8 @@ pub struct Cx<'a> {
     log_path: PathBuf,
     started: Instant,
     limit: Duration,
+    focus: Option<Focus>,
+    narrowed: Option<Finished>,
 }
 
 impl fmt::Debug for Cx<'_> {
@@ -109,7 +112,49 @@ impl<'a> Cx<'a> {
         // Appending, so that the children's writes and ours never overwrite each other.
         let log = OpenOptions::new().append(true).read(true).open(&log_path)?;
         let started = clock::now();
-        Ok(Self { workspace, options, report, runner, log, log_path, started, limit })
+        Ok(Self {
+            workspace,
+            options,
+            report,
+            runner,
+            log,
+            log_path,
+            started,
+            limit,
+            focus: None,
+            narrowed: None,
+        })
+    }
+
+    /// A lane is to run one test alone; its log is `repro.log`.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn focused(
+        workspace: &'a Workspace,
+        runner: &'a Runner,
+        options: Options,
+        limit: Duration,
+        focus: Focus,
+    ) -> io::Result<Self> {
+        std::fs::create_dir_all(workspace.reports())?;
+        let cx = Self::open(workspace, runner, Report::new("repro", ""), options, limit)?;
+        Ok(Self { focus: Some(focus), ..cx })
+    }
+
+    /// What became of the one test that `run` came to.
+    ///
+    /// # Errors
+    /// Why it did not come to it.
+    pub fn narrowed(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<(), Stop>,
+    ) -> Result<Finished, Stop> {
+        let ended = run(self);
+        match self.narrowed.take() {
+            Some(finished) => Ok(finished),
+            None => Err(ended.err().unwrap_or_else(|| Stop::fail("the lane runs no tests"))),
+        }
     }
 
     fn close(mut self, stop: Option<Stop>) -> Report {
@@ -139,6 +184,15 @@ impl<'a> Cx<'a> {
     /// # Errors
     /// `timeout` when the time is used up, `fail` when the child cannot be started.
     pub fn run(&mut self, cmd: &Cmd) -> Result<Finished, Stop> {
+        let Some(narrowed) = self.focus.as_ref().and_then(|focus| focus.narrow(cmd)) else {
+            return self.run_all(cmd);
+        };
+        self.narrowed = Some(self.run_all(&narrowed)?);
+        // The lane would judge it by what all tests would have said.
+        Err(Stop::inconclusive("one test alone"))
+    }
+
+    fn run_all(&mut self, cmd: &Cmd) -> Result<Finished, Stop> {
         let shown = cmd.line();
         // Colours and progress bars would have to be stripped again before parsing.
         let cmd = cmd
@@ -186,7 +240,7 @@ impl<'a> Cx<'a> {
     /// The build directory of a lane that needs its own flags.
     #[must_use]
     pub fn target(&self, name: &str) -> PathBuf {
-        self.workspace.target.join(name)
+        self.workspace.builds.join(name)
     }
 
     /// Remembers the environment of `cmd` in the report.

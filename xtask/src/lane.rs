@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{cx::Cx, lanes, outcome::Stop, profile::Profile};
+use crate::{cx::Cx, lanes, outcome::Stop, profile::Profile, selftest};
 
 /// One thing that is verified by one command.
 #[derive(Clone, Copy)]
@@ -171,6 +171,13 @@ const TABLE: &[Lane] = &[
         pr: None,
         nightly: 120,
         run: lanes::icount::run,
+    },
+    Lane {
+        name: "selftest",
+        about: "each lane fails for a bug that is planted for it, and for nothing else",
+        pr: None,
+        nightly: 600,
+        run: selftest::run,
     },
 ];
 

@@ -9,8 +9,10 @@
 //! * [`process`] runs a child so that it cannot outlive its limit or this program.
 //! * [`failures`] finds in a log what failed.
 //! * [`summary`] makes one report of many, [`junit`] writes it as XML.
+//! * [`repro`] runs one of them again.
 //! * [`parse`] reads numbers out of test output.
 //! * [`tidy`] holds the rules of the house that a program can check.
+//! * [`selftest`] plants bugs and sees every lane fail for them.
 #![forbid(unsafe_code)]
 
 pub mod bench;
@@ -28,7 +30,9 @@ pub mod plan;
 pub mod process;
 pub mod profile;
 pub mod report;
+pub mod repro;
 pub mod run;
+pub mod selftest;
 pub mod sources;
 pub mod summary;
 pub mod term;

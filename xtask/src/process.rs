@@ -61,6 +61,18 @@ impl Cmd {
         self
     }
 
+    /// The arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// Other arguments in place of all.
+    #[must_use]
+    pub fn with_arguments<A: Into<OsString>>(self, args: impl IntoIterator<Item = A>) -> Self {
+        Self { args: args.into_iter().map(Into::into).collect(), ..self }
+    }
+
     /// Adds `-p NAME` for each package.
     #[must_use]
     pub fn packages<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -70,6 +82,7 @@ impl Cmd {
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, key: &str, value: impl Into<OsString>) -> Self {
+        self.env.retain(|(known, _)| known != key);
         self.env.push((key.into(), Some(value.into())));
         self
     }
@@ -153,13 +166,21 @@ pub enum End {
 pub struct Runner {
     leash: PathBuf,
     dir: PathBuf,
+    target: Option<PathBuf>,
 }
 
 impl Runner {
     /// `leash` is an `xtask` program; `dir` the directory children start in.
     #[must_use]
     pub fn new(leash: PathBuf, dir: PathBuf) -> Self {
-        Self { leash, dir }
+        Self { leash, dir, target: None }
+    }
+
+    /// Children build in `target`, unless a command says otherwise.
+    #[must_use]
+    pub fn target(mut self, target: PathBuf) -> Self {
+        self.target = Some(target);
+        self
     }
 
     /// This very program as the leash.
@@ -183,6 +204,9 @@ impl Runner {
         use std::os::unix::process::CommandExt as _;
         let mut command = Command::new(&self.leash);
         command.arg("leash").arg("--").arg(&cmd.program).args(&cmd.args);
+        if let Some(target) = &self.target {
+            command.env("CARGO_TARGET_DIR", target);
+        }
         cmd.apply_env(&mut command);
         command
             .current_dir(&self.dir)

@@ -11,7 +11,7 @@ use crate::{
     plan,
     process::{Cmd, Runner},
     report::{self, Report},
-    term,
+    repro, term,
     workspace::{self, Workspace},
 };
 
@@ -51,9 +51,13 @@ fn tell(workspace: &Workspace, reports: &[Report], strict: bool) -> ExitCode {
     for report in reports.iter().filter(|report| report.result.is_failure(strict)) {
         let log = workspace.reports().join(format!("{}.log", report.lane));
         let text = cx::read_log(&log);
-        let failed = failures::shown(&failures::all(&text));
+        let all = failures::all(&text);
+        let failed = failures::shown(&all);
         if !failed.is_empty() {
             term::out(format_args!("--- {}: what failed\n{failed}", report.lane));
+        }
+        for token in repro::tokens(report, &all, workspace) {
+            term::out(format_args!("repro: cargo xtask repro {token}"));
         }
         let tail = cx::tail(&text, TAIL_LINES);
         term::out(format_args!("--- {}: end of {}\n{tail}\n", report.lane, log.display()));

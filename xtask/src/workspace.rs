@@ -61,6 +61,22 @@ pub struct Package {
     /// The build targets.
     #[serde(default)]
     pub targets: Vec<Target>,
+    /// What the manifest says to us.
+    #[serde(default)]
+    metadata: Option<Said>,
+}
+
+/// `[package.metadata]`, which other tools use, too.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Said {
+    #[serde(default)]
+    tidegate: Ours,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Ours {
+    #[serde(default)]
+    lanes: Vec<String>,
 }
 
 impl Package {
@@ -68,6 +84,12 @@ impl Package {
     #[must_use]
     pub fn published(&self) -> bool {
         self.publish.is_none()
+    }
+
+    /// Whether its manifest asks for the lane: `package.metadata.tidegate.lanes = ["miri"]`.
+    #[must_use]
+    pub fn asks_for(&self, lane: &str) -> bool {
+        self.metadata.iter().any(|said| said.tidegate.lanes.iter().any(|name| name == lane))
     }
 
     /// The directory of its manifest.
@@ -93,13 +115,15 @@ struct Metadata {
     target_directory: PathBuf,
 }
 
-/// The workspace this program was started in.
+/// A workspace: the one this program was started in, or one that was made to test a lane.
 #[derive(Clone, Debug)]
 pub struct Workspace {
     /// The directory of the root manifest.
     pub root: PathBuf,
     /// Where builds go.
     pub target: PathBuf,
+    /// Where the builds of lanes with flags of their own go, and tools.
+    pub builds: PathBuf,
     /// Our own packages.
     pub members: Vec<Package>,
     /// The names of the default members.
@@ -112,7 +136,18 @@ impl Workspace {
     /// # Errors
     /// When `cargo metadata` fails or prints something else.
     pub fn load() -> io::Result<Self> {
-        Self::from_json(&metadata(&["--no-deps"])?)
+        Self::from_json(&metadata(Path::new("."), &["--no-deps"])?)
+    }
+
+    /// Reads the workspace at `root`, which builds in `target`, and brings its lock file up to date.
+    /// What takes long to build for a lane with flags of its own, such as a standard library, and
+    /// tools are shared with this one.
+    ///
+    /// # Errors
+    /// As [`Workspace::load`].
+    pub fn beside(&self, root: &Path, target: PathBuf) -> io::Result<Self> {
+        let other = Self::from_json(&metadata(root, &[])?)?;
+        Ok(Self { target, builds: self.builds.clone(), ..other })
     }
 
     fn from_json(json: &[u8]) -> io::Result<Self> {
@@ -126,6 +161,7 @@ impl Workspace {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self {
             root: metadata.workspace_root,
+            builds: metadata.target_directory.clone(),
             target: metadata.target_directory,
             members,
             defaults,
@@ -136,8 +172,8 @@ impl Workspace {
     ///
     /// # Errors
     /// As [`Workspace::load`].
-    pub fn graph() -> io::Result<Vec<Package>> {
-        let json = metadata(&["--locked"])?;
+    pub fn graph(&self) -> io::Result<Vec<Package>> {
+        let json = metadata(&self.root, &["--locked"])?;
         Ok(serde_json::from_slice::<Metadata>(&json)?.packages)
     }
 
@@ -151,6 +187,13 @@ impl Workspace {
         self.published().map(|package| package.name.as_str())
     }
 
+    /// The packages whose manifests ask for the lane.
+    #[must_use]
+    pub fn asking_for(&self, lane: &str) -> Vec<&str> {
+        let asking = self.members.iter().filter(|package| package.asks_for(lane));
+        asking.map(|package| package.name.as_str()).collect()
+    }
+
     /// The directory of reports and logs.
     #[must_use]
     pub fn reports(&self) -> PathBuf {
@@ -160,15 +203,16 @@ impl Workspace {
     /// The directory of cargo tools that this program installed.
     #[must_use]
     pub fn tools(&self) -> PathBuf {
-        self.target.join("xtask").join("tools")
+        self.builds.join("xtask").join("tools")
     }
 }
 
-fn metadata(args: &[&str]) -> io::Result<Vec<u8>> {
+fn metadata(dir: &Path, args: &[&str]) -> io::Result<Vec<u8>> {
     let output = Cmd::cargo()
         .args(["metadata", "--format-version", "1"])
         .args(args.iter().copied())
         .command()
+        .current_dir(dir)
         .stderr(Stdio::piped())
         .output()?;
     if output.status.success() {
@@ -198,6 +242,7 @@ mod tests {
                  "dependencies": [], "targets": [{"kind": ["bin"], "src_path": "/w/b/src/main.rs"}]},
                 {"name": "a", "version": "0.1.0", "id": "a-id", "publish": null, "manifest_path": "/w/a/Cargo.toml",
                  "dependencies": [{"name": "tokio", "kind": null, "req": "^1", "optional": true}],
+                 "metadata": {"docs.rs": {"all-features": true}, "tidegate": {"lanes": ["miri"]}},
                  "targets": [{"kind": ["lib"], "src_path": "/w/a/src/lib.rs"}]},
                 {"name": "tokio", "version": "1.0.0", "id": "t-id", "manifest_path": "/r/t/Cargo.toml", "dependencies": []}
             ],
@@ -211,6 +256,8 @@ mod tests {
         assert_eq!(names, ["a", "b"]);
         assert_eq!(workspace.published_names().collect::<Vec<_>>(), ["a"]);
         assert_eq!(workspace.defaults, ["a"]);
+        assert_eq!(workspace.asking_for("miri"), ["a"]);
+        assert!(workspace.asking_for("tsan").is_empty());
         assert!(workspace.members[0].has_lib() && !workspace.members[1].has_lib());
         assert_eq!(workspace.members[1].dir(), Path::new("/w/b"));
         assert_eq!(workspace.reports(), Path::new("/w/target/xtask"));

@@ -95,7 +95,7 @@ impl<E> Retry<E> {
     ///
     /// Dropping the future drops the attempt under way, or gives the budget back what the next one
     /// was to cost. A cancellation of `token` does the same and is returned with the error of the
-    /// attempt before.
+    /// attempt before. Tested by `retrying`.
     pub async fn run<T, F, Fut>(&self, token: &CancelToken, mut op: F) -> Result<T, RetryError<E>>
     where
         F: FnMut(u32) -> Fut,

@@ -301,6 +301,7 @@ impl WalkStream {
     /// # Cancel safety
     ///
     /// Dropped before it is done, it has stopped the walk, and the drop waits for the threads.
+    /// Tested by `a_close_that_is_dropped_has_stopped_the_walk_and_waits_for_its_threads`.
     pub async fn close(self) {
         self.batches.close().await;
     }
@@ -321,7 +322,8 @@ impl Batches {
     ///
     /// # Cancel safety
     ///
-    /// As [`WalkStream::close`].
+    /// As [`WalkStream::close`]. Tested by
+    /// `a_close_that_is_dropped_has_stopped_the_walk_and_waits_for_its_threads`.
     pub async fn close(mut self) {
         self.hook = None;
         self.shared.stop_and_wake();

@@ -38,7 +38,8 @@ where
     /// # Cancel safety
     ///
     /// Dropping the future cancels the run: items on their way are dropped, and the scope
-    /// `cx` belongs to waits until the workers have ended.
+    /// `cx` belongs to waits until the workers have ended. Tested by
+    /// `dropping_the_run_at_every_await_frees_everything`.
     pub async fn for_each<X, F, Fut>(
         self,
         cx: &Cx<X>,
@@ -71,7 +72,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// As for [`for_each`](Self::for_each).
+    /// As for [`for_each`](Self::for_each). Tested by
+    /// `dropping_the_run_at_every_await_frees_everything`.
     pub async fn for_each_chunk<X, F>(
         self,
         cx: &Cx<X>,
@@ -99,7 +101,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// As for [`for_each`](Self::for_each).
+    /// As for [`for_each`](Self::for_each). Tested by
+    /// `dropping_the_run_at_every_await_frees_everything`.
     pub async fn run<X>(self, cx: &Cx<X>) -> Result<Summary<E>, PipelineError<E>> {
         self.for_each_chunk(cx, |chunk| {
             chunk.clear();
@@ -120,7 +123,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// As for [`for_each`](Self::for_each).
+    /// As for [`for_each`](Self::for_each). Tested by
+    /// `dropping_the_run_at_every_await_frees_everything`.
     pub async fn collect<X>(self, cx: &Cx<X>) -> Result<(Vec<T>, Summary<E>), PipelineError<E>> {
         let mut results = Vec::new();
         let summary = self
@@ -144,7 +148,8 @@ where
     /// # Cancel safety
     ///
     /// Dropping the stream cancels the run; the scope `cx` belongs to waits until its workers
-    /// have ended. An error that the run had not told yet is told by an event alone.
+    /// have ended. An error that the run had not told yet is told by an event alone. Tested by
+    /// `dropping_the_stream_cancels_the_run_and_frees_everything`.
     ///
     /// # Panics
     ///

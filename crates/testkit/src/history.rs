@@ -174,7 +174,7 @@ impl<O, R> Client<O, R> {
     /// # Cancel safety
     ///
     /// Dropped before its first poll, it has not started, and nothing is recorded. Dropped later,
-    /// the operation stays open.
+    /// the operation stays open. Tested by `what_is_dropped_stays_open_if_it_has_started`.
     ///
     /// ```
     /// use tidegate_testkit::{History, bubble};

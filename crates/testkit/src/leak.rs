@@ -169,7 +169,8 @@ impl LeakGuard {
     /// If the runtime has no timer (`enable_time`).
     ///
     /// # Cancel safety
-    /// Nothing is changed by waiting; dropping the future drops the guard unverified.
+    /// Nothing is changed by waiting; dropping the future drops the guard unverified. Tested by
+    /// `a_verification_that_is_dropped_has_changed_nothing`.
     pub async fn verify(self, grace: Duration) -> Result<(), Leak> {
         self.wait(grace).await
     }

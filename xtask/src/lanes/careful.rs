@@ -1,6 +1,6 @@
-//! `careful`: tests with the checks that the standard library has for its callers.
+//! `careful`: tests with the checks that the standard library has for its callers, of the crates
+//! that ask for it in their manifests.
 
-use super::tsan;
 use crate::{
     cx::Cx,
     outcome::Stop,
@@ -14,12 +14,13 @@ use crate::{
 /// # Errors
 /// Why the lane did not pass.
 pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let packages = super::asking_for(cx.workspace, "careful")?;
     cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
     let program = CARGO_CAREFUL.require(cx)?;
     // Called by its path: cargo would not find what is installed beside the reports.
     let cmd = Cmd::new(program)
         .args(["careful", "test", "--locked", "--no-fail-fast", "--lib", "--tests"])
-        .packages(tsan::PACKAGES)
+        .packages(packages.iter().copied())
         .env("RUSTUP_TOOLCHAIN", "nightly")
         .env("CARGO_TARGET_DIR", cx.target("careful"))
         .env("TIDEGATE_STRESS_MS", "500")
@@ -32,5 +33,5 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let tests = parse::cargo_test(&finished.output);
     cx.report.tests = tests.passed + tests.failed;
     cx.crates(tests.crates());
-    super::each_passed(&tests, finished.success, &tsan::PACKAGES)
+    super::each_passed(&tests, finished.success, &packages)
 }

@@ -17,7 +17,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     // What users with `default-features = false` compile is seen by no other lane.
     let bare = Cmd::cargo()
         .args(["clippy", "--locked", "--lib", "--no-default-features"])
-        .packages(workspace.published_names())
+        .packages(super::published(workspace)?)
         .args(["--", "-D", "warnings"]);
     cx.check(&bare)?;
     cx.report.explored = 2;

@@ -31,7 +31,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
 pub fn build(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let cmd = Cmd::cargo()
         .args(["doc", "--locked", "--no-deps", "--all-features", "--lib"])
-        .packages(cx.workspace.published_names())
+        .packages(super::published(cx.workspace)?)
         .env("RUSTDOCFLAGS", "-D warnings");
     cx.flags(&cmd);
     cx.check(&cmd).map(drop)

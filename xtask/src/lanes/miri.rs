@@ -1,17 +1,17 @@
 //! `miri`: unit tests without undefined behaviour.
+//!
+//! Those of the crates that ask for it in their manifests, and in part: big tests and those that
+//! need a system call Miri does not know are left out by `cfg(miri)` where they are written.
+//! `fs-walk` does not ask: it is system calls throughout, by a library that is another one there.
 
 use crate::{cx::Cx, outcome::Stop, parse, process::Cmd, tools};
-
-/// The crates whose unit tests Miri can run, in part: big tests and those that need a system call
-/// it does not know are left out by `cfg(miri)` where they are written. `fs-walk` is system calls
-/// throughout, by a library that is another one under Miri.
-const PACKAGES: [&str; 3] = ["tidegate-core", "tidegate-pipeline", "tidegate-testkit"];
 
 /// Runs the lane.
 ///
 /// # Errors
 /// Why the lane did not pass.
 pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
+    let packages = super::asking_for(cx.workspace, "miri")?;
     cx.report.rustc = tools::require_nightly(cx, &["miri", "rust-src"])?;
     // The clock and the environment are those of the host: nothing here depends on them.
     let flags = cx.options.profile.pick(
@@ -21,7 +21,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     );
     let cmd = Cmd::cargo_of("nightly")
         .args(["miri", "test", "--locked", "--no-fail-fast", "--lib"])
-        .packages(PACKAGES)
+        .packages(packages.iter().copied())
         .env("CARGO_TARGET_DIR", cx.target("miri"))
         .env("MIRIFLAGS", flags)
         .env("PROPTEST_CASES", "4");
@@ -30,5 +30,5 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let tests = parse::cargo_test(&finished.output);
     cx.report.tests = tests.passed + tests.failed;
     cx.crates(tests.crates());
-    super::each_passed(&tests, finished.success, &PACKAGES)
+    super::each_passed(&tests, finished.success, &packages)
 }

@@ -47,6 +47,24 @@ fn members_with<'w>(workspace: &'w Workspace, needle: &str) -> io::Result<Vec<&'
     Ok(found)
 }
 
+/// The published packages; there must be one, since cargo takes no name for all of them.
+fn published(workspace: &Workspace) -> Result<Vec<&str>, Stop> {
+    let names: Vec<&str> = workspace.published_names().collect();
+    if names.is_empty() {
+        return Err(Stop::fail("no crate is published"));
+    }
+    Ok(names)
+}
+
+/// The packages whose manifests ask for the lane; there must be one.
+fn asking_for<'w>(workspace: &'w Workspace, lane: &str) -> Result<Vec<&'w str>, Stop> {
+    let packages = workspace.asking_for(lane);
+    if packages.is_empty() {
+        return Err(Stop::fail(format!("no crate asks for lane {lane}")));
+    }
+    Ok(packages)
+}
+
 /// A release build without its slowest part: these tests need the optimiser, not the linker's.
 fn quick_release(cmd: Cmd) -> Cmd {
     cmd.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")

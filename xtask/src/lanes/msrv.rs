@@ -80,7 +80,7 @@ fn static_check(cx: &mut Cx<'_>, version: &str) -> Result<(), Stop> {
         .args(["tree", "--locked", "-e", "normal", "--prefix", "none", "--format", "{p}"])
         .packages(workspace.published_names());
     let used = cx.check(&tree)?;
-    let graph = Workspace::graph()?;
+    let graph = workspace.graph()?;
     let (checked, newer) = newer_than(&graph, &used, version);
     cx.report.explored = checked;
     "dependencies".clone_into(&mut cx.report.unit);

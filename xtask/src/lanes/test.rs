@@ -17,7 +17,8 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let options = ["--locked", "--all-features"];
     let fail_fast = cx.options.keep_going.then_some("--no-fail-fast");
     let first = if nextest {
-        Cmd::cargo().args(["nextest", "run"]).args(options).args(fail_fast)
+        // That no test ran is told below, in the same words whatever ran none.
+        Cmd::cargo().args(["nextest", "run", "--no-tests=pass"]).args(options).args(fail_fast)
     } else {
         Cmd::cargo().args(["test", "--lib", "--bins", "--tests"]).args(options).args(fail_fast)
     };

@@ -1,10 +1,10 @@
-//! `tsan`: tests without a data race.
+//! `tsan`: tests without a data race, of the crates that ask for it in their manifests: those that
+//! share memory between threads.
 
 use crate::{cx::Cx, lanes::test, outcome::Stop, process::Cmd, tools};
 
-/// The crates that share memory between threads.
-pub(super) const PACKAGES: [&str; 4] =
-    ["tidegate-core", "tidegate-fs-walk", "tidegate-pipeline", "tidegate-testkit"];
+/// The tests of these are one program each, which the optimiser takes minutes for.
+const UNOPTIMISED: [&str; 2] = ["tidegate-core", "tidegate-pipeline"];
 
 /// The sanitizer needs a standard library built with it, so the target is named.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -17,19 +17,23 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         return Err(Stop::unavailable("ThreadSanitizer is set up for Linux on x86-64", TARGET));
     }
+    let packages = super::asking_for(cx.workspace, "tsan")?;
+    let plain: Vec<String> = UNOPTIMISED
+        .iter()
+        .filter(|name| packages.contains(name))
+        .map(|name| format!("profile.dev.package.{name}.opt-level=0"))
+        .collect();
     cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
     // A process for each test where nextest is there: what one test does to its process, and how
     // slow the sanitizer makes it, is not the others'.
     let nextest = test::has_nextest();
-    let runner: &[&str] = if nextest { &["nextest", "run"] } else { &["test"] };
+    let runner: &[&str] = if nextest { &["nextest", "run", "--no-tests=pass"] } else { &["test"] };
     let cmd = Cmd::cargo_of("nightly")
         .args(runner)
         .args(["--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
         .args(["--lib", "--tests"])
-        // The tests of these are one program each, which the optimiser takes minutes for.
-        .args(["--config", "profile.dev.package.tidegate-core.opt-level=0"])
-        .args(["--config", "profile.dev.package.tidegate-pipeline.opt-level=0"])
-        .packages(PACKAGES)
+        .args(plain.iter().flat_map(|profile| ["--config", profile.as_str()]))
+        .packages(packages.iter().copied())
         .env("CARGO_TARGET_DIR", cx.target("tsan"))
         .env("RUSTFLAGS", "-Zsanitizer=thread")
         // By default each process with threads waits for a second before it ends.
@@ -45,5 +49,5 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     if finished.output.contains("WARNING: ThreadSanitizer:") {
         return Err(Stop::fail("ThreadSanitizer reports a race"));
     }
-    super::each_passed(&tests, finished.success, &PACKAGES)
+    super::each_passed(&tests, finished.success, &packages)
 }

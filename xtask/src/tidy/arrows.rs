@@ -91,6 +91,30 @@ pub fn testkit(tree: &Tree) -> Vec<Violation> {
     found
 }
 
+/// A crate with tests of its own has them find what plain ones do not: leaks, deadlocks, races,
+/// lost cancellations.
+#[must_use]
+pub fn testkit_used(tree: &Tree) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for package in tree.members.iter().filter(|package| package.name != TESTKIT) {
+        let folder = tree.folder(package);
+        let tests = format!("{folder}/tests/");
+        let mut sources =
+            tree.sources.iter().filter(|source| source.path.starts_with(&tests)).peekable();
+        // What is no crate of ours, such as this program, runs processes.
+        if !folder.starts_with("crates/") || sources.peek().is_none() {
+            continue;
+        }
+        let depends = package.dependencies.iter().any(|dependency| dependency.name == TESTKIT);
+        if !depends || !sources.any(|source| source.text.contains("tidegate_testkit")) {
+            let what =
+                "use tidegate-testkit, as a dev-dependency: `bubble`, `cancel_everywhere`, ..";
+            found.push(Violation::of(tests, what));
+        }
+    }
+    found
+}
+
 /// A package is called after its folder, takes the workspace's lints and version of Rust.
 #[must_use]
 pub fn manifests(tree: &Tree) -> Vec<Violation> {
@@ -208,5 +232,18 @@ mod tests {
         let mut member = package("x", &json!([]));
         member.name = "tidegate-y".into();
         assert_eq!(manifests(&with_members(vec![member], &[])).len(), 1);
+    }
+
+    #[test]
+    fn tests_use_the_testkit() {
+        let dev = json!([{"name": "tidegate-testkit", "kind": "dev", "req": "*"}]);
+        let check = |dependencies: &serde_json::Value, path: &str, text: &str| {
+            found(&testkit_used(&with_members(vec![package("x", dependencies)], &[(path, text)])))
+        };
+        let (path, text) = ("crates/x/tests/all/a.rs", "use tidegate_testkit::bubble;");
+        assert!(check(&dev, path, text).is_empty());
+        assert_eq!(check(&json!([]), path, text).len(), 1);
+        assert_eq!(check(&dev, path, "use tokio::spawn;").len(), 1);
+        assert!(check(&json!([]), "crates/x/src/lib.rs", "").is_empty());
     }
 }

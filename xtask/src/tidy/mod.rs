@@ -5,6 +5,7 @@ pub mod api;
 pub mod arrows;
 pub mod banned;
 pub mod budget;
+pub mod proofs;
 pub mod shape;
 pub mod site;
 pub mod syntax;
@@ -61,6 +62,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "files parse", run: tree::parse_errors },
     Check { name: "arrows between crates", run: arrows::arrows },
     Check { name: "testkit is a dev-dependency without a version", run: arrows::testkit },
+    Check { name: "tests use testkit", run: arrows::testkit_used },
     Check { name: "manifests", run: arrows::manifests },
     Check { name: "module names", run: shape::names },
     Check { name: "lib.rs is short and without logic", run: shape::lib },
@@ -68,6 +70,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "no unsafe code", run: shape::no_unsafe },
     Check { name: "README and CHANGELOG", run: shape::front_pages },
     Check { name: "# Errors and # Cancel safety", run: api::sections },
+    Check { name: "tests of cancel safety", run: proofs::cancel_safety },
     Check { name: "no ignored test", run: banned::ignored },
     Check { name: "no unfinished code", run: banned::unfinished },
     Check { name: "no plain cfg(loom)", run: banned::plain_loom },

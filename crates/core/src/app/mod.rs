@@ -212,7 +212,7 @@ impl App {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future cancels the root scope and aborts its children.
+    /// Dropping the future cancels the root scope and aborts its children. Tested by `an_app`.
     pub async fn run<T, E, F, Fut>(self, body: F) -> ExitReport<T, E>
     where
         E: Display + Debug + Send + Sync + 'static,

@@ -59,6 +59,7 @@ impl CancelToken {
     /// # Cancel safety
     ///
     /// As cancel safe as `future`, which is dropped with this one. Nothing is left with `other`.
+    /// Tested by `a_link_that_is_dropped_leaves_nothing_with_theirs`.
     #[track_caller]
     pub fn following<F: Future>(
         &self,

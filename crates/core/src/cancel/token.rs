@@ -121,7 +121,8 @@ impl CancelToken {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future removes its waker and nothing else.
+    /// Cancel safe: dropping the future removes its waker and nothing else. Tested by
+    /// `cancelled_and_stopping` and `a_dropped_waiter_holds_no_waker`.
     pub fn cancelled(&self) -> Cancelled<'_> {
         Cancelled::new(&self.0)
     }
@@ -130,7 +131,8 @@ impl CancelToken {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future removes its waker and nothing else.
+    /// Cancel safe: dropping the future removes its waker and nothing else. Tested by
+    /// `cancelled_and_stopping` and `a_dropped_waiter_holds_no_waker`.
     pub fn cancelled_owned(&self) -> CancelledOwned {
         CancelledOwned::new(Arc::clone(&self.0))
     }
@@ -139,7 +141,8 @@ impl CancelToken {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future removes its waker and nothing else.
+    /// Cancel safe: dropping the future removes its waker and nothing else. Tested by
+    /// `cancelled_and_stopping` and `a_dropped_waiter_holds_no_waker`.
     pub fn stopping(&self) -> Stopping<'_> {
         Stopping::new(&self.0)
     }
@@ -189,7 +192,7 @@ impl CancelToken {
     /// # Cancel safety
     ///
     /// As cancel safe as `future`, which is dropped when the token is cancelled or this
-    /// future is dropped.
+    /// future is dropped. Tested by `run_and_shield`.
     pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, Cause> {
         let mut cancelled = self.cancelled();
         let mut future = pin!(future);
@@ -234,7 +237,7 @@ impl CancelToken {
     /// # Cancel safety
     ///
     /// As cancel safe as `future`, which is dropped at the end of the grace or with this
-    /// future.
+    /// future. Tested by `run_and_shield`.
     pub async fn shield<F: Future>(&self, grace: Duration, future: F) -> Result<F::Output, Cause> {
         // The future may use up the budget of the task at each poll: time passes all the same.
         let mut expired = pin!(unconstrained(async {

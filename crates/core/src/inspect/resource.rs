@@ -141,7 +141,8 @@ impl Resource {
     ///
     /// # Cancel safety
     ///
-    /// As cancel safe as `future`, which is dropped with this one.
+    /// As cancel safe as `future`, which is dropped with this one. Tested by
+    /// `waiting_for_something`.
     #[track_caller]
     pub fn waiting<F: Future>(&self, label: &'static str, future: F) -> Waiting<F> {
         self.waiting_at(label, Location::caller(), future)

@@ -116,7 +116,7 @@ pub(crate) fn of(work: WorkId) -> Vec<Entry> {
 ///
 /// # Cancel safety
 ///
-/// As cancel safe as `future`, which is dropped with this one.
+/// As cancel safe as `future`, which is dropped with this one. Tested by `waiting_for_something`.
 #[track_caller]
 pub fn waiting<F: Future>(label: &'static str, future: F) -> Waiting<F> {
     Waiting::new(label, Location::caller(), Target::Unknown, future)

@@ -340,7 +340,8 @@ impl Proc {
     /// # Cancel safety
     ///
     /// Nothing happens before the first poll. If the future is dropped after that, the process
-    /// and its tree are killed, and the scope waits until they are reaped.
+    /// and its tree are killed, and the scope waits until they are reaped. Tested by
+    /// `a_run_that_is_dropped_at_any_poll_leaves_nothing`.
     #[track_caller]
     pub fn run<E>(&self, cx: &Cx<E>) -> impl Future<Output = Result<ProcOutput, RunError>> + Send
     where

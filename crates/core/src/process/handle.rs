@@ -110,6 +110,7 @@ impl Process {
     /// # Cancel safety
     ///
     /// Cancel safe: dropping the future leaves the process alone, and it can be called again.
+    /// Tested by `a_result_is_taken_once_and_a_dropped_wait_loses_nothing`.
     #[track_caller]
     pub fn wait(&mut self) -> impl Future<Output = Result<ProcOutput, WaitError>> + Send {
         self.wait_at(Location::caller())

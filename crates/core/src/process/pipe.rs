@@ -141,7 +141,8 @@ impl Lines {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: what was read of a line is kept for the next call.
+    /// Cancel safe: what was read of a line is kept for the next call. Tested by
+    /// `a_wait_for_a_line_that_is_dropped_loses_nothing`.
     pub async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             if let Some(line) = self.splitter.next() {

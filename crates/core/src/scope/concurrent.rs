@@ -256,7 +256,8 @@ impl<E> Cx<E> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the futures, and values that are there already with them.
+    /// Dropping it drops the futures, and values that are there already with them. Tested by
+    /// `futures_that_borrow`.
     pub fn concurrent<I, F, T, E2>(&self, futures: I) -> Concurrent<'_, I::IntoIter, F, T>
     where
         I: IntoIterator<Item = F>,

@@ -186,7 +186,7 @@ impl<E> Cx<E> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future loses nothing.
+    /// Cancel safe: dropping the future loses nothing. Tested by `cancelled_and_stopping`.
     pub fn stopping(&self) -> Stopping<'_> {
         self.token().stopping()
     }
@@ -195,7 +195,7 @@ impl<E> Cx<E> {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future loses nothing.
+    /// Cancel safe: dropping the future loses nothing. Tested by `cancelled_and_stopping`.
     pub fn cancelled(&self) -> Cancelled<'_> {
         self.token().cancelled()
     }
@@ -227,7 +227,7 @@ impl<E> Cx<E> {
     /// # Cancel safety
     ///
     /// As cancel safe as `future`, which is dropped when the scope is cancelled or this
-    /// future is dropped.
+    /// future is dropped. Tested by `run_and_shield`.
     pub async fn run<F: Future>(&self, future: F) -> Result<F::Output, Cause> {
         self.token().run(future).await
     }
@@ -278,6 +278,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Cancel safety
     ///
     /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
+    /// Tested by `awaiting_a_task`.
     #[track_caller]
     pub fn spawn<T, F>(&self, name: impl Into<Name>, future: F) -> Task<T, E>
     where
@@ -369,6 +370,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Cancel safety
     ///
     /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the work.
+    /// Tested by `awaiting_work_that_blocks`.
     #[track_caller]
     pub fn spawn_blocking<T, F>(&self, name: impl Into<Name>, work: F) -> Task<T, E>
     where
@@ -419,7 +421,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     ///
     /// # Cancel safety
     ///
-    /// As for [`Scope::run`].
+    /// As for [`Scope::run`]. Tested by `a_nested_scope`.
     #[track_caller]
     pub fn scope<T2, E2, F, Fut>(
         &self,

@@ -66,7 +66,8 @@ impl<P> Scope<P> {
     ///
     /// # Cancel safety
     ///
-    /// As for [`Scope::run`]: dropping the future aborts the attempts.
+    /// As for [`Scope::run`]: dropping the future aborts the attempts. Tested by
+    /// `other_ways_to_run_a_scope`.
     pub async fn first_ok<T, E, N, F>(
         self,
         attempts: impl IntoIterator<Item = (N, F)>,

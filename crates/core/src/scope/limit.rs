@@ -292,7 +292,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Cancel safety
     ///
     /// Dropping it drops the child's future, which did not run, and gives up the turn. Once polled
-    /// it has a turn: one that is kept without being polled on keeps a slot from others.
+    /// it has a turn: one that is kept without being polled on keeps a slot from others. Tested by
+    /// `spawning_in_turn`.
     #[track_caller]
     pub fn spawn_in_turn<T, F>(&self, name: impl Into<Name>, future: F) -> SpawnInTurn<E, F>
     where

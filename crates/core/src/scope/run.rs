@@ -51,7 +51,7 @@ use tokio::time::Instant;
 ///
 /// # Cancel safety
 ///
-/// As for [`Scope::run`].
+/// As for [`Scope::run`]. Tested by `a_root_scope`.
 #[track_caller]
 pub fn scope<T, E, F, Fut>(
     name: impl Into<Name>,
@@ -94,7 +94,8 @@ impl<P> Scope<P> {
     /// Nothing happens before the first poll. Dropping the future after that cancels the scope
     /// with [`CauseKind::ScopeDropped`](crate::CauseKind) and aborts its children. A parent scope waits for
     /// them, and has their errors in its [report](JoinReport::adopted); without a parent they
-    /// end at their next await, unwatched, and their errors are events only.
+    /// end at their next await, unwatched, and their errors are events only. Tested by
+    /// `a_root_scope` and `a_nested_scope`.
     pub async fn run<T, E, F, Fut>(self, body: F) -> Result<T, ScopeError<E>>
     where
         E: Display + Debug + Send + Sync + 'static,
@@ -140,7 +141,7 @@ impl<P> Scope<P> {
     ///
     /// # Cancel safety
     ///
-    /// As for [`run`](Self::run).
+    /// As for [`run`](Self::run). Tested by `other_ways_to_run_a_scope`.
     pub async fn run_with_report<T, E, F, Fut>(
         self,
         body: F,
@@ -193,7 +194,8 @@ impl<P> Scope<P> {
     ///
     /// # Cancel safety
     ///
-    /// As for [`run`](Self::run). The resource is dropped with the last child that uses it.
+    /// As for [`run`](Self::run). The resource is dropped with the last child that uses it. Tested
+    /// by `other_ways_to_run_a_scope`.
     pub async fn run_with<R, T, E, F, Fut>(
         self,
         resource: R,

@@ -45,6 +45,7 @@ impl<T, E> NotReady<T, E> {
     /// # Cancel safety
     ///
     /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
+    /// Tested by `awaiting_a_child_that_is_not_ready`.
     #[must_use]
     pub fn into_task(self) -> Task<T, E> {
         self.0
@@ -140,7 +141,8 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the child in the scope, and from then on [`Ready::up`] gives
-    /// it its value back. A value that the child has handed over by then is dropped.
+    /// it its value back. A value that the child has handed over by then is dropped. Tested by
+    /// `starting_a_child`.
     #[track_caller]
     pub fn start<R, T, F, Fut>(&self, name: impl Into<Name>, child: F) -> Start<R, T, E>
     where
@@ -189,6 +191,7 @@ impl<E: Display + Debug + Send + Sync + 'static> Cx<E> {
     /// # Cancel safety
     ///
     /// Awaiting the task is cancel safe, and dropping it neither stops nor detaches the child.
+    /// Tested by `awaiting_a_task`.
     #[track_caller]
     pub fn every<F, Fut>(&self, name: impl Into<Name>, period: Duration, mut work: F) -> Task<(), E>
     where

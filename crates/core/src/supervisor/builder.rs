@@ -159,7 +159,8 @@ impl Supervisor {
     /// # Cancel safety
     ///
     /// Nothing happens before the first poll. Dropping the future after that aborts the children,
-    /// and the scope of `cx` waits for them, as it does for any [scope](Cx::scope).
+    /// and the scope of `cx` waits for them, as it does for any [scope](Cx::scope). Tested by
+    /// `a_run_dropped_at_any_await_leaves_nothing_alive`.
     #[track_caller]
     pub fn run<P>(&self, cx: &Cx<P>) -> impl Future<Output = Result<(), SupervisorError>> + use<P> {
         let scope = Scope::builder(self.0.name.clone()).parent(cx).grace(Duration::MAX);

@@ -145,7 +145,8 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after its first poll, the child may be added all the same.
+    /// If the future is dropped after its first poll, the child may be added all the same. Tested
+    /// by `an_order_dropped_at_any_await_loses_nothing`.
     #[track_caller]
     pub fn add(&self, child: ChildSpec) -> impl Future<Output = Result<(), AddError>> + use<> {
         let (at, shared) = (Location::caller(), Arc::clone(&self.0));
@@ -167,7 +168,8 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after its first poll, the child may end all the same.
+    /// If the future is dropped after its first poll, the child may end all the same. Tested by
+    /// `an_order_dropped_at_any_await_loses_nothing`.
     #[track_caller]
     pub fn terminate(&self, path: &str) -> impl Future<Output = Result<(), ControlError>> + use<> {
         self.control(path, What::Terminate)
@@ -185,6 +187,7 @@ impl Handle {
     /// # Cancel safety
     ///
     /// If the future is dropped after its first poll, the child may be restarted all the same.
+    /// Tested by `an_order_dropped_at_any_await_loses_nothing`.
     #[track_caller]
     pub fn restart(&self, path: &str) -> impl Future<Output = Result<(), ControlError>> + use<> {
         self.control(path, What::Restart)
@@ -200,6 +203,7 @@ impl Handle {
     /// # Cancel safety
     ///
     /// If the future is dropped after its first poll, the child may be forgotten all the same.
+    /// Tested by `an_order_dropped_at_any_await_loses_nothing`.
     #[track_caller]
     pub fn delete(&self, path: &str) -> impl Future<Output = Result<(), ControlError>> + use<> {
         self.control(path, What::Delete)

@@ -108,7 +108,7 @@ async fn run_prefers_cancellation() {
     assert!(!polled, "a cancelled token polls nothing");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_shield_lasts_for_its_grace_from_the_cancellation_on() {
     let start = tokio::time::Instant::now();
     let token = CancelToken::new();
@@ -129,7 +129,7 @@ async fn a_shield_lasts_for_its_grace_from_the_cancellation_on() {
     assert_eq!(token.shield(Duration::ZERO, async { 1 }).await.unwrap(), 1, "ready at once");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_run_that_is_dropped_drops_its_future() {
     let token = CancelToken::new();
     let (held, dropped) = tokio::sync::oneshot::channel();
@@ -140,7 +140,7 @@ async fn a_run_that_is_dropped_drops_its_future() {
 }
 
 /// Before the cancellation, and in the grace after it.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_shield_that_is_dropped_drops_its_future() {
     let token = CancelToken::new();
     for is_cancelled in [false, true] {

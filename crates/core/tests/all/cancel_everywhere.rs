@@ -70,7 +70,7 @@ async fn both<T>(wait: impl Future<Output = T>, comes: impl FnOnce()) -> T {
     tokio::join!(wait, event).0
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn cancelled_and_stopping() {
     everywhere(async |polls| {
         let token = CancelToken::new();
@@ -97,9 +97,28 @@ async fn cancelled_and_stopping() {
         ended.is_some()
     })
     .await;
+    // The same of a scope.
+    everywhere(async |polls| {
+        let token = CancelToken::new();
+        let job = Scope::builder("job").token(&token).run(async |cx: Cx<Infallible>| {
+            let waits = async {
+                let stopped = both(cx.stopping(), || assert!(cx.stop("now"))).await;
+                (stopped, both(cx.cancelled(), || assert!(cx.cancel("now"))).await)
+            };
+            let ended = cut_after(polls, waits).await;
+            let (was_stopping, was_cancelled) = (cx.is_stopping(), cx.is_cancelled());
+            assert!(was_cancelled || ended.is_none());
+            assert!(cx.stop("later") != was_stopping && cx.cancel("later") != was_cancelled);
+            cx.stopping().await;
+            cx.cancelled().await;
+            Ok(ended.is_some())
+        });
+        job.await.unwrap()
+    })
+    .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn run_and_shield() {
     let alive = Arc::new(AtomicUsize::new(0));
     scope("job", async |cx: Cx<Infallible>| {
@@ -138,7 +157,7 @@ async fn run_and_shield() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn waiting_for_something() {
     let alive = Arc::new(AtomicUsize::new(0));
     scope("job", async |cx: Cx<Infallible>| {
@@ -160,7 +179,7 @@ async fn waiting_for_something() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn retrying() {
     let alive = Arc::new(AtomicUsize::new(0));
     everywhere(async |polls| {
@@ -196,7 +215,7 @@ async fn family(cx: Cx<Broken>, alive: Arc<AtomicUsize>) -> Result<u8, Broken> {
     Ok(work(&alive, three + blocking.await.unwrap()).await)
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_root_scope() {
     let alive = Arc::new(AtomicUsize::new(0));
     everywhere(async |polls| {
@@ -209,7 +228,32 @@ async fn a_root_scope() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+/// A poll that goes on to the next await stops at neither: these do, wherever tokio would not wait.
+#[test]
+fn cancel_a_root_scope_at_awaits_that_are_ready() {
+    let report = tidegate_testkit::cancel_everywhere(
+        || Arc::new(AtomicUsize::new(0)),
+        async |alive| {
+            let root = scope("root", async |cx: Cx<Broken>| {
+                let (send, mut receive) = tokio::sync::mpsc::channel(2);
+                send.send(3).await.unwrap();
+                send.send(4).await.unwrap();
+                let own = Arc::clone(alive);
+                let child = cx.spawn("child", async move { Ok(work(&own, 0_u8).await) });
+                let seven = receive.recv().await.unwrap() + receive.recv().await.unwrap();
+                Ok(seven + child.await.unwrap())
+            });
+            assert_eq!(root.await.unwrap(), 7);
+        },
+        async |alive, point| {
+            join_orphans().await;
+            assert_eq!(count(alive), 0, "{point}");
+        },
+    );
+    assert!(report.operations() >= 4 && report.suspensions() >= 1, "{report:?}");
+}
+
+#[tidegate_testkit::test]
 async fn a_nested_scope() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -232,7 +276,7 @@ async fn a_nested_scope() {
 }
 
 /// The same with a report, a resource, and as the first of several to succeed.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn other_ways_to_run_a_scope() {
     let alive = Arc::new(AtomicUsize::new(0));
     everywhere(async |polls| {
@@ -316,7 +360,7 @@ async fn an_app() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn starting_a_child() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -343,7 +387,7 @@ async fn starting_a_child() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn awaiting_a_task() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -386,7 +430,60 @@ async fn awaiting_a_task() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+/// It did not come up, and is handed out for that.
+#[tidegate_testkit::test]
+async fn awaiting_a_child_that_is_not_ready() {
+    everywhere(async |polls| {
+        let ended = scope("job", async |cx: Cx<Infallible>| {
+            let start = cx.start("child", |ready: Ready<()>| async move {
+                drop(ready);
+                sleep(MS).await;
+                sleep(MS).await;
+                Ok(7)
+            });
+            let Err(not_ready) = start.await else { panic!("it never said so") };
+            let mut task = not_ready.into_task();
+            let ended = cut_after(polls, &mut task).await;
+            let was_over = ended.is_some();
+            let value = if let Some(value) = ended { value } else { task.await };
+            assert_eq!(value.unwrap(), 7);
+            Ok(was_over)
+        });
+        ended.await.unwrap()
+    })
+    .await;
+}
+
+/// Its wait is given up, or its task dropped, and it goes on.
+#[tidegate_testkit::test]
+async fn awaiting_work_that_blocks() {
+    for polls in 0..6 {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let guard = Alive::new(&alive);
+        let job = scope("job", async |cx: Cx<Infallible>| {
+            let (let_go, held) = std::sync::mpsc::sync_channel::<()>(1);
+            let mut task = cx.spawn_blocking("blocking", move || {
+                let _guard = guard;
+                held.recv().ok();
+                Ok(7)
+            });
+            for _ in 0..polls / 2 {
+                crate::losses::poll_once(&mut task).await;
+            }
+            assert_eq!(count(&alive), 1, "it goes on");
+            if polls % 2 == 0 {
+                drop((task, let_go));
+                return Ok(7);
+            }
+            drop(let_go);
+            Ok(task.await.unwrap())
+        });
+        assert_eq!(job.await.unwrap(), 7);
+        assert_eq!(count(&alive), 0, "the scope has waited for it");
+    }
+}
+
+#[tidegate_testkit::test]
 async fn spawning_in_turn() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));
@@ -411,7 +508,7 @@ async fn spawning_in_turn() {
     .await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn futures_that_borrow() {
     let alive = Arc::new(AtomicUsize::new(0));
     scope("job", async |cx: Cx<Infallible>| {
@@ -431,7 +528,7 @@ async fn futures_that_borrow() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn joining_orphans() {
     everywhere(async |polls| {
         let alive = Arc::new(AtomicUsize::new(0));

@@ -141,7 +141,7 @@ async fn a_scope_that_ends_well_meanwhile_changes_nothing() {
     assert_eq!(origins(error.cause().unwrap()), ["/srv/first", "/srv"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_deadline_is_a_root() {
     let error = scope("srv", async |cx: Cx<Broken>| {
         let query = Scope::builder("query").parent(&cx).timeout(Duration::from_secs(1));

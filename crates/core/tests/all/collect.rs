@@ -22,7 +22,7 @@ fn paths<'a>(error: &'a ScopeError<&'static str>) -> Vec<&'a str> {
     paths.collect()
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn all_errors_and_panics_are_collected_and_the_others_end_by_themselves() {
     let start = Instant::now();
     let error = Scope::builder("all")
@@ -55,7 +55,7 @@ async fn all_errors_and_panics_are_collected_and_the_others_end_by_themselves() 
     assert_eq!(error.error(), Some(&"bad"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_error_of_the_body_cancels_and_comes_after_those_before_it() {
     let error = Scope::builder("all")
         .on_error(ALL)
@@ -187,7 +187,7 @@ async fn a_late_failure_of_the_body_is_one_however_many_were_forgiven() {
     assert_eq!((error.report().also().len(), error.report().late()), (1, 1));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_cancellation_from_outside_is_the_reason_and_the_errors_are_in_the_report() {
     for by_token in [true, false] {
         let token = CancelToken::new();

@@ -23,7 +23,7 @@ async fn job<T>(body: impl AsyncFnOnce(Cx<Infallible>) -> T) -> T {
     scope("job", async |cx| Ok(body(cx).await)).await.unwrap()
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn futures_that_borrow_wait_at_the_same_time() {
     let begun = Instant::now();
     let log = RefCell::new(Vec::new());
@@ -40,7 +40,7 @@ async fn futures_that_borrow_wait_at_the_same_time() {
     assert_eq!((log.into_inner(), begun.elapsed()), (vec![1, 2, 3], secs(3)));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn no_more_than_the_limit_are_begun() {
     let begun = Instant::now();
     let (now, most, asked) = (Cell::new(0), Cell::new(0), Cell::new(0));
@@ -64,7 +64,7 @@ async fn no_more_than_the_limit_are_begun() {
     assert!(none.await.unwrap().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_error_drops_the_others_and_so_does_a_cancellation() {
     let alive = Arc::new(AtomicUsize::new(0));
     let futures = |bad: Option<u64>| {
@@ -144,7 +144,7 @@ impl Future for Polled<'_> {
 }
 
 /// Polling all of them for each that is woken would be quadratic.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_future_that_was_not_woken_is_not_polled() {
     let polls = Cell::new(0);
     job(async |cx| {

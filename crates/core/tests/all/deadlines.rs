@@ -24,7 +24,7 @@ async fn until_cancelled(cx: Cx<Infallible>) -> Result<(), Infallible> {
     Ok(())
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_scope_that_runs_out_of_time_is_named() {
     let start = Instant::now();
     let line = line!() + 1;
@@ -44,7 +44,7 @@ async fn a_scope_that_runs_out_of_time_is_named() {
 }
 
 /// The body has done its part, and a child has not: the scope has not.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_ignores_a_deadline_is_aborted_after_the_grace_period() {
     let start = Instant::now();
     let request = Scope::builder("request").timeout(secs(3)).grace(secs(2));
@@ -60,7 +60,7 @@ async fn what_ignores_a_deadline_is_aborted_after_the_grace_period() {
     assert_eq!(error.report().aborted()[0].task().path(), "/request/deaf");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn work_done_in_time_is_kept() {
     let start = Instant::now();
     let value = Scope::builder("request").timeout(secs(3)).run(async |cx: Cx<Infallible>| {
@@ -74,7 +74,7 @@ async fn work_done_in_time_is_kept() {
     assert_eq!(start.elapsed(), secs(2));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_scope_cancelled_by_its_body_before_its_deadline_keeps_its_value() {
     let value = Scope::builder("request").timeout(secs(3)).run(async |cx: Cx<Infallible>| {
         cx.spawn("slow to end", async {
@@ -88,7 +88,7 @@ async fn a_scope_cancelled_by_its_body_before_its_deadline_keeps_its_value() {
 }
 
 /// Kotlin's `withTimeout` throws what looks like a cancellation of the coroutine around it.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_timeout_of_an_inner_scope_is_no_cancellation_of_the_outer() {
     let value = Scope::builder("outer").timeout(secs(9)).run(async |cx: Cx<Infallible>| {
         let inner = Scope::builder("inner").parent(&cx).timeout(secs(1));
@@ -100,7 +100,7 @@ async fn a_timeout_of_an_inner_scope_is_no_cancellation_of_the_outer() {
     assert_eq!(value.await.unwrap(), "value");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_inner_scope_has_no_more_time_than_the_outer() {
     let start = Instant::now();
     let error = Scope::builder("outer")
@@ -124,7 +124,7 @@ async fn an_inner_scope_has_no_more_time_than_the_outer() {
     assert_eq!(start.elapsed(), secs(1));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_deadline_can_be_moved_and_taken_away() {
     let start = Instant::now();
     for (first, then, ends) in
@@ -157,7 +157,7 @@ async fn a_deadline_can_be_moved_and_taken_away() {
 }
 
 /// While the outer deadline was earlier the inner one had no timer; now it needs one.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_inner_deadline_counts_again_when_the_outer_one_moves() {
     let start = Instant::now();
     Scope::builder("outer")
@@ -184,7 +184,7 @@ async fn an_inner_deadline_counts_again_when_the_outer_one_moves() {
         .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_deadline_that_is_over_cancels_before_the_body_waits() {
     let over = Instant::now();
     tokio::time::advance(secs(1)).await;
@@ -199,7 +199,7 @@ async fn a_deadline_that_is_over_cancels_before_the_body_waits() {
     expired(&error);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_scope_without_a_deadline_has_no_limit() {
     scope("free", async |cx: Cx<Infallible>| {
         assert_eq!((cx.deadline(), cx.remaining().left()), (None, None));
@@ -249,7 +249,7 @@ async fn an_app_that_is_never_idle_is_cancelled_when_it_has_drained() {
     assert_eq!(report.aborted()[0].task().path(), "/app");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_scope_without_any_time_begins_cancelled() {
     let late = Scope::builder("late").timeout(Duration::ZERO);
     let error = late.run(async |cx: Cx<Infallible>| {
@@ -260,7 +260,7 @@ async fn a_scope_without_any_time_begins_cancelled() {
 }
 
 /// The cause of an inner deadline, passed on, is no deadline of the outer scope.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_body_that_passes_a_deadlines_cause_on_keeps_its_value() {
     let value = scope("outer", async |cx: Cx<Infallible>| {
         let inner = Scope::builder("inner").parent(&cx).timeout(secs(1));
@@ -271,7 +271,7 @@ async fn a_body_that_passes_a_deadlines_cause_on_keeps_its_value() {
     assert_eq!(value.await.unwrap(), "value");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_deadline_at_the_end_of_the_clock_is_none() {
     let mut end = Instant::now();
     let mut step = Duration::MAX;
@@ -290,7 +290,7 @@ async fn a_deadline_at_the_end_of_the_clock_is_none() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_scope_without_cancel_goes_on_for_the_grace_period_of_its_parent() {
     let start = Instant::now();
     let job = Scope::builder("job").timeout(secs(1)).grace(secs(5)).value("user");

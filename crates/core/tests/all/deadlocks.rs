@@ -18,7 +18,7 @@ use tokio::{
 type Never = Infallible;
 
 /// The classic: each holds one lock and waits for the other's.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn two_locks_in_opposite_order_are_a_deadlock_with_both_places() {
     let job = scope("bank", async |cx: Cx<Never>| {
         let locks =
@@ -61,7 +61,7 @@ async fn two_locks_in_opposite_order_are_a_deadlock_with_both_places() {
 }
 
 /// A pool of two: as long as one of the holders goes on, it may give its part back.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_pool_is_no_deadlock_while_one_of_its_holders_goes_on() {
     let job = scope("pool", async |cx: Cx<Never>| {
         let pool = Resource::new("pool", "db");
@@ -143,7 +143,7 @@ async fn a_child_that_awaits_itself_is_told_so() {
 
 /// The same by way of the body of a scope that the child runs, and of two that await each
 /// other: nobody is told at once, and a snapshot finds them.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_that_await_each_other_are_a_deadlock() {
     let _watch = Watch::start().unwrap();
     let job = scope("job", async |cx: Cx<Never>| {
@@ -176,7 +176,7 @@ async fn children_that_await_each_other_are_a_deadlock() {
     assert_eq!(job.await.unwrap_err().report().aborted().len(), 2);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_grandchild_that_awaits_the_task_above_it_is_a_deadlock() {
     let _watch = Watch::start().unwrap();
     let job = scope("job", async |cx: Cx<Never>| {
@@ -217,7 +217,7 @@ async fn a_grandchild_that_awaits_the_task_above_it_is_a_deadlock() {
 }
 
 /// The handle has been polled by a child that has given it away since: whoever polled it last waits.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_task_that_was_given_away_is_awaited_by_who_has_it_now() {
     let _watch = Watch::start().unwrap();
     let job = scope("job", async |cx: Cx<Never>| {

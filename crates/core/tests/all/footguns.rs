@@ -120,7 +120,7 @@ impl Drop for PanicsOnDrop {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_destructor_of_an_aborted_task_panics() {
     let error = scope("job", async |cx| {
         cx.spawn("deaf", async {
@@ -283,7 +283,7 @@ async fn hickory_1809_records_pile_up_without_a_join() {
 }
 
 /// go#53757: a panic that is only seen when somebody joins.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn go_53757_a_panic_is_hidden_until_the_join() {
     let begun = tokio::time::Instant::now();
     let error = scope("job", async |cx: Cx<Infallible>| {

@@ -77,7 +77,7 @@ async fn elfo_57_a_biased_select_starves_the_work() {
 
 /// kotlinx.coroutines#830 and #2469: the timeout of an inner scope looks like a cancellation of
 /// the outer one, which ends without a word.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn kotlinx_830_an_inner_timeout_cancels_the_outer_scope() {
     let value = scope("outer", async |cx: Cx<Infallible>| {
         let inner = Scope::builder("inner").parent(&cx).timeout(Duration::from_secs(1));
@@ -94,7 +94,7 @@ async fn kotlinx_830_an_inner_timeout_cancels_the_outer_scope() {
 
 /// kotlinx.coroutines#4382: the same the other way round. The inner scope has time left, and is
 /// told that it ran out.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn kotlinx_4382_an_outer_timeout_is_taken_for_the_inner_one() {
     let outer = Scope::builder("outer").timeout(Duration::from_secs(1));
     let outer = outer.run(async |cx: Cx<Infallible>| {
@@ -209,7 +209,7 @@ fn the_foreign_runtime_of_a_child_is_shut_down() {
 }
 
 /// The slab lock of a scope is held while a user's future is dropped, which uses the scope.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn dropping_a_user_future_under_the_slab_lock_deadlocks() {
     struct UsesScope(Cx<Infallible>, Arc<Mutex<Vec<usize>>>);
     impl Drop for UsesScope {
@@ -250,7 +250,7 @@ async fn dropping_a_user_future_under_the_slab_lock_deadlocks() {
 }
 
 /// A panic in foreign code poisons a lock of std, and every later use panics, too.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn std_mutex_poisoning_spreads() {
     struct Panics;
     impl Drop for Panics {
@@ -310,7 +310,7 @@ fn chain(cx: Cx<Infallible>, left: usize, leaf: oneshot::Sender<CancelToken>) ->
 
 /// The last of ten thousand scopes, each run by a child of the one above, hears of a cancellation
 /// at once, and all of them end.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn recursive_cancel_of_deep_scopes_overflows_the_stack() {
     scope("root", async |cx: Cx<Infallible>| {
         let (tell, told) = oneshot::channel();
@@ -326,7 +326,7 @@ async fn recursive_cancel_of_deep_scopes_overflows_the_stack() {
 }
 
 /// The same dropped at the top: each level is aborted, and joined by the one above.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn recursive_drop_of_deep_scopes_overflows_the_stack() {
     let depth = depth();
     let (result, report) = Scope::builder("root")
@@ -380,7 +380,7 @@ async fn drop_siblings(count: usize, rng: &mut Rng) -> Duration {
 }
 
 /// Ten times as many siblings take ten times as long to drop, give or take, and not a hundred.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn ten_thousand_scopes_dropped_in_random_order_are_quadratic() {
     let seed = Seed::from_env_or_new("sibling_scopes");
     println!("seed={seed}");

@@ -23,7 +23,7 @@ use tokio::{
 type Never = Result<(), Infallible>;
 
 /// tokio#6664: `JoinSet::join_all` panics if a task was aborted.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn tokio_6664_joining_an_aborted_task_panics() {
     let tasks = std::sync::Mutex::new(Vec::new());
     let ended = Scope::builder("job").grace(Duration::from_secs(1)).run(async |cx: Cx<Broken>| {
@@ -42,7 +42,7 @@ async fn tokio_6664_joining_an_aborted_task_panics() {
 }
 
 /// futures-rs#2866: `try_join_all` waits for all of more than 30 futures.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn futures_rs_2866_many_children_do_not_fail_fast() {
     let begun = Instant::now();
     let error = scope("job", async |cx: Cx<Broken>| {
@@ -66,7 +66,7 @@ async fn futures_rs_2866_many_children_do_not_fail_fast() {
 }
 
 /// tokio#4534: tasks that were cancelled because another one failed are errors, too.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn tokio_4534_the_cancelled_are_noise_among_the_failed() {
     let error = Scope::builder("job")
         .grace(Duration::from_secs(1))
@@ -168,7 +168,7 @@ async fn gs_50_a_shutdown_is_successful_while_work_blocks() {
 }
 
 /// tokio-graceful-shutdown#55: a shutdown hangs, and nobody can say where.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn gs_55_a_hang_that_nobody_can_diagnose() {
     let error = Scope::builder("job")
         .grace(Duration::from_secs(1))
@@ -206,7 +206,7 @@ async fn gs_29_an_app_without_work_goes_on() {
 }
 
 /// swift-service-lifecycle#135: what only helps keeps the group alive for ever.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn swift_lifecycle_135_a_helper_keeps_the_scope_alive() {
     let begun = Instant::now();
     let value = scope("job", async |cx: Cx<Infallible>| {
@@ -224,7 +224,7 @@ async fn swift_lifecycle_135_a_helper_keeps_the_scope_alive() {
 }
 
 /// kotlinx.coroutines#4385: supervision ends where a scope of another kind begins.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn kotlinx_4385_supervision_is_bypassed_by_an_inner_scope() {
     let jobs = Scope::builder("jobs").policy(Supervise);
     let (done, report) = jobs

@@ -345,7 +345,7 @@ async fn a_difference_names_what_came_what_went_and_what_does_not_move() {
 }
 
 /// What a straggler did when it was aborted, body and child.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn aborted_work_is_told_with_what_it_waited_for() {
     let grace = Scope::builder("job").grace(Duration::from_secs(1)).on_error(OnError::FailFast);
     let job = grace.run(async |cx: Cx<Never>| {

@@ -44,7 +44,7 @@ impl Crowd {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn so_many_children_run_at_once_in_the_order_they_were_spawned() {
     let begun = Instant::now();
     let (crowd, order) = (Arc::new(Crowd::default()), Arc::new(Mutex::new(Vec::new())));
@@ -93,7 +93,7 @@ async fn failures_panics_and_dropped_handles_give_their_slots_back() {
     assert_eq!(crowd.most.load(Ordering::SeqCst), 2);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn who_waits_when_the_scope_is_cancelled_is_dropped_unrun_at_once() {
     let alive = Arc::new(AtomicUsize::new(0));
     let begun = Instant::now();
@@ -134,7 +134,7 @@ async fn who_waits_when_the_scope_is_cancelled_is_dropped_unrun_at_once() {
     assert_eq!(begun.elapsed(), secs(1));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn who_waits_when_the_scope_aborts_is_dropped_unrun() {
     let alive = Arc::new(AtomicUsize::new(0));
     let outer = Scope::builder("outer").run_with_report(async |cx: Cx<Infallible>| {
@@ -198,7 +198,7 @@ async fn a_scope_without_a_limit_has_slots_for_all() {
         .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_limit_of_nothing_is_one() {
     let job = Scope::builder("job").limit(0);
     let job =
@@ -206,7 +206,7 @@ async fn a_limit_of_nothing_is_one() {
     assert_eq!(job.await.unwrap(), 7);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_turn_that_is_dropped_is_given_up_wherever_it_was() {
     let token = CancelToken::new();
     Scope::builder("job")
@@ -256,7 +256,7 @@ async fn a_turn_that_is_dropped_is_given_up_wherever_it_was() {
 }
 
 /// The only slot is held by one that awaits a sibling, which waits for the slot.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_waits_for_a_sibling_without_a_slot_is_found() {
     let watch = tidegate_core::inspect::Watch::start().unwrap();
     let job = Scope::builder("job").limit(1).grace(Duration::ZERO);

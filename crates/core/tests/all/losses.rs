@@ -238,7 +238,7 @@ async fn tokio_is_idle() -> bool {
 }
 
 /// A server whose requests time out, and which stops in good order.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn dropped_nested_scopes_pile_up_and_cost_the_value() {
     let value = scope("server", async |cx: Cx<Broken>| {
         for _ in 0..100 {
@@ -320,7 +320,7 @@ async fn a_nested_scope_that_is_never_polled_hangs_its_parent() {
     assert!(matches!(nested.await.unwrap_err().reason(), Reason::Cancelled(_)));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_abort_does_not_reach_a_nested_scope_in_a_foreign_task() {
     let nested = Mutex::new(None);
     let error = Scope::builder("outer")
@@ -349,7 +349,7 @@ async fn an_abort_does_not_reach_a_nested_scope_in_a_foreign_task() {
 }
 
 #[cfg(feature = "tracing")]
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn refused_work_disappears_without_a_word() {
     let events = Events::listen();
     let error = Scope::builder("job")
@@ -378,7 +378,7 @@ async fn refused_work_disappears_without_a_word() {
 }
 
 #[cfg(feature = "tracing")]
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_stuck_scope_says_nothing() {
     let events = Events::listen();
     let error = Scope::builder("job")

@@ -32,7 +32,7 @@ fn path<E>(reason: &Reason<E>) -> &str {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_supervised_child_that_fails_touches_nobody() {
     let begun = Instant::now();
     let (result, report) = Scope::builder("jobs")
@@ -76,7 +76,7 @@ async fn what_is_tolerated_is_bounded_and_counted() {
     assert_eq!((report.tolerated().len(), report.tolerated_more()), (16, 4));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_error_of_the_body_ends_a_supervised_scope() {
     let error = Scope::builder("jobs")
         .policy(Supervise)
@@ -97,7 +97,7 @@ async fn an_error_of_the_body_ends_a_supervised_scope() {
 }
 
 /// What a dropped scope tolerated is told to its parent, as all that went wrong in it.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_a_dropped_scope_tolerated_is_adopted() {
     let (result, report) = Scope::builder("parent")
         .run_with_report(async |cx: Cx<Infallible>| {
@@ -115,7 +115,7 @@ async fn what_a_dropped_scope_tolerated_is_adopted() {
     assert_eq!(adopted, ["/parent/jobs/bad"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_first_success_ends_the_scope_and_forgives_the_failures() {
     let begun = Instant::now();
     let cleaned = Arc::new(AtomicUsize::new(0));
@@ -146,7 +146,7 @@ async fn the_first_success_ends_the_scope_and_forgives_the_failures() {
     assert!(report.also().is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn without_a_success_the_first_error_is_the_reason() {
     let error = Scope::builder("race")
         .policy(FirstSuccess)
@@ -165,7 +165,7 @@ async fn without_a_success_the_first_error_is_the_reason() {
     assert_eq!(paths(error.report().also()), ["/race/late", "/race/last"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn first_ok_drops_the_losers_at_once_and_joins_them() {
     let begun = Instant::now();
     let alive = Arc::new(AtomicUsize::new(0));
@@ -186,7 +186,7 @@ async fn first_ok_drops_the_losers_at_once_and_joins_them() {
     assert_eq!((begun.elapsed(), alive.load(Ordering::SeqCst)), (secs(1), 0));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn first_ok_of_failures_is_the_first_failure() {
     let attempts = [("a", 2), ("b", 1), ("c", 3)].map(|(name, after)| {
         let attempt = async move {
@@ -226,7 +226,7 @@ async fn first_ok_of_nothing_is_an_error() {
     assert_eq!(error.to_string(), "there was nothing to run");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn first_ok_is_cancelled_from_outside() {
     let token = CancelToken::new();
     let race = Scope::builder("race").token(&token).timeout(secs(1));
@@ -235,7 +235,7 @@ async fn first_ok_is_cancelled_from_outside() {
 }
 
 /// Asked once for each end, whatever the kind of child, and told what it was.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_policy_is_asked_about_each_child_once() {
     #[derive(Clone, Default)]
     struct Listen(Arc<Mutex<Vec<String>>>);
@@ -275,7 +275,7 @@ async fn a_policy_is_asked_about_each_child_once() {
     assert_eq!(*heard, ["/job/good", "/job/bad: broken", "/job/worse: deliberate", "/job/thread"]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_policy_that_panics_lets_no_failure_pass() {
     struct Broken;
     impl Policy for Broken {
@@ -301,7 +301,7 @@ async fn a_policy_that_panics_lets_no_failure_pass() {
 }
 
 /// Different verdicts in one scope: what cancels it is the reason.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_failure_that_cancels_is_the_reason() {
     struct ByName;
     impl Policy for ByName {

@@ -198,6 +198,30 @@ async fn bytes_that_are_no_text_are_kept() {
     job.await.unwrap();
 }
 
+/// The program waits to be told before it goes on in the middle of a line.
+#[tokio::test]
+async fn a_wait_for_a_line_that_is_dropped_loses_nothing() {
+    let job = scope("test", async |cx: Cx<Anyhow>| {
+        let script = "printf one; read go; printf ' two\\nthree'; read go; echo ' four'";
+        let program = sh(script).stdin(Input::Piped).stdout(Sink::Piped);
+        let mut process = program.spawn(&cx)?;
+        let mut input = process.stdin().unwrap();
+        let mut lines = process.stdout().unwrap().lines(100);
+        // Dropped often, at first before anything is there, and then with half a line read.
+        for expected in ["one two", "three four"] {
+            for _ in 0..50 {
+                crate::losses::poll_once(&mut Box::pin(lines.next())).await;
+                sleep(millis(1)).await;
+            }
+            input.write_all(b"go\n").await?;
+            assert_eq!(lines.next().await?.unwrap().text(), expected);
+        }
+        assert_eq!(lines.next().await?, None);
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_line_that_is_too_long_comes_in_pieces() {
     let job = scope("test", async |cx: Cx<Anyhow>| {

@@ -14,7 +14,7 @@ fn backoff(limit: u32) -> Backoff {
     Backoff::exponential(MS(100)).jitter(Jitter::None).limit(limit)
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn attempts_come_after_the_delays_of_the_backoff() {
     let (start, times) = (Instant::now(), RefCell::new(Vec::new()));
     let error = Retry::new(backoff(3))
@@ -30,7 +30,7 @@ async fn attempts_come_after_the_delays_of_the_backoff() {
     assert_eq!((error.attempts(), error.into_error()), (4, Some(3)));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn it_can_be_run_in_a_task() {
     let answer = tidegate_core::scope("app", async |cx: tidegate_core::Cx<String>| {
         let token = cx.token().clone();
@@ -47,7 +47,7 @@ async fn it_can_be_run_in_a_task() {
     assert_eq!(answer.await.unwrap(), 4);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_policy_can_be_used_again() {
     let retry = Retry::new(backoff(1));
     for _ in 0..3 {
@@ -58,7 +58,7 @@ async fn a_policy_can_be_used_again() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_permanent_error_is_not_tried_again() {
     let retry = Retry::new(backoff(9)).when(|error: &&str| *error == "busy");
     let op = async |attempt| Err::<(), _>(if attempt == 0 { "busy" } else { "gone" });
@@ -67,7 +67,7 @@ async fn a_permanent_error_is_not_tried_again() {
     assert_eq!((error.attempts(), error.into_error()), (2, Some("gone")));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_error_may_ask_for_a_longer_wait_but_not_for_a_shorter_one() {
     let start = Instant::now();
     let retry = Retry::new(backoff(2).max(MS(100))).retry_after(|wait: &Duration| Some(*wait));
@@ -86,7 +86,7 @@ impl Drop for Count<'_> {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
     let dropped = Cell::new(0);
     let retry = Retry::new(backoff(1)).attempt_timeout(MS(10)).when(|()| false);
@@ -101,7 +101,7 @@ async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
     assert_eq!((error.attempts(), dropped.get()), (2, 2));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_cancellation_ends_an_attempt_and_a_wait() {
     for (after, attempts) in [(MS(5), 0), (MS(50), 1)] {
         let token = CancelToken::new();
@@ -122,7 +122,7 @@ async fn a_cancellation_ends_an_attempt_and_a_wait() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_cancelled_token_lets_nothing_begin() {
     let token = CancelToken::new();
     token.cancel("enough");
@@ -137,7 +137,7 @@ async fn a_cancelled_token_lets_nothing_begin() {
 }
 
 /// Without a budget a server that is down gets four times the load.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_budget_bounds_what_many_failing_operations_try_again() {
     let budget = RetryBudget::new(10, 0.1);
     let retry = Retry::new(backoff(3)).budget(&budget);
@@ -168,7 +168,7 @@ fn odd_ratios_make_a_budget_all_the_same() {
 }
 
 /// Dropped in an attempt and in a wait: nothing runs on, and the budget has what was not used.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_run_that_is_dropped_leaves_nothing_behind() {
     let budget = RetryBudget::new(1, 0.0);
     let retry = Retry::new(backoff(9)).budget(&budget);
@@ -187,7 +187,7 @@ async fn a_run_that_is_dropped_leaves_nothing_behind() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_cancelled_wait_gives_the_budget_back() {
     let (budget, token) = (RetryBudget::new(1, 0.0), CancelToken::new());
     let retry = Retry::new(backoff(9)).budget(&budget);

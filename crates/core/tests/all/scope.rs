@@ -92,7 +92,7 @@ async fn no_child_outlives_its_scope() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_first_error_cancels_the_siblings_and_is_returned() {
     let begun = Instant::now();
     let error = scope("job", async |cx| {
@@ -185,7 +185,7 @@ async fn a_panic_of_the_body_goes_on_after_the_join() {
     assert!(ended.load(Ordering::SeqCst), "the panic went on before the child had ended");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_ignores_the_cancellation_is_aborted_and_named() {
     let begun = Instant::now();
     let error = Scope::builder("job")
@@ -209,7 +209,7 @@ async fn what_ignores_the_cancellation_is_aborted_and_named() {
     assert!(error.to_string().contains("aborted: task /job/deaf (spawned at "), "{error}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_body_that_ignores_the_cancellation_is_dropped_and_named() {
     let error = Scope::builder("job")
         .run(async |cx| {
@@ -222,7 +222,7 @@ async fn a_body_that_ignores_the_cancellation_is_dropped_and_named() {
     assert_eq!(error.report().aborted()[0].task().kind(), WorkKind::Scope);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn later_errors_are_kept_and_counted() {
     let error = scope("job", async |cx| {
         for _ in 0..30 {

@@ -17,7 +17,7 @@ const fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn start_returns_when_the_child_is_up_and_the_child_goes_on() {
     let start = Instant::now();
     scope("job", async |cx: Cx<Error>| {
@@ -38,7 +38,7 @@ async fn start_returns_when_the_child_is_up_and_the_child_goes_on() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_fails_before_it_is_up_is_not_waited_for() {
     let error = scope("job", async |cx: Cx<Error>| {
         let started = cx.start("server", |_: Ready<()>| async move { Err::<(), _>("no port") });
@@ -55,7 +55,7 @@ async fn a_child_that_fails_before_it_is_up_is_not_waited_for() {
     assert_eq!(error.error(), Some(&"no port"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_lets_go_of_its_ready_is_not_waited_for() {
     scope("job", async |cx: Cx<Error>| {
         let started = cx.start("server", |ready: Ready<()>| async move {
@@ -71,7 +71,7 @@ async fn a_child_that_lets_go_of_its_ready_is_not_waited_for() {
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_start_that_is_dropped_leaves_the_child_in_the_scope() {
     let ran = Arc::new(AtomicBool::new(false));
     let ends = Arc::clone(&ran);
@@ -95,7 +95,7 @@ async fn a_start_that_is_dropped_leaves_the_child_in_the_scope() {
     assert!(ran.load(Ordering::SeqCst));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_start_in_a_scope_that_has_ended_returns() {
     let late = scope("job", async |cx: Cx<Error>| Ok(cx)).await.unwrap();
     let started = late.start("late", |_: Ready<()>| pending::<Result<(), Error>>());
@@ -130,19 +130,19 @@ async fn beats(period: u64, [first, others]: [u64; 2], stop: u64) -> (Vec<u64>, 
     (seen, start.elapsed())
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_ticker_calls_at_once_then_once_per_period_until_the_stop() {
     assert_eq!(beats(10, [0, 0], 35).await, (vec![0, 10, 20, 30], secs(35)));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_ticker_keeps_one_of_the_ticks_that_pass_during_a_call_and_ends_the_last_call() {
     assert_eq!(beats(10, [25, 0], 45).await, (vec![0, 25, 30, 40], secs(45)));
     assert_eq!(beats(10, [0, 12], 35).await, (vec![0, 10, 22, 34], secs(46)));
     assert_eq!(beats(0, [3, 3], 7).await, (vec![0, 3, 6], secs(9)), "without a period");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_ticker_that_fails_ends_and_cancels_its_scope() {
     let mut calls = 0;
     let job = Scope::builder("job").timeout(secs(100));
@@ -160,7 +160,7 @@ async fn a_ticker_that_fails_ends_and_cancels_its_scope() {
     assert_eq!(error.error(), Some(&"no pulse"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_ends_and_leaves_its_ready_to_somebody_is_not_waited_for() {
     scope("job", async |cx: Cx<Error>| {
         let kept = Arc::new(Mutex::new(None));
@@ -186,7 +186,7 @@ async fn a_child_that_ends_and_leaves_its_ready_to_somebody_is_not_waited_for() 
     .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn ticks_of_a_short_period_do_not_burst() {
     let start = Instant::now();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -212,7 +212,7 @@ async fn ticks_of_a_short_period_do_not_burst() {
 }
 
 /// On a paused clock: a timer would move it.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn without_a_period_the_next_call_follows_at_once() {
     let start = Instant::now();
     let mut calls = 0;

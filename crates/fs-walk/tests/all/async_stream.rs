@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use tidegate_core::CancelToken;
 use tidegate_fs_walk::{Order, Visit, Walk};
-use tidegate_testkit::LeakGuard;
-use tokio::runtime::Builder;
+use tidegate_testkit::{Bubble, LeakGuard, Mode};
+use tokio::{runtime::Builder, task::JoinSet};
 
 use crate::child::{
     assert_median_below, assert_no_threads, in_child, now, time_to_no_threads, wait_until,
@@ -372,4 +372,43 @@ async fn a_stream_moves_between_threads() {
     }
     assert_eq!(count, expected);
     assert!(stream.next().await.is_none(), "it stays at its end");
+}
+
+/// Each is read by a task, to its end, or to be closed or dropped half-way. What the bubble waits
+/// for are threads of no runtime, so its clock is the real one.
+#[test]
+fn walks_in_a_bubble_leave_no_task_no_thread_and_no_descriptor() {
+    in_child(
+        "async_stream::walks_in_a_bubble_leave_no_task_no_thread_and_no_descriptor",
+        |_| {},
+        || {
+            let dir = big_tree();
+            let expected = oracle(dir.path()).len();
+            let watched = Bubble::builder()
+                .mode(Mode::RealIo)
+                .patience(Duration::from_secs(30))
+                .watch(|guard| guard.threads_named("tidegate-walk").fds());
+            let test = async {
+                let mut readers = JoinSet::new();
+                for (number, order) in (0..12).zip(ORDERS.into_iter().cycle()) {
+                    let mut stream = Walk::new(dir.path()).order(order).threads(2).stream();
+                    readers.spawn(async move {
+                        let most = if number % 3 == 0 { usize::MAX } else { 100 };
+                        let read = stream.by_ref().take(most).count().await;
+                        match number % 3 {
+                            0 => assert_eq!(read, expected),
+                            1 => stream.close().await,
+                            _ => drop(stream),
+                        }
+                    });
+                }
+                while let Some(ended) = readers.join_next().await {
+                    ended.expect("no panic");
+                }
+            };
+            if let Err(failure) = watched.build().expect("options").run(test) {
+                panic!("{failure}");
+            }
+        },
+    );
 }

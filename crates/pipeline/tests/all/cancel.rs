@@ -2,6 +2,7 @@ use super::{
     ledger::{Item, Ledger, dropped_after},
     runtimes::{Error, on_every_runtime},
 };
+use futures::StreamExt as _;
 use std::{
     cell::Cell,
     sync::{
@@ -12,6 +13,7 @@ use std::{
 };
 use tidegate_core::{CancelToken, Cx, Scope};
 use tidegate_pipeline::{Pipeline, Reason, Stage, StatsHandle};
+use tidegate_testkit::cancel_everywhere;
 
 /// Three stages of all kinds around items of a ledger; an endless source if `count` is none.
 fn mixed(ledger: &Ledger, count: usize) -> Pipeline<Item, Error> {
@@ -74,9 +76,25 @@ fn a_cancelled_run_returns_the_cause_and_counts_what_is_left() {
     });
 }
 
+/// What gets the results of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Consumer {
+    ForEach,
+    ForEachChunk,
+    Run,
+    Collect,
+}
+
 /// The run is dropped after each number of polls it can have.
 #[tokio::test]
 async fn dropping_the_run_at_every_await_frees_everything() {
+    let all = [Consumer::ForEach, Consumer::ForEachChunk, Consumer::Run, Consumer::Collect];
+    for consumer in all {
+        drop_everywhere(consumer).await;
+    }
+}
+
+async fn drop_everywhere(consumer: Consumer) {
     let mut finished = false;
     let mut polls = 0;
     while !finished {
@@ -88,15 +106,32 @@ async fn dropping_the_run_at_every_await_frees_everything() {
         let _ended = tidegate_core::scope("test", async |cx: Cx<Error>| {
             let pipeline = mixed(&ledger, 60);
             stats = Some(pipeline.stats());
-            let run = pipeline.for_each(&cx, |item| {
-                let delivered = &delivered;
-                async move {
-                    tokio::task::yield_now().await;
-                    delivered.set(delivered.get() + 1);
-                    drop(item);
-                    Ok(())
+            let add = |count| delivered.set(delivered.get() + count);
+            let one_by_one = |item| async move {
+                tokio::task::yield_now().await;
+                add(1);
+                drop(item);
+                Ok(())
+            };
+            let chunk = |chunk: &mut Vec<Item>| {
+                add(chunk.len());
+                chunk.clear();
+                Ok(())
+            };
+            let run = async {
+                match consumer {
+                    Consumer::ForEach => pipeline.for_each(&cx, one_by_one).await,
+                    Consumer::ForEachChunk => pipeline.for_each_chunk(&cx, chunk).await,
+                    Consumer::Run => pipeline.run(&cx).await,
+                    Consumer::Collect => {
+                        let collected = pipeline.collect(&cx).await;
+                        collected.map(|(items, summary)| {
+                            assert_eq!(items.len() as u64, summary.delivered());
+                            summary
+                        })
+                    }
                 }
-            });
+            };
             if let Some(ended) = dropped_after(polls, run).await {
                 ended.unwrap();
                 finished = true;
@@ -105,12 +140,50 @@ async fn dropping_the_run_at_every_await_frees_everything() {
         })
         .await;
         if polls > 0 {
-            assert_settled(&stats.unwrap(), &ledger, delivered.get());
+            let stats = stats.unwrap();
+            // What these two get is told by nobody else.
+            if [Consumer::Run, Consumer::Collect].contains(&consumer) {
+                delivered.set(usize::try_from(stats.snapshot().delivered()).unwrap());
+            }
+            assert_settled(&stats, &ledger, delivered.get());
         }
-        assert_eq!(ledger.alive(), 0);
+        assert_eq!(ledger.alive(), 0, "{consumer:?}");
         polls += 1;
     }
-    assert!(polls > 30, "the consumer alone waits 30 times: {polls}");
+    let least = if consumer == Consumer::ForEach { 30 } else { 2 };
+    assert!(polls > least, "{consumer:?} waits {least} times: {polls}");
+}
+
+/// The consumer is stopped before each of its operations, whether or not that would have had to wait.
+#[test]
+fn cancel_a_run_at_awaits_that_are_ready() {
+    let report = cancel_everywhere(
+        Ledger::default,
+        async |ledger| {
+            let (send, mut receive) = tokio::sync::mpsc::channel(1);
+            let receive = &mut receive;
+            let run = tidegate_core::scope("test", async |cx: Cx<Error>| {
+                let mut stream = Pipeline::from_iter("items", ledger.items(8))
+                    .map_async(Stage::new("async").concurrency(2).capacity(2), |item| async move {
+                        tokio::task::yield_now().await;
+                        Ok::<_, Error>(item)
+                    })
+                    .sink(Stage::new("sink").capacity(2))
+                    .stream(&cx);
+                while let Some(item) = stream.next().await {
+                    send.send(item.unwrap()).await.unwrap();
+                    drop(receive.recv().await);
+                }
+                Ok(())
+            });
+            run.await.unwrap();
+        },
+        async |ledger, point| {
+            tidegate_core::join_orphans().await;
+            assert_eq!(ledger.alive(), 0, "{point}");
+        },
+    );
+    assert!(report.operations() >= 16, "two for each item: {report:?}");
 }
 
 #[test]

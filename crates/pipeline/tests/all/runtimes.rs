@@ -2,16 +2,19 @@
 
 use std::{future::Future, time::Duration};
 use tidegate_core::Cx;
+use tidegate_testkit::bubble;
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) type Error = String;
 
-/// Runs `test` in a scope on a current-thread runtime and on one and two workers.
+/// Runs `test` in a scope in a bubble, on a current-thread runtime, and on one and two workers. The
+/// bubble knows at once when everybody waits for ever, and sees what is left behind.
 pub(crate) fn on_every_runtime<F, Fut>(test: F)
 where
     F: Fn(Cx<Error>) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
+    on_paused_clock(&test);
     on("current thread", &Builder::new_current_thread().enable_all().build().unwrap(), &test);
     for workers in [1, 2] {
         let runtime =
@@ -37,17 +40,18 @@ where
     }
 }
 
-/// Runs `test` in a scope on a current-thread runtime whose clock is paused.
+/// Runs `test` in a scope in a bubble.
 pub(crate) fn on_paused_clock<F, Fut>(test: F)
 where
     F: FnOnce(Cx<Error>) -> Fut,
     Fut: Future<Output = ()>,
 {
-    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    runtime
-        .block_on(tidegate_core::scope("test", async |cx| {
+    bubble(async {
+        tidegate_core::scope("test", async |cx| {
             test(cx).await;
             Ok::<_, Error>(())
-        }))
+        })
+        .await
         .unwrap();
+    });
 }

@@ -35,7 +35,8 @@ fn current() -> Arc<Shared> {
 ///
 /// # Cancel safety
 ///
-/// Cancel safe: dropping the future loses nothing.
+/// Cancel safe: dropping the future loses nothing. Tested by
+/// `what_waits_for_the_bubble_may_be_dropped`.
 pub async fn settle() {
     let settling = Settling::new(current());
     poll_fn(|cx| {
@@ -92,7 +93,8 @@ impl Drop for Settling {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses nothing, but the clock may have moved already.
+/// Dropping the future loses nothing, but the clock may have moved already. Tested by
+/// `what_waits_for_the_bubble_may_be_dropped`.
 pub async fn advance(time: Duration) {
     settle().await;
     tokio::time::advance(time).await;
@@ -130,7 +132,8 @@ pub async fn advance(time: Duration) {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future loses nothing, but the clock may have moved already.
+/// Dropping the future loses nothing, but the clock may have moved already. Tested by
+/// `what_waits_for_the_bubble_may_be_dropped`.
 pub async fn advance_to_next_timer() -> Option<Instant> {
     let shared = current();
     assert!(shared.is_virtual(), "a clock that is the real one is not moved by hand");

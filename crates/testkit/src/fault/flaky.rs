@@ -248,7 +248,8 @@ impl<Op> Flaky<Op> {
     /// # Cancel safety
     ///
     /// As cancel safe as the operation, which is not begun before the delay is over. A call that
-    /// is dropped after its first poll has used up its number.
+    /// is dropped after its first poll has used up its number. Tested by
+    /// `a_delay_that_is_given_up_has_not_begun_the_operation`.
     pub async fn call<I, T, E, Fut>(&self, input: I) -> Result<T, FlakyError<E>>
     where
         Op: Fn(I) -> Fut,

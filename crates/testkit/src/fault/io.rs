@@ -66,7 +66,9 @@ pin_project! {
     /// # Cancel safety
     ///
     /// As cancel safe as the I/O below: a read or write that is dropped while it is pending has
-    /// moved nothing, and the next one goes on where it was, in the middle of a stall too.
+    /// moved nothing, and the next one goes on where it was, in the middle of a stall too. Tested
+    /// by `a_reader_that_is_dropped_loses_no_byte` and
+    /// `a_stall_that_is_given_up_goes_on_where_it_was`.
     #[derive(Debug)]
     pub struct FaultIo<T> {
         #[pin]

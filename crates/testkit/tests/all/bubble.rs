@@ -6,7 +6,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_testkit::{Bubble, Failure, FailureKind, Mode, Seed, advance, bubble, settle};
+use tidegate_testkit::{
+    Bubble, Failure, FailureKind, Mode, Seed, advance, advance_to_next_timer, bubble,
+    cancel_everywhere, settle,
+};
 use tokio::{
     sync::{Barrier, Mutex, Notify, mpsc, oneshot},
     task::{spawn, spawn_blocking, yield_now},
@@ -374,6 +377,57 @@ fn the_clock_is_moved_by_hand() {
         assert_eq!(finished(), 3);
         assert_eq!(begun.elapsed(), Duration::from_secs(7));
     });
+}
+
+/// Dropped after every number of polls, whether or not it would have been ready.
+#[test]
+fn what_waits_for_the_bubble_may_be_dropped() {
+    let settled = cancel_everywhere(
+        || (),
+        async |()| {
+            let busy = spawn(async {
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+            });
+            settle().await;
+            busy.await.unwrap();
+        },
+        async |(), point| {
+            let begun = Instant::now();
+            settle().await;
+            assert_eq!(begun.elapsed(), Duration::ZERO, "{point}");
+        },
+    );
+    settled.assert_covered(1);
+    let advanced = cancel_everywhere(
+        Instant::now,
+        async |_| advance(Duration::from_secs(3)).await,
+        async |begun, point| {
+            let moved = begun.elapsed();
+            assert!([0, 3].map(Duration::from_secs).contains(&moved), "{point}: {moved:?}");
+            // The clock can be moved on as before.
+            advance(Duration::from_secs(4)).await;
+            assert_eq!(begun.elapsed(), moved + Duration::from_secs(4), "{point}");
+        },
+    );
+    advanced.assert_covered(2);
+    let stepped = cancel_everywhere(
+        Instant::now,
+        async |begun| {
+            let timer = spawn(sleep(Duration::from_secs(3)));
+            let next = advance_to_next_timer().await;
+            assert_eq!(next, Some(*begun + Duration::from_secs(3)));
+            timer.await.unwrap();
+        },
+        async |begun, point| {
+            // The timer is still there, or has gone off.
+            assert!(advance_to_next_timer().await.is_none_or(|next| next == Instant::now()));
+            let moved = begun.elapsed();
+            assert!([0, 3].map(Duration::from_secs).contains(&moved), "{point}: {moved:?}");
+        },
+    );
+    stepped.assert_covered(1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tidegate_testkit::LeakGuard;
+use tidegate_testkit::{LeakGuard, cancel_everywhere};
 
 const GRACE: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(20);
@@ -52,6 +52,28 @@ async fn tasks_from_before_are_no_leak() {
     let before = spawn_task(std::future::pending());
     LeakGuard::current().verify(Duration::ZERO).await.unwrap();
     before.abort();
+}
+
+#[test]
+fn a_verification_that_is_dropped_has_changed_nothing() {
+    let report = cancel_everywhere(
+        || (),
+        async |()| {
+            let guard = LeakGuard::current();
+            drop(spawn_task(tokio::time::sleep(Duration::from_millis(3))));
+            guard.verify(GRACE).await.unwrap();
+        },
+        async |(), point| {
+            // The task goes on to its end, and another guard sees as much as the first would have.
+            tokio::time::sleep(SHORT).await;
+            assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0, "{point}");
+            let guard = LeakGuard::current();
+            let other = spawn_task(std::future::pending());
+            assert_eq!(guard.verify(SHORT).await.unwrap_err().tasks(), 1, "{point}");
+            other.abort();
+        },
+    );
+    report.assert_covered(2);
 }
 
 #[tokio::test(start_paused = true)]

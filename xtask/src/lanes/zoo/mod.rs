@@ -7,7 +7,7 @@ pub mod keeper;
 pub mod page;
 pub mod table;
 
-use std::{fs, io, path::Path, process::ExitCode, time::Duration};
+use std::{fs, io, process::ExitCode, time::Duration};
 
 use crate::{
     cx::Cx,
@@ -108,7 +108,7 @@ pub fn all(matches: &ArgMatches) -> io::Result<ExitCode> {
     let table = keeper.run(specimens, |_| true)?;
     term::out(format_args!("{}", page::text(&table)));
     if matches.get_flag("record") {
-        record(&workspace.root, &table)?;
+        record(&workspace, &table)?;
     }
     Ok(match table.judge() {
         Ok(()) => ExitCode::SUCCESS,
@@ -131,20 +131,20 @@ fn build_model(workspace: &Workspace, model: &str) -> Cmd {
         .env("RUSTFLAGS", format!("--cfg tidegate_{model}"))
 }
 
-fn record(root: &Path, table: &Table) -> io::Result<()> {
+fn record(workspace: &Workspace, table: &Table) -> io::Result<()> {
     let rustc = workspace::version_line(&Cmd::new("rustc").arg("--version"))
         .ok_or_else(|| io::Error::other("rustc does not run"))?;
-    let graph = Workspace::graph()?;
+    let graph = workspace.graph()?;
     let version = |name: &&str| {
         let package = graph.iter().find(|package| package.name == **name);
         package.map(|package| format!("{name} {}", package.version))
     };
     let mut versions = vec![rustc];
     versions.extend(VERSIONS.iter().filter_map(version));
-    let page = root.join(PAGE);
+    let page = workspace.root.join(PAGE);
     let text = page::insert(&fs::read_to_string(&page)?, &page::markdown(table, &versions))?;
     let mut json = serde_json::to_string_pretty(&page::json(table, &versions))?;
     json.push('\n');
-    fs::write(root.join(DATA), json)?;
+    fs::write(workspace.root.join(DATA), json)?;
     fs::write(page, text)
 }

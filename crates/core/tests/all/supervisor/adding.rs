@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 use tokio::time::sleep;
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_is_added_starts_at_once_or_after_its_dependency() {
     let diary = Diary::new();
     let ended = run(sup_after(5).child(diary.child("a", &[FailAfter(1)])), async |handle, cx| {
@@ -24,7 +24,7 @@ async fn a_child_that_is_added_starts_at_once_or_after_its_dependency() {
     assert_eq!(diary.read(), "0 +a, 0 +b, 1 -a, 2 +d, 6 +a, 6 +c, 10 -d, 10 -c, 10 -b, 10 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_does_not_fit_comes_back() {
     let diary = Diary::new();
     let sup = sup().max_children(2).child(diary.child("a", &[]));
@@ -54,7 +54,7 @@ async fn a_child_that_does_not_fit_comes_back() {
     assert_eq!(*error.reason(), ControlError::NotRunning);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn only_what_has_ended_and_nobody_needs_is_deleted() {
     let diary = Diary::new();
     let sup = sup_after(9)
@@ -84,7 +84,7 @@ async fn only_what_has_ended_and_nobody_needs_is_deleted() {
 }
 
 /// A child may hold a handle, which holds the supervisor.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_was_added_is_let_go_of_when_the_run_ends_or_it_is_deleted() {
     let kept = Arc::new(());
     let child = |name: &'static str, handle: &Handle| {

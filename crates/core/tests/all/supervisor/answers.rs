@@ -6,7 +6,7 @@ use tidegate_core::supervisor::ControlError;
 use tokio::time::sleep;
 
 /// Commands that nobody waits for any more must not keep others from being heard.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn callers_that_gave_up_do_not_lock_others_out() {
     let diary = Diary::new();
     let stuck = diary.child("stuck", &[Deaf]).stop_grace(secs(3600));
@@ -21,7 +21,7 @@ async fn callers_that_gave_up_do_not_lock_others_out() {
     assert!(ended.await.is_err());
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn more_orders_than_there_is_room_for_wait_their_turn() {
     let diary = Diary::new();
     let ended = run(sup().child(diary.child("a", &[Linger(3)])), async |handle, cx| {
@@ -63,7 +63,7 @@ async fn futures_of<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     futures.into_iter().filter_map(|(_, done)| done).collect()
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_order_that_is_pending_when_the_supervisor_ends_is_answered() {
     let diary = Diary::new();
     let sup = sup_after(100).child(diary.child("a", &[FailAfter(1)]));
@@ -84,7 +84,7 @@ async fn an_order_that_is_pending_when_the_supervisor_ends_is_answered() {
 
 /// One that has to end first is not started again when the supervisor ends meanwhile, and one
 /// whose new life has begun was restarted, whatever comes then.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_restart_that_the_end_of_the_supervisor_comes_before_is_an_error() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Linger(3), Linger(3)]));

@@ -9,7 +9,7 @@ use tidegate_core::{
 use tokio::time::{Instant, sleep};
 
 /// task-supervisor: dropping a clone of the handle shut it down.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn handles_come_and_go_and_the_supervisor_runs_on() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[])).build().unwrap();
@@ -35,7 +35,7 @@ async fn handles_come_and_go_and_the_supervisor_runs_on() {
 }
 
 /// task-supervisor: what waited for its restart was started although it was killed.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_killed_in_its_backoff_stays_down() {
     let diary = Diary::new();
     let ended = run(sup_after(5).child(diary.child("a", &[FailAfter(1)])), async |handle, cx| {
@@ -53,7 +53,7 @@ async fn a_child_killed_in_its_backoff_stays_down() {
 }
 
 /// task-supervisor: a restart by hand and the pending one were two.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_restarted_in_its_backoff_is_started_once() {
     let diary = Diary::new();
     let ended = run(sup_after(5).child(diary.child("a", &[FailAfter(1)])), async |handle, cx| {
@@ -66,7 +66,7 @@ async fn a_child_restarted_in_its_backoff_is_started_once() {
     ended.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn terminate_returns_when_the_child_has_ended() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Linger(3)])).child(diary.child("b", &[]));
@@ -83,7 +83,7 @@ async fn terminate_returns_when_the_child_has_ended() {
     ended.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_last_of_two_orders_counts() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Linger(3); 9]));
@@ -102,7 +102,7 @@ async fn the_last_of_two_orders_counts() {
     assert_eq!(diary.read(), "0 +a, 3 -a, 3 +a, 6 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_restart_by_hand_counts_for_no_limit_and_begins_the_delays_anew() {
     let diary = Diary::new();
     let backoff = Backoff::exponential(secs(10)).jitter(Jitter::None);
@@ -122,7 +122,7 @@ async fn a_restart_by_hand_counts_for_no_limit_and_begins_the_delays_anew() {
     assert!(read.ends_with("3 +a, 4 -a, 4 +a, 4 -a, 14 +a, 19 -a"), "{read}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_temporary_child_that_is_terminated_is_forgotten() {
     let diary = Diary::new();
     let child = diary.child("a", &[Linger(2)]).restart(Restart::Temporary);
@@ -135,7 +135,7 @@ async fn a_temporary_child_that_is_terminated_is_forgotten() {
     assert_eq!(diary.read(), "0 +a, 2 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_can_be_terminated_and_restarted_while_its_group_is_stopped() {
     let diary = Diary::new();
     let sup = sup()

@@ -15,7 +15,7 @@ use tidegate_core::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_cancelled_supervisor_gives_each_child_its_own_grace() {
     let diary = Diary::new();
     let sup = sup()
@@ -27,7 +27,7 @@ async fn a_cancelled_supervisor_gives_each_child_its_own_grace() {
     assert_eq!(diary.read(), "101 -endless, 101 -none, 108 -b, 109 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_was_aborted_is_named_in_the_history() {
     let diary = Diary::new();
     let ended = run(sup().child(diary.child("a", &[Deaf])), async |handle, cx| {
@@ -41,7 +41,7 @@ async fn a_child_that_was_aborted_is_named_in_the_history() {
     ended.await.unwrap_err();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_stopped_supervisor_lets_its_children_finish_one_after_the_other() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Linger(60)])).child(diary.child("b", &[Linger(60)]));
@@ -55,7 +55,7 @@ async fn a_stopped_supervisor_lets_its_children_finish_one_after_the_other() {
     assert_eq!(diary.read(), "0 +a, 0 +b, 61 -b, 121 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn nothing_is_started_again_while_it_is_stopped() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[FailAfter(5)])).child(diary.child("b", &[Linger(9)]));
@@ -66,7 +66,7 @@ async fn nothing_is_started_again_while_it_is_stopped() {
     assert_eq!(diary.read(), "0 +a, 0 +b, 5 -a, 9 -b");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_stop_that_takes_too_long_becomes_a_cancellation() {
     let diary = Diary::new();
     let sup = sup()
@@ -83,7 +83,7 @@ async fn a_stop_that_takes_too_long_becomes_a_cancellation() {
     assert_eq!(diary.read(), "0 +a, 0 +b, 0 +c, 1 -c, 10 -b, 10 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_see_the_cause_that_came_from_outside() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let child = |name: &'static str| {
@@ -108,7 +108,7 @@ async fn children_see_the_cause_that_came_from_outside() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_see_the_cause_of_a_soft_stop_from_outside() {
     let seen = Arc::new(Mutex::new(None));
     let tell = Arc::clone(&seen);
@@ -153,7 +153,7 @@ async fn cause_of_stop(
     cause.unwrap()
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_cause_of_a_stop_says_who_and_why() {
     use tidegate_core::supervisor::Strategy::OneForAll;
     let diary = Diary::new();
@@ -179,7 +179,7 @@ async fn the_cause_of_a_stop_says_who_and_why() {
     assert_eq!((cause.kind(), cause.origin()), (CauseKind::Restart, Some("/app/sup/b")));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn any_significant_child_that_finishes_ends_it() {
     let diary = Diary::new();
     let sup = sup()
@@ -192,7 +192,7 @@ async fn any_significant_child_that_finishes_ends_it() {
     assert_eq!(diary.read(), "0 +server, 0 +x, 0 +a, 0 +b, 1 -x, 3 -a, 3 -b, 4 -server");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_last_significant_child_that_finishes_ends_it() {
     let diary = Diary::new();
     let sup = sup()
@@ -209,7 +209,7 @@ async fn the_last_significant_child_that_finishes_ends_it() {
     assert_eq!(diary.read(), "0 +server, 0 +a, 0 +b, 2 -b, 2 +b, 3 -a, 5 -b, 5 -server");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_is_terminated_by_hand_ends_nothing() {
     let diary = Diary::new();
     let child = diary.child("a", &[]).restart(Restart::Transient).significant();
@@ -224,7 +224,7 @@ async fn what_is_terminated_by_hand_ends_nothing() {
 }
 
 /// OTP ends with `shutdown` here, too. An error is not lost.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_significant_child_that_fails_for_good_is_an_error() {
     let diary = Diary::new();
     let sup = sup()
@@ -250,7 +250,7 @@ fn significance_that_means_nothing_is_refused() {
 }
 
 /// Neither an error nor a panic, nor one of a destructor or of a task of a child.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn no_failure_of_a_child_fails_the_scope_around_it() {
     struct Bomb;
     impl Drop for Bomb {
@@ -284,7 +284,7 @@ async fn no_failure_of_a_child_fails_the_scope_around_it() {
 }
 
 /// Where panics are raised in the caller of a scope, the supervisor is in between.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_panic_of_a_child_is_raised_nowhere() {
     let diary = Diary::new();
     let task = ChildSpec::new("task", |cx: Cx<Infallible>| async move {
@@ -303,7 +303,7 @@ async fn a_panic_of_a_child_is_raised_nowhere() {
     assert_eq!(diary.read(), "0 +a, 1 -a, 1 +a, 5 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_run_that_is_dropped_aborts_the_children_and_the_scope_around_waits() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Deaf])).child(diary.child("b", &[])).build().unwrap();
@@ -320,7 +320,7 @@ async fn a_run_that_is_dropped_aborts_the_children_and_the_scope_around_waits() 
     assert_eq!(diary.read(), "0 +a, 0 +b, 1 -b, 1 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_supervisor_runs_once_at_a_time_and_may_run_again() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Deaf, Deaf])).build().unwrap();
@@ -341,7 +341,7 @@ async fn a_supervisor_runs_once_at_a_time_and_may_run_again() {
     assert_eq!(diary.read(), "0 +a, 1 -a, 1 +a, 2 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_supervisor_that_is_aborted_from_above_says_why() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Linger(60)]).stop_grace(secs(60))).build().unwrap();
@@ -367,7 +367,7 @@ async fn a_supervisor_that_is_aborted_from_above_says_why() {
     assert_eq!(diary.alive(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn without_children_it_waits() {
     let begun = Instant::now();
     let ended = run(sup(), async |_, cx| {

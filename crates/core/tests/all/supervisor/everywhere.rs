@@ -27,7 +27,7 @@ async fn polled(times: usize, future: impl Future) -> bool {
     .await
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_run_dropped_at_any_await_leaves_nothing_alive() {
     let mut polls = 0;
     loop {
@@ -76,7 +76,7 @@ async fn a_run_dropped_at_any_await_leaves_nothing_alive() {
 }
 
 /// Whatever becomes of an order, the supervisor goes on, and has room for the next.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_order_dropped_at_any_await_loses_nothing() {
     async fn order(handle: &Handle, diary: &Diary, what: usize, polls: usize) -> bool {
         match what {

@@ -14,7 +14,7 @@ use tidegate_core::{
 };
 
 /// Visor.jl#5: the others must not go on.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn giving_up_stops_the_siblings_in_reverse() {
     let diary = Diary::new();
     let sup = sup()
@@ -40,7 +40,7 @@ async fn giving_up_stops_the_siblings_in_reverse() {
 }
 
 #[cfg(feature = "tracing")]
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn restarts_and_giving_up_are_events() {
     let events = crate::events::Events::listen();
     let diary = Diary::new();
@@ -52,7 +52,7 @@ async fn restarts_and_giving_up_are_events() {
 }
 
 /// earl#26: a child that crashes when it is started is a busy loop otherwise.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_crash_at_the_start_counts() {
     let starts = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&starts);
@@ -65,7 +65,7 @@ async fn a_crash_at_the_start_counts() {
     assert_eq!(starts.load(Ordering::SeqCst), 6);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_panic_before_the_first_await_counts_too() {
     let child = ChildSpec::new("a", |_: Cx<Broken>| -> std::future::Ready<_> {
         panic!("at once, on purpose")
@@ -78,7 +78,7 @@ async fn a_panic_before_the_first_await_counts_too() {
 }
 
 /// task-supervisor: a limit above 32 was no limit.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_limit_of_a_hundred_is_a_limit_of_a_hundred() {
     let starts = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&starts);
@@ -90,7 +90,7 @@ async fn a_limit_of_a_hundred_is_a_limit_of_a_hundred() {
     assert_eq!(starts.load(Ordering::SeqCst), 101);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn restarts_older_than_the_period_are_forgotten() {
     let diary = Diary::new();
     // A third within 10 s there never is.
@@ -102,7 +102,7 @@ async fn restarts_older_than_the_period_are_forgotten() {
     assert_eq!(diary.read(), "0 +a, 4 -a, 4 +a, 8 -a, 8 +a, 12 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_restarts_of_all_children_count_together() {
     let diary = Diary::new();
     let sup = sup()
@@ -114,7 +114,7 @@ async fn the_restarts_of_all_children_count_together() {
     assert_eq!(error.fatal().unwrap().path(), "/app/sup/c");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn without_restarts_the_first_failure_ends_it() {
     let diary = Diary::new();
     let sup = sup().intensity(0, secs(5)).child(diary.child("a", &[FinishAfter(1)]));
@@ -122,7 +122,7 @@ async fn without_restarts_the_first_failure_ends_it() {
     assert_eq!(error.to_string(), "gave up on /app/sup/a (too many restarts): finished");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_backoff_without_more_delays_ends_it() {
     let diary = Diary::new();
     let backoff = Backoff::constant(secs(1)).jitter(Jitter::None).limit(2);
@@ -141,7 +141,7 @@ async fn a_delay_beyond_the_clock_is_no_crash() {
     assert_eq!(watch(&diary, sup, 1_000_000).await, "0 +a, 0 +b, 1 -a, 1 up b");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_error_that_cannot_be_displayed_is_survived_and_a_long_one_cut_off() {
     struct Odd(usize);
     impl std::fmt::Display for Odd {

@@ -16,7 +16,7 @@ fn nested(diary: &Diary, acts: &[Act]) -> ChildSpec {
     ChildSpec::supervisor(inner.build().unwrap())
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_nested_supervisor_that_gives_up_is_started_again_and_then_the_outer_one_gives_up() {
     let diary = Diary::new();
     let sup = sup().intensity(1, secs(100)).child(diary.child("a", &[]));
@@ -31,7 +31,7 @@ async fn a_nested_supervisor_that_gives_up_is_started_again_and_then_the_outer_o
     assert_eq!(inner.fatal().unwrap().path(), "/app/sup/in%2Fner/y%25");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_of_nested_supervisors_go_by_their_path() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[])).child(nested(&diary, &[]));
@@ -60,7 +60,7 @@ async fn children_of_nested_supervisors_go_by_their_path() {
     ended.await.unwrap();
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_nested_supervisor_stops_its_children_one_after_the_other_within_its_grace() {
     for (grace, read) in [(secs(100), "6 -y, 7 -x"), (secs(3), "4 -x, 4 -y")] {
         let diary = Diary::new();
@@ -82,7 +82,7 @@ async fn a_nested_supervisor_stops_its_children_one_after_the_other_within_its_g
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_nested_supervisor_is_up_when_its_children_are() {
     let diary = Diary::new();
     let inner = Supervisor::builder("inner")
@@ -104,7 +104,7 @@ async fn a_nested_supervisor_is_up_when_its_children_are() {
     assert_eq!(read, expected);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_nested_supervisor_is_not_up_while_one_that_was_late_ends() {
     let diary = Diary::new();
     let constant = Backoff::constant(secs(50)).jitter(Jitter::None);
@@ -115,7 +115,7 @@ async fn a_nested_supervisor_is_not_up_while_one_that_was_late_ends() {
     assert_eq!(read, "0 +late, 5 -late, 5 +next");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_find_the_handle_of_their_supervisor() {
     let diary = Diary::new();
     let (added, inner_added) = (diary.child("added", &[]), diary.child("added", &[]));

@@ -8,7 +8,7 @@ use tidegate_core::{
 };
 use tokio::time::sleep;
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_start_in_order_and_stop_in_reverse() {
     let diary = Diary::new();
     let sup = sup().child(diary.child("a", &[Linger(1)])).child(diary.child("b", &[Linger(2)]));
@@ -18,7 +18,7 @@ async fn children_start_in_order_and_stop_in_reverse() {
     assert_eq!(diary.read(), "5 -c, 7 -b, 8 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_permanent_child_is_started_again_however_it_ended() {
     let diary = Diary::new();
     let acts = [FinishAfter(1), FailAfter(1), PanicAfter(1)];
@@ -26,7 +26,7 @@ async fn a_permanent_child_is_started_again_however_it_ended() {
     assert_eq!(read, "0 +a, 1 -a, 1 +a, 2 -a, 2 +a, 3 -a, 3 +a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_transient_child_is_started_again_if_it_failed_and_kept_if_it_has_finished() {
     let diary = Diary::new();
     let child = diary.child("a", &[FailAfter(1), PanicAfter(1), FinishAfter(1)]);
@@ -41,7 +41,7 @@ async fn a_transient_child_is_started_again_if_it_failed_and_kept_if_it_has_fini
     assert_eq!(diary.read(), "0 +a, 1 -a, 1 +a, 2 -a, 2 +a, 3 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_temporary_child_is_forgotten_however_it_ended() {
     for act in [FinishAfter(1), FailAfter(1), PanicAfter(1)] {
         let diary = Diary::new();
@@ -58,7 +58,7 @@ async fn a_temporary_child_is_forgotten_however_it_ended() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn one_for_one_leaves_the_others_alone() {
     let diary = Diary::new();
     let sup = sup_after(2).child(diary.child("a", &[])).child(diary.child("b", &[FailAfter(1)]));
@@ -67,7 +67,7 @@ async fn one_for_one_leaves_the_others_alone() {
     assert_eq!(read, "0 +a, 0 +b, 0 +c, 1 -b, 3 +b", "also those that come after it");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn one_for_all_stops_all_in_reverse_and_starts_all_in_order() {
     let diary = Diary::new();
     let sup = sup_after(5)
@@ -79,7 +79,7 @@ async fn one_for_all_stops_all_in_reverse_and_starts_all_in_order() {
     assert_eq!(read, "0 +a, 0 +b, 0 +c, 1 -b, 2 -c, 3 -a, 6 +a, 6 +b, 6 +c");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn rest_for_one_takes_those_after_it() {
     let diary = Diary::new();
     let sup = sup_after(5)
@@ -92,7 +92,7 @@ async fn rest_for_one_takes_those_after_it() {
     assert_eq!(read, "0 +a, 0 +b, 0 +c, 0 +d, 1 -b, 2 -d, 3 -c, 6 +b, 6 +c, 6 +d");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_delay_begins_with_the_failure_and_stops_are_waited_for() {
     let diary = Diary::new();
     let sup = sup_after(2)
@@ -105,7 +105,7 @@ async fn a_delay_begins_with_the_failure_and_stops_are_waited_for() {
 
 /// As in OTP a group begins anew, with what has finished; not with what was temporary, or was
 /// terminated by hand.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_group_brings_back_what_had_finished_and_not_what_was_terminated_or_temporary() {
     let diary = Diary::new();
     let sup = sup()
@@ -140,7 +140,7 @@ async fn a_group_brings_back_what_had_finished_and_not_what_was_terminated_or_te
 }
 
 /// What is stopped with the group, or is down, and does not come back is none of those others.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_event_counts_those_that_are_started_with_one_that_has_failed() {
     let diary = Diary::new();
     let finished = &[FinishAfter(1)];
@@ -173,7 +173,7 @@ async fn an_event_counts_those_that_are_started_with_one_that_has_failed() {
     assert_eq!(diary.read(), "13 -b, 13 -finished, 13 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_crash_of_an_earlier_child_takes_those_in_backoff_along_but_no_earlier_than_they_may() {
     let slow = Backoff::constant(secs(10)).jitter(Jitter::None);
     for (strategy, read) in
@@ -195,7 +195,7 @@ async fn a_crash_of_an_earlier_child_takes_those_in_backoff_along_but_no_earlier
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_crashes_while_its_group_is_stopped_counts_as_stopped() {
     let diary = Diary::new();
     let sup = sup()
@@ -208,7 +208,7 @@ async fn a_child_that_crashes_while_its_group_is_stopped_counts_as_stopped() {
     assert_eq!(read, "0 +a, 0 +b, 0 +c, 1 -b, 2 -a, 4 -c, 4 +a, 4 +b, 4 +c");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_comes_after_another_starts_after_it_whatever_the_order_of_declaration() {
     let diary = Diary::new();
     let sup = sup()
@@ -220,7 +220,7 @@ async fn what_comes_after_another_starts_after_it_whatever_the_order_of_declarat
     assert_eq!(diary.read(), "1 -web, 1 -db, 1 -log");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_is_not_started_while_one_it_comes_after_is_on_its_way() {
     let diary = Diary::new();
     let sup = sup_after(3)
@@ -231,7 +231,7 @@ async fn a_child_is_not_started_while_one_it_comes_after_is_on_its_way() {
     assert_eq!(read, "0 +db, 0 +web, 0 +mail, 1 -db, 1 -web, 1 -mail, 1 +mail, 4 +db, 4 +web");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_next_starts_when_the_one_before_is_up() {
     let diary = Diary::new();
     let sup = sup()
@@ -249,7 +249,7 @@ async fn the_next_starts_when_the_one_before_is_up() {
     assert_eq!(diary.read(), "0 +a, 2 up a, 2 +b, 5 up b, 5 +c, 6 -c, 6 -b, 6 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn one_that_ends_before_it_is_up_does_not_hold_up_the_next() {
     let diary = Diary::new();
     let sup = sup_after(10).child(diary.slow("a", 5, &[FailAfter(1)])).child(diary.child("b", &[]));
@@ -257,7 +257,7 @@ async fn one_that_ends_before_it_is_up_does_not_hold_up_the_next() {
     assert_eq!(read, "0 +a, 1 -a, 1 +b, 11 +a, 16 up a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn one_that_is_not_up_in_time_holds_up_the_next_until_it_has_ended() {
     let diary = Diary::new();
     let slow = diary.slow("a", 9, &[Linger(2)]).start_timeout(secs(3));
@@ -267,7 +267,7 @@ async fn one_that_is_not_up_in_time_holds_up_the_next_until_it_has_ended() {
 }
 
 /// It has not had its start, whereas the one that it waits for has failed with its own.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn one_that_waits_for_another_holds_up_the_next() {
     let diary = Diary::new();
     let sup = sup_after(10)
@@ -279,7 +279,7 @@ async fn one_that_waits_for_another_holds_up_the_next() {
     assert_eq!(read, "0 +a, 1 -a, 1 +b, 11 +a, 16 up a, 16 +c, 18 up c, 18 +d");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_restart_alone_holds_up_only_what_comes_after_it() {
     let diary = Diary::new();
     let sup = sup()
@@ -291,7 +291,7 @@ async fn a_restart_alone_holds_up_only_what_comes_after_it() {
     assert_eq!(read, expected);
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_is_not_up_in_time_has_failed() {
     let diary = Diary::new();
     let child = diary.slow("a", 4, &[]).start_timeout(secs(3));
@@ -303,7 +303,7 @@ async fn a_child_that_is_not_up_in_time_has_failed() {
     assert_eq!(diary.read(), "0 +a, 3 -a, 3 +a, 6 -a");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_lets_go_of_its_ready_has_failed() {
     let child = ChildSpec::starting("a", |cx: Cx<Infallible>, ready: Ready<()>| async move {
         drop(ready);
@@ -317,7 +317,7 @@ async fn a_child_that_lets_go_of_its_ready_has_failed() {
 }
 
 /// The error says more than that it was not up.
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_child_that_fails_before_it_is_up_has_its_own_error() {
     let child = ChildSpec::starting("a", |cx: Cx<&'static str>, ready: Ready<()>| async move {
         // A task that the scope of the child waits for, so that the end comes later.
@@ -336,7 +336,7 @@ async fn a_child_that_fails_before_it_is_up_has_its_own_error() {
     assert_eq!(fatal.downcast_ref::<&str>(), Some(&"no port"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn a_backoff_grows_and_begins_anew_when_the_child_was_up_for_the_period() {
     let diary = Diary::new();
     let backoff = Backoff::exponential(secs(1)).jitter(Jitter::None);
@@ -349,7 +349,7 @@ async fn a_backoff_grows_and_begins_anew_when_the_child_was_up_for_the_period() 
     );
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn children_that_fail_together_do_not_come_back_together() {
     let diary = Diary::new();
     let mut sup = sup().backoff(Backoff::constant(secs(100)).jitter(Jitter::Full).seed(7));

@@ -12,7 +12,7 @@ use tidegate_core::{
 };
 use tokio::time::sleep;
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn the_history_is_bounded_and_the_observer_hears_all() {
     let diary = Diary::new();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -43,7 +43,7 @@ async fn the_history_is_bounded_and_the_observer_hears_all() {
     assert_eq!(heard.len(), 6, "{heard:?}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn what_children_do_can_be_seen() {
     let diary = Diary::new();
     // No other test of the process has one of that name.
@@ -78,7 +78,7 @@ async fn what_children_do_can_be_seen() {
     assert!(gone.resources().iter().all(|resource| resource.name().as_str() != "seen"));
 }
 
-#[tokio::test(start_paused = true)]
+#[tidegate_testkit::test]
 async fn an_error_of_two_lines_is_one_line_of_a_snapshot() {
     let diary = Diary::new();
     let bad = ChildSpec::new("bad", |_: Cx<&str>| async { Err("two\nlines") });

@@ -200,7 +200,8 @@ impl MemListener {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: dropping the future loses no connection.
+    /// Cancel safe: dropping the future loses no connection. Tested by
+    /// `an_accept_that_is_dropped_loses_no_connection`.
     #[expect(clippy::missing_panics_doc, reason = "there are as many turns as connections in line")]
     pub async fn accept(&self) -> io::Result<MemStream> {
         let shared = &self.net.0;
@@ -252,7 +253,8 @@ impl MemConnector {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: a connect that is dropped leaves no connection, but loses its place.
+    /// Cancel safe: a connect that is dropped leaves no connection, but loses its place. Tested by
+    /// `a_connect_that_is_dropped_leaves_nothing`.
     pub async fn connect(&self) -> io::Result<MemStream> {
         let shared = &self.net.0;
         shared.travel(End::Connector).await;
