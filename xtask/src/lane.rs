@@ -134,7 +134,7 @@ const TABLE: &[Lane] = &[
         name: "miri",
         about: "unit tests without undefined behaviour",
         pr: Some(150),
-        nightly: 500,
+        nightly: 150,
         run: lanes::miri::run,
     },
     Lane {
