@@ -32,7 +32,9 @@ pub fn all(log: &str) -> Vec<Failure> {
         program.follow(line, at);
         let rest = &lines[at + 1..];
         if let Some(name) = section(line) {
-            add(&mut found, program.name(name), body(rest, ends_section));
+            let end = (0..rest.len()).find(|at| ends_section(name, &rest[*at..]));
+            let own = &rest[..end.unwrap_or(rest.len())];
+            add(&mut found, program.name(name), body(own, |_| false));
         } else if *line == "failures:" {
             for name in listed(rest) {
                 let output = panic_of(&lines[program.start..at], name);
@@ -118,8 +120,14 @@ fn section(line: &str) -> Option<&str> {
     Some(name.strip_suffix(" stdout").or_else(|| name.strip_suffix(" stderr")).unwrap_or(name))
 }
 
-fn ends_section(line: &str) -> bool {
-    section(line).is_some() || line == "failures:" || line.starts_with("test result: ")
+/// Whether the section of a test ends before these lines: with that of another, or with the list of
+/// all. A test that runs itself in a process of its own has a section of the same name within.
+fn ends_section(name: &str, lines: &[&str]) -> bool {
+    match lines {
+        ["failures:", next, ..] => next.starts_with("    "),
+        [line, ..] => section(line).is_some_and(|other| other != name),
+        [] => true,
+    }
 }
 
 /// The lines up to the one that `ends` them, without the frames of backtraces and the blank lines
@@ -154,7 +162,7 @@ fn panic_of(lines: &[&str], test: &str) -> Vec<String> {
     let thread = format!("thread '{test}' ");
     let Some(at) = lines.iter().position(|line| line.contains(&thread)) else { return Vec::new() };
     let ends = |line: &str| line.starts_with("test ") || line.starts_with("thread '");
-    let message = body(&lines[at + 1..], |line| ends(line) || ends_section(line));
+    let message = body(&lines[at + 1..], |line| ends(line) || line == "failures:");
     std::iter::once(lines[at].to_owned()).chain(message).collect()
 }
 

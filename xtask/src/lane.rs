@@ -56,8 +56,8 @@ const TABLE: &[Lane] = &[
     Lane {
         name: "features",
         about: "the published crates build with each feature alone, and with none",
-        pr: None,
-        nightly: 120,
+        pr: Some(25),
+        nightly: 40,
         run: lanes::features::run,
     },
     Lane {
@@ -141,7 +141,7 @@ const TABLE: &[Lane] = &[
         name: "miri",
         about: "unit tests without undefined behaviour",
         pr: Some(150),
-        nightly: 500,
+        nightly: 150,
         run: lanes::miri::run,
     },
     Lane {

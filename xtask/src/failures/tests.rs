@@ -90,6 +90,41 @@ fn every_failed_test_is_found_however_much_comes_after_it() {
 }
 
 #[test]
+fn what_a_test_says_of_its_own_child_is_within_its_section() {
+    let log = "\
+failures:
+
+---- child stdout ----
+outer words
+
+running 1 test
+test child ... FAILED
+
+failures:
+
+---- child stdout ----
+inner words
+
+failures:
+    child
+
+test result: FAILED. 0 passed; 1 failed
+
+---- other stdout ----
+other words
+
+failures:
+    child
+    other
+";
+    let failures = all(log);
+    assert_eq!(names(&failures), ["child", "other"]);
+    assert_eq!(failures[0].output.first().unwrap(), "outer words");
+    assert_eq!(failures[0].output.last().unwrap(), "inner words");
+    assert_eq!(failures[1].output, ["other words"]);
+}
+
+#[test]
 fn a_panic_that_was_not_captured_is_found_by_the_name_of_its_thread() {
     let log = "\
      Running unittests src/lib.rs (target/debug/deps/a-9949de)
