@@ -152,6 +152,13 @@ const TABLE: &[Lane] = &[
         run: lanes::tsan::run,
     },
     Lane {
+        name: "explore",
+        about: "tests on many schedules of their tasks, each from a seed",
+        pr: Some(60),
+        nightly: 60,
+        run: lanes::explore::run,
+    },
+    Lane {
         name: "careful",
         about: "tests with a standard library that checks its callers",
         pr: None,

@@ -13,14 +13,13 @@
 //! Counting polls alone, as most checkers do, visits no await that happens to be ready, such as
 //! a `send` into a channel that has room: the message is lost there as well.
 
-use crate::{Bubble, coop};
+use crate::{Bubble, coop, tell::tell};
 use std::{
     fmt,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::{Pin, pin},
     task::Poll,
-    thread,
 };
 use tokio::task::{
     coop::{Coop, cooperative},
@@ -138,15 +137,8 @@ pub fn cancel_everywhere<S, T>(
     let suspensions = count(0, &|n| CancelPoint::WhilePending(n + 1));
     let operations = count(suspensions, &CancelPoint::BeforeOperation);
     let report = CancelReport { operations, suspensions };
-    tell(report);
+    tell("cancel-points", report.points() as u64);
     report
-}
-
-/// For whoever counts what the tests of a run have visited.
-#[expect(clippy::print_stdout, reason = "a line of the test's own output")]
-fn tell(report: CancelReport) {
-    let current = thread::current();
-    println!("cancel-points: {} {}", current.name().unwrap_or("?"), report.points());
 }
 
 /// Makes a future one operation more for [`cancel_everywhere`], which else sees only those of

@@ -1,6 +1,6 @@
 //! The same test under many schedules, each from a seed.
 
-use crate::{Bubble, Seed, clock, payload, repro, rng::mix};
+use crate::{Bubble, Seed, clock, payload, repro, rng::mix, tell::tell};
 use std::{
     fmt,
     future::Future,
@@ -170,7 +170,7 @@ impl fmt::Display for ExploreReport {
 }
 
 /// Runs a test with one seed after the other, each time in a new [`Bubble`] and on another
-/// schedule, until it fails.
+/// schedule, until it fails, and prints `explore-seeds: <test> <seeds>`.
 ///
 /// tokio gives a task a budget of operations, after which it yields. Here the seed takes a share of it
 /// away before a poll, so that the task yields at one of its awaits, and others go first: what
@@ -247,6 +247,7 @@ impl Bubble {
             let text = format!("{text}\nrun it again: {}", repro::command(Some(seed)));
             Some(ExploreFailure { seed, text })
         });
+        tell("explore-seeds", number);
         ExploreReport { seeds: number, failure }
     }
 }

@@ -18,6 +18,7 @@ mod repro;
 mod rng;
 mod seed;
 mod stress;
+mod tell;
 
 #[doc(hidden)]
 pub use self::attribute::{explore as __explore_test, run as __run_test};

@@ -16,7 +16,7 @@
 use super::{ChildSpec, ControlError, Event, EventKind, Handle, Supervisor, SupervisorError};
 use crate::{
     Backoff, Cx, rt,
-    scope::shuttle_tests::{Alive, Error, explore_alone, patient, sometime},
+    scope::shuttle_tests::{Alive, Error, patient, search_alone, sometime},
 };
 use std::{
     sync::{
@@ -142,7 +142,7 @@ fn word(answer: &Result<(), ControlError>) -> &'static str {
 #[test]
 fn shuttle_a_child_that_was_terminated_is_not_started_again() {
     let ways = ["1 lives", "2 lives", "3 lives"];
-    explore_alone("a_child_that_was_terminated_is_not_started_again", &ways, || async {
+    search_alone("a_child_that_was_terminated_is_not_started_again", &ways, || async {
         let book = Book::default();
         let lives = book.run(2, async |handle, stopper| {
             let (first, second) = (handle.clone(), handle.clone());
@@ -168,7 +168,7 @@ fn shuttle_a_child_that_was_terminated_is_not_started_again() {
 #[test]
 fn shuttle_a_restart_has_a_new_life_or_comes_too_late() {
     let ways = ["0 done", "1 done", "2 done"];
-    explore_alone("a_restart_has_a_new_life_or_comes_too_late", &ways, || async {
+    search_alone("a_restart_has_a_new_life_or_comes_too_late", &ways, || async {
         let book = Book::default();
         let done = book.run(1, async |handle, stopper| {
             let orders = [0, 1].map(|_| {
@@ -201,7 +201,7 @@ fn shuttle_a_restart_has_a_new_life_or_comes_too_late() {
 #[test]
 fn shuttle_every_order_is_answered_while_the_supervisor_ends() {
     let ways = ["all too late", "some in time"];
-    explore_alone("every_order_is_answered_while_the_supervisor_ends", &ways, || async {
+    search_alone("every_order_is_answered_while_the_supervisor_ends", &ways, || async {
         let book = Book::default();
         let answers = book.run(1, async |handle, stopper| {
             let (one, other) = (handle.clone(), handle.clone());

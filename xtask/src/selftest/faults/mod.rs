@@ -6,6 +6,7 @@ mod clippy;
 mod compare;
 mod deny;
 mod doc;
+mod explore;
 mod features;
 mod fmt;
 mod icount;
@@ -41,6 +42,7 @@ pub const FAULTS: &[Fault] = &[
     compare::FAULT,
     miri::FAULT,
     tsan::FAULT,
+    explore::FAULT,
     careful::FAULT,
     icount::FAULT,
 ];
@@ -49,6 +51,10 @@ pub const FAULTS: &[Fault] = &[
 pub const EXEMPT: &[(&str, &str)] = &[
     ("mutants", "it is about the machines that it names, and the history of their files"),
     ("selftest", "its tests plant bugs in what the lanes say"),
+    (
+        "zoo",
+        "its specimens are the planted bugs, their cures the clean ones, and its tests turn it red",
+    ),
     ("semver", "it compares with a tag, and a workspace that is made for a test has no history"),
 ];
 

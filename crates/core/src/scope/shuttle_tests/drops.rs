@@ -1,6 +1,6 @@
 //! Scopes whose future is dropped midway, and scopes in scopes.
 
-use super::{Alive, Error, explore, explore_alone, patient, said, sometime, unless};
+use super::{Alive, Error, explore, patient, said, search_alone, sometime, unless};
 use crate::{Cx, ScopeError, join_orphans, orphans, rt};
 use std::{
     future::pending,
@@ -77,7 +77,7 @@ where
 /// for the whole process.
 #[test]
 fn shuttle_the_children_of_a_dropped_root_end() {
-    explore_alone("the_children_of_a_dropped_root_end", &["aborted", "ended"], || async {
+    search_alone("the_children_of_a_dropped_root_end", &["aborted", "ended"], || async {
         let (alive, ended) = (Alive::default(), Arc::<AtomicUsize>::default());
         let root = patient("root").run(async |cx: Cx<Error>| {
             for is_stuck in [false, true] {

@@ -1,7 +1,7 @@
 //! Children and bodies that end at once.
 
 use super::{
-    Alive, Error, blow_up, caught, explore, explore_alone, hasty, patient, said, sometime, unless,
+    Alive, Error, blow_up, caught, explore, hasty, patient, said, search_alone, sometime, unless,
 };
 use crate::{Cx, OnError, OnPanic, Scope, TaskError, rt};
 use std::{
@@ -344,7 +344,7 @@ fn shuttle_blocking_work_and_a_cancellation() {
 #[test]
 fn shuttle_a_picture_taken_while_children_come_and_go() {
     let ways = ["0 seen", "1 seen", "2 seen"];
-    explore_alone("a_picture_taken_while_children_come_and_go", &ways, || async {
+    search_alone("a_picture_taken_while_children_come_and_go", &ways, || async {
         let (tell, told) = oneshot::channel::<Cx<Error>>();
         let looker = rt::spawn(async move {
             let cx = told.await.unwrap();

@@ -2,7 +2,7 @@
 //!
 //! A limit is a resource, and a look at any scope goes through all of those.
 
-use super::{Alive, Error, explore, explore_alone, hasty, patient, sometime, unless};
+use super::{Alive, Error, explore, hasty, patient, search_alone, sometime, unless};
 use crate::{ConcurrentError, Cx, TrySpawnError};
 use std::{
     future::pending,
@@ -17,7 +17,7 @@ use std::{
 #[test]
 fn shuttle_never_more_children_than_the_limit() {
     let ways = ["full", "full after a turn", "room", "room after a turn"];
-    explore_alone("never_more_children_than_the_limit", &ways, || async {
+    search_alone("never_more_children_than_the_limit", &ways, || async {
         let (running, ran) = (Alive::default(), Arc::<AtomicUsize>::default());
         let (mut had_turn, mut had_room) = (false, false);
         let scope = patient("scope").limit(2).run(async |cx: Cx<Error>| {
@@ -58,7 +58,7 @@ fn shuttle_never_more_children_than_the_limit() {
 #[test]
 fn shuttle_a_cancellation_sends_away_who_waits_for_a_slot() {
     let ways = ["aborted", "admitted", "sent away"];
-    explore_alone("a_cancellation_sends_away_who_waits_for_a_slot", &ways, || async {
+    search_alone("a_cancellation_sends_away_who_waits_for_a_slot", &ways, || async {
         let alive = Alive::default();
         let mut way = "aborted";
         let result = hasty("scope")

@@ -67,7 +67,7 @@ where
 
 /// The same for a program that goes through a table of the whole process: what others have there
 /// belongs to their schedules.
-pub(crate) fn explore_alone<F>(name: &'static str, ways: &[&str], program: fn() -> F)
+pub(crate) fn search_alone<F>(name: &'static str, ways: &[&str], program: fn() -> F)
 where
     F: Future<Output = String> + 'static,
 {
