@@ -186,7 +186,8 @@ impl Bubble {
 
     fn runtime(&self, shared: &Arc<Shared>) -> Runtime {
         let mut builder = Builder::new_current_thread();
-        let (parks, unparks, starts) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+        let (parks, unparks) = (Arc::clone(shared), Arc::clone(shared));
+        let (starts, stops) = (Arc::clone(shared), Arc::clone(shared));
         builder
             .on_thread_park(move || parks.before_park())
             .on_thread_unpark(move || unparks.after_unpark())
@@ -194,7 +195,8 @@ impl Bubble {
             // An idle thread of the blocking pool is nobody's leak.
             .thread_keep_alive(Duration::from_millis(1))
             // A panic on a thread of the blocking pool is the bubble's, too.
-            .on_thread_start(move || Inside::stay(&starts));
+            .on_thread_start(move || Inside::stay(&starts))
+            .on_thread_stop(move || stops.thread_stops());
         #[cfg(tokio_unstable)]
         self.settings.unstable(&mut builder);
         match self.settings.mode {

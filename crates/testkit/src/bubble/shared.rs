@@ -2,7 +2,7 @@
 
 use super::builder::Settings;
 use super::schedule::Schedule;
-use super::step::{self, Asking, Idle, Steps, Turn};
+use super::step::{self, Asking, Idle, Pool, Steps, Turn};
 use crate::{Seed, coop};
 use std::{
     cell::RefCell,
@@ -28,8 +28,9 @@ pub(super) struct Shared {
     poll_budget: Option<u64>,
     /// Whether anybody has asked for a step of the clock.
     has_steps: AtomicBool,
-    /// Whether the blocking pool has had a thread.
-    has_threads: AtomicBool,
+    /// How many threads of the blocking pool have started, and stopped.
+    started: AtomicU64,
+    stopped: AtomicU64,
     /// Counts signs of progress: a clock that moved, or, if that is the real one, a test that was
     /// woken. That the runtime goes on is none: timers and tasks beside the test may keep it at that
     /// for ever.
@@ -191,7 +192,7 @@ impl Shared {
 
     /// Asks for a step of the clock.
     pub(super) fn ask_for_step(&self, asking: Asking) {
-        self.has_steps.store(true, Ordering::Relaxed);
+        self.has_steps.store(true, Ordering::SeqCst);
         self.state().steps.ask(asking);
     }
 
@@ -202,12 +203,27 @@ impl Shared {
         if !self.has_steps.load(Ordering::Relaxed) {
             return Turn::Usual;
         }
-        let has_threads = self.has_threads.load(Ordering::Relaxed);
-        let turn = self.state().steps.poll_root(was_test_woken, has_threads);
+        let pool = self.pool();
+        let turn = self.state().steps.poll_root(was_test_woken, pool);
         if let Turn::Over(at) = turn {
             self.tell(at);
         }
         turn
+    }
+
+    fn pool(&self) -> Pool {
+        // In this order: a thread that has started by then has not stopped before.
+        let stopped = self.stopped.load(Ordering::SeqCst);
+        Pool { started: self.started.load(Ordering::SeqCst), stopped }
+    }
+
+    /// A thread of the blocking pool ends, which a step of the clock may wait for.
+    pub(super) fn thread_stops(&self) {
+        self.stopped.fetch_add(1, Ordering::SeqCst);
+        if self.has_steps.load(Ordering::SeqCst) {
+            let root = self.state().root.take();
+            root.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Tells who has asked for a step.
@@ -343,7 +359,7 @@ impl Inside {
 
     /// The thread, one of the blocking pool, stays in it until it ends.
     pub(super) fn stay(shared: &Arc<Shared>) {
-        shared.has_threads.store(true, Ordering::Relaxed);
+        shared.started.fetch_add(1, Ordering::SeqCst);
         CURRENT.set(Some(Arc::clone(shared)));
     }
 

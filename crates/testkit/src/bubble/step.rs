@@ -20,7 +20,7 @@
 //! | no | no | there is no timer |
 //!
 //! Blocking work that ends looks like the last of these, since that has the runtime look at its
-//! timers: if there was any, it takes some time until it is believed.
+//! timers. So it is not believed while the blocking pool has a thread, or has got one meanwhile.
 
 use super::root::SENTINEL;
 use crate::clock;
@@ -47,9 +47,6 @@ pub(super) const TURN: u32 = 61;
 /// comes back sooner has not waited for one.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
-/// How long it must seem that there is no timer if there was blocking work.
-const DOUBT: Duration = Duration::from_millis(2);
-
 /// Who waits for a step: the moment at which a timer has gone off, or that there is none.
 pub(super) type Asking = oneshot::Sender<Option<Instant>>;
 
@@ -58,8 +55,21 @@ pub(super) type Asking = oneshot::Sender<Option<Instant>>;
 pub(super) struct Steps {
     asking: Vec<Asking>,
     phase: Phase,
-    /// Since when it seems that there is no timer, if it did so the last time.
-    nothing_since: Option<std::time::Instant>,
+    /// The threads of the blocking pool when the step began.
+    pool: Pool,
+}
+
+/// The threads that the blocking pool has had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pool {
+    pub(super) started: u64,
+    pub(super) stopped: u64,
+}
+
+impl Pool {
+    fn is_empty(self) -> bool {
+        self.started == self.stopped
+    }
 }
 
 #[derive(Debug, Default)]
@@ -172,7 +182,8 @@ impl Steps {
             }
             Phase::Ready => {
                 self.phase = Phase::Parked { at: Instant::now(), since: clock::now() };
-                Idle::Probe
+                // The end of a thread of the pool is waited for.
+                if self.pool.is_empty() { Idle::Probe } else { Idle::Usual }
             }
             _ => Idle::Usual,
         }
@@ -196,9 +207,12 @@ impl Steps {
     }
 
     /// The root is polled, because the test was woken or for another reason.
-    pub(super) fn poll_root(&mut self, was_test_woken: bool, has_threads: bool) -> Turn {
+    pub(super) fn poll_root(&mut self, was_test_woken: bool, pool: Pool) -> Turn {
         let (phase, turn) = match std::mem::take(&mut self.phase) {
-            Phase::Disarm if !was_test_woken => (Phase::Look, Turn::Disarm),
+            Phase::Disarm if !was_test_woken => {
+                self.pool = pool;
+                (Phase::Look, Turn::Disarm)
+            }
             Phase::Look if !was_test_woken => (Phase::Ready, Turn::Wait),
             // Or somebody was woken before the clock could move.
             Phase::Rest
@@ -212,26 +226,18 @@ impl Steps {
                 (Phase::Counted(Counting { was_test_woken, ..counting }), Turn::Again)
             }
             Phase::Counted(counting) => {
-                (Phase::Over, self.judge(counting.over(was_test_woken), has_threads))
+                (Phase::Over, self.judge(counting.over(was_test_woken), pool))
             }
         };
         self.phase = phase;
         turn
     }
 
-    fn judge(&mut self, (step, is_polled): (Step, bool), has_threads: bool) -> Turn {
-        let since = self.nothing_since.take();
+    fn judge(&self, (step, is_polled): (Step, bool), pool: Pool) -> Turn {
+        let was_without_threads = self.pool.is_empty() && self.pool == pool;
         match step {
             Step::To(at) if is_polled => Turn::Over(Some(at)),
-            Step::None if !is_polled => {
-                let now = clock::now();
-                let since = since.unwrap_or(now);
-                if !has_threads || now - since >= DOUBT {
-                    return Turn::Over(None);
-                }
-                self.nothing_since = Some(since);
-                Turn::Again
-            }
+            Step::None if !is_polled && was_without_threads => Turn::Over(None),
             Step::To(_) | Step::None | Step::Waited => Turn::Again,
         }
     }

@@ -106,7 +106,8 @@ pub async fn advance(time: Duration) {
 /// the clock stands.
 ///
 /// Timers of tokio go off at the first whole millisecond of the bubble at or after their deadline.
-/// The clock stands while there is blocking work, so it is waited for if there is a timer.
+/// The clock stands while there is blocking work, so that its end is waited for, unless no thread
+/// has begun with it.
 ///
 /// ```
 /// use std::time::Duration;

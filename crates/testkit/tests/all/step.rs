@@ -259,16 +259,26 @@ fn blocking_work_is_waited_for_if_there_is_a_timer() {
     }
 }
 
-/// Blocking work that never ends while there is no timer is nobody's.
+/// What it leads to may be a timer.
 #[test]
-fn blocking_work_is_not_waited_for_if_there_is_no_timer() {
+fn blocking_work_is_waited_for_if_there_is_no_timer() {
     bubble(async {
-        let (held, wait) = std::sync::mpsc::sync_channel::<()>(0);
-        let work = spawn_blocking(move || wait.recv().is_err());
-        assert_eq!(advance_to_next_timer().await, None);
-        assert!(!work.is_finished());
-        drop(held);
-        assert!(work.await.unwrap());
+        let begun = Instant::now();
+        let (begin, has_begun) = std::sync::mpsc::sync_channel(1);
+        let work = spawn_blocking(move || {
+            begin.send(()).unwrap();
+            // Nobody sends: it takes so long in real time.
+            let (held, wait) = std::sync::mpsc::sync_channel::<()>(0);
+            wait.recv_timeout(MS * 20).unwrap_err();
+            drop(held);
+        });
+        has_begun.recv().unwrap();
+        let then = spawn(async move {
+            work.await.unwrap();
+            sleep(HOUR).await;
+        });
+        assert_eq!(advance_to_next_timer().await, Some(begun + HOUR));
+        assert!(then.is_finished());
         assert_eq!(advance_to_next_timer().await, None);
     });
 }
