@@ -50,6 +50,7 @@ pub const EXEMPT: &[(&str, &str)] = &[
     ("mutants", "it is about the machines that it names, and the history of their files"),
     ("selftest", "its tests plant bugs in what the lanes say"),
     ("semver", "it compares with a tag, and a workspace that is made for a test has no history"),
+    ("zoo", "it consists of planted bugs, each next to its cure"),
 ];
 
 /// The root of the crate, for a bug that lies elsewhere in it.
