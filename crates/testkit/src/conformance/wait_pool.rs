@@ -23,6 +23,7 @@ pub trait WaitPool {
     /// # Cancel safety
     ///
     /// What the suite is about: dropped at whatever moment, it must not take an object with it.
+    /// Tested by `an_object_that_is_handed_to_who_gives_up_is_found`.
     fn checkout(&self) -> impl Future<Output = Self::Object<'_>>;
 
     /// Which object it is: a number that no other one has that is alive.

@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, Mutex as StdMutex},
     time::Duration,
 };
-use tidegate_testkit::{Bubble, FailureKind, Perturbed, Seed, Seeds, explore, perturbed};
+use tidegate_testkit::{
+    Bubble, FailureKind, Perturbed, Seed, Seeds, cancel_everywhere, explore, perturbed,
+};
 use tokio::{
     sync::{Mutex, mpsc},
     task::{JoinSet, spawn},
@@ -204,4 +206,20 @@ fn explore_preempts_plain_tasks_and_seeds_select() {
     assert!(seen.borrow().len() >= 3, "{seen:?}");
     let picks: BTreeSet<_> = picked.borrow().values().cloned().collect();
     assert!(picks.len() > 32, "{picks:?}");
+}
+
+#[test]
+fn what_is_perturbed_is_dropped_with_its_wrapper() {
+    let report = cancel_everywhere(
+        || tokio::sync::Semaphore::new(1),
+        async |permits| {
+            perturbed(async {
+                let _held = permits.acquire().await.unwrap();
+                tokio::task::yield_now().await;
+            })
+            .await;
+        },
+        async |permits, point| assert_eq!(permits.available_permits(), 1, "{point}"),
+    );
+    report.assert_covered(2);
 }
