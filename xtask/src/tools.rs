@@ -239,7 +239,7 @@ mod tests {
         let list = "[v1]\n\"cargo-careful 0.4.10 (registry+https://x)\" = [\"cargo-careful\"]\n";
         assert_eq!(CARGO_CAREFUL.listed(list).as_deref(), Some("cargo-careful 0.4.10"));
         assert_eq!(CARGO_CAREFUL.listed(&list.replace("0.4.10", "0.5.0")), None);
-        assert_eq!(CARGO_MUTANTS.listed(list), None);
+        assert_eq!(Tool { package: "another", ..CARGO_CAREFUL }.listed(list), None);
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(".crates.toml"), list).unwrap();
         let (path, _) = CARGO_CAREFUL.find(dir.path()).unwrap();

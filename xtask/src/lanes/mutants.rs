@@ -53,6 +53,8 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
             cmd.arg("--shard").arg(format!("{}/{PARTS}", seed % PARTS))
         }
     };
+    // Documentation tests take as long to build as all others, and notice little.
+    let cmd = cmd.args(["--", "--lib", "--tests"]);
     cx.flags(&cmd);
     // Of an earlier run.
     let out = dir.join("mutants.out");

@@ -37,9 +37,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
             "the API breaks what {tag} promised, or could not be read"
         )));
     }
-    if cx.report.tests == 0 {
-        return Err(Stop::fail(format!("no check ran next to {tag}")));
-    }
+    judge(&finished.output, &tag)?;
     cx.crates(workspace.published_names());
     cx.report.reason = format!("compared with {tag}");
     Ok(())
@@ -55,6 +53,17 @@ fn baseline(tags: &str, shallow: bool) -> Result<String, Stop> {
         }
         None => Err(Stop::skipped("no version has been tagged: there is nothing to compare with")),
     }
+}
+
+/// A version that allows everything has nothing checked; otherwise something was.
+fn judge(output: &str, tag: &str) -> Result<(), Stop> {
+    if checks(output).iter().sum::<u64>() > 0 {
+        return Ok(());
+    }
+    if output.contains("(major change)") {
+        return Err(Stop::skipped(format!("the version allows any change since {tag}")));
+    }
+    Err(Stop::fail(format!("no check ran next to {tag}")))
 }
 
 /// How many checks ran in each crate: lines `Checked [ 0.005s] 196 checks: 196 pass, 49 skip`.
@@ -77,6 +86,18 @@ mod tests {
         assert_eq!(baseline("\n", false).unwrap_err().outcome, Outcome::Skipped);
         let shallow = baseline("", true).unwrap_err();
         assert_eq!(shallow.outcome, Outcome::Unavailable, "its tags may be elsewhere");
+    }
+
+    #[test]
+    fn no_check_is_a_failure_unless_the_version_allows_everything() {
+        let judged = |checks, change| {
+            let output =
+                format!("Checking a v0.1.0 -> v0.2.0 ({change})\nChecked [ 0.0s] {checks}");
+            judge(&output, "v0.1.0").map_err(|stop| stop.outcome)
+        };
+        assert_eq!(judged("9 checks: 9 pass", "no change"), Ok(()));
+        assert_eq!(judged("0 checks: 0 pass", "no change"), Err(Outcome::Fail));
+        assert_eq!(judged("0 checks: 0 pass", "major change"), Err(Outcome::Skipped));
     }
 
     #[test]
