@@ -102,12 +102,12 @@ mod tests {
 
     #[test]
     fn each_option_is_a_call() {
-        let options = "poll_budget = 9, real_io, seed = 0x1f, budget = \"1h\", patience = \"5s\", grace = \"50ms\", \
+        let options = "move_budget = 8, poll_budget = 9, real_io, seed = 0x1f, budget = \"1h\", patience = \"5s\", grace = \"50ms\", \
                        allow_tasks = 1, allow_panics,";
         let test = expanded(options, PLAIN).unwrap().replace(' ', "");
         let time = |millis| format!("::core::time::Duration::from_millis({millis}u64)");
         let calls = [
-            ".poll_budget(9).mode(::tidegate_testkit::Mode::RealIo)".to_owned(),
+            ".move_budget(8).poll_budget(9).mode(::tidegate_testkit::Mode::RealIo)".to_owned(),
             ".seed(::tidegate_testkit::Seed::new(0x1f))".to_owned(),
             format!(".virtual_budget({})", time(3_600_000)),
             format!(".patience({})", time(5_000)),
@@ -135,6 +135,7 @@ mod tests {
         refused("real_io, sed = 7", "no option `sed`; those that there are: real_io, seed", "sed");
         refused("seed = 7, seed = 8", "`seed` is given twice", "seed");
         refused("seed = 7, seeds = 8", "either one", "seeds");
+        refused("move_budget = 0", "never moves", "0");
         refused("poll_budget = 0x0", "does not begin", "0x0");
         refused("seeds = 0", "is not run", "0");
         refused("real_io = true", "`real_io` has no value", "real_io = true");

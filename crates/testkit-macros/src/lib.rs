@@ -16,6 +16,7 @@ use proc_macro::TokenStream;
 /// | `seed = 7` | the seed that a failure tells |
 /// | `seeds = 64` | none: the test is run with so many of them, on another schedule each |
 /// | `budget = "1h"` | how far the clock may move |
+/// | `move_budget = 1000` | how often the clock may move |
 /// | `poll_budget = 1000` | how many polls there may be |
 /// | `patience = "5s"` | how long there may be no progress, in real time |
 /// | `grace = "50ms"` | how long what the test leaves may take to end |

@@ -6,8 +6,7 @@ use quote::{quote, quote_spanned};
 use std::{collections::BTreeSet, time::Duration};
 use syn::{Expr, Lit, LitInt, Meta, Token, parse::Parser as _, punctuated::Punctuated};
 
-const KNOWN: &str =
-    "real_io, seed, seeds, budget, poll_budget, patience, grace, allow_tasks, allow_panics";
+const KNOWN: &str = "real_io, seed, seeds, budget, move_budget, poll_budget, patience, grace, allow_tasks, allow_panics";
 
 /// What is asked for.
 pub(crate) struct Options {
@@ -58,6 +57,10 @@ fn setter(name: &Ident, option: &Meta) -> syn::Result<TokenStream> {
         "allow_tasks" => {
             let tasks = number::<usize>(option)?;
             quote_spanned!(span=> .allow_tasks(#tasks))
+        }
+        "move_budget" => {
+            let moves = some(number::<u64>(option)?, "a clock that never moves fires no timer")?;
+            quote_spanned!(span=> .move_budget(#moves))
         }
         "poll_budget" => {
             let polls = some(number::<u64>(option)?, "a test that is never polled does not begin")?;

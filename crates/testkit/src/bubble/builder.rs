@@ -9,6 +9,10 @@ use tokio::runtime::{Builder, RngSeed};
 /// How far the clock of a bubble may move, unless it is told otherwise.
 const VIRTUAL_BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How often the clock of a bubble may move, unless it is told otherwise: as often as it does in some
+/// seconds of real time.
+const MOVE_BUDGET: u64 = 1_000_000;
+
 /// How long a bubble may make no progress, in real time, unless it is told otherwise.
 const REAL_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -19,6 +23,7 @@ pub(super) struct Settings {
     pub(super) is_perturbed: bool,
     pub(super) mode: Mode,
     pub(super) virtual_budget: Duration,
+    pub(super) move_budget: u64,
     pub(super) poll_budget: Option<u64>,
     pub(super) patience: Duration,
     pub(super) leaks: Leaks,
@@ -40,6 +45,7 @@ impl Default for Settings {
             is_perturbed: false,
             mode: Mode::Virtual,
             virtual_budget: VIRTUAL_BUDGET,
+            move_budget: MOVE_BUDGET,
             poll_budget: None,
             patience: REAL_PATIENCE,
             leaks: Leaks { tasks: 0, grace: Duration::ZERO, guard: |guard| guard },
@@ -92,6 +98,9 @@ pub enum BubbleConfigError {
     /// Any timer would be too much.
     #[error("a clock that may not move at all: give the bubble a virtual budget")]
     NoVirtualBudget,
+    /// Any timer would be too much, as well.
+    #[error("a clock that may never move: give the bubble a move budget")]
+    NoMoveBudget,
     /// It would not even begin.
     #[error("a poll budget of no polls at all: the test would not begin")]
     NoPollBudget,
@@ -117,6 +126,27 @@ impl BubbleBuilder {
     /// How far the clock may move; a day, by default. It bounds tests whose timers fire for ever.
     pub fn virtual_budget(mut self, budget: Duration) -> Self {
         self.settings.virtual_budget = budget;
+        self
+    }
+
+    /// How often the clock may move; a million times, by default. It bounds tests whose timers fire
+    /// for ever and are short, for which the [virtual budget](Self::virtual_budget) is far away.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_testkit::{Bubble, FailureKind};
+    /// use tokio::time::sleep;
+    ///
+    /// let failure = Bubble::builder().move_budget(1_000).build().unwrap().run(async {
+    ///     loop {
+    ///         sleep(Duration::from_millis(1)).await; // Somebody tries again.
+    ///     }
+    /// });
+    /// let failure = failure.map(|()| "it ends").unwrap_err();
+    /// assert!(matches!(failure.kind(), FailureKind::OverMoved { budget: 1_000, .. }));
+    /// ```
+    pub fn move_budget(mut self, moves: u64) -> Self {
+        self.settings.move_budget = moves;
         self
     }
 
@@ -196,6 +226,9 @@ impl BubbleBuilder {
         let Self { settings } = self;
         if settings.virtual_budget.is_zero() {
             return Err(BubbleConfigError::NoVirtualBudget);
+        }
+        if settings.move_budget == 0 {
+            return Err(BubbleConfigError::NoMoveBudget);
         }
         if settings.poll_budget == Some(0) {
             return Err(BubbleConfigError::NoPollBudget);

@@ -34,6 +34,15 @@ pub enum FailureKind {
         /// How many tasks there are beside the test.
         tasks: usize,
     },
+    /// The clock has moved more often than it may: timers fire without end.
+    OverMoved {
+        /// How often it may move.
+        budget: u64,
+        /// How far the clock had moved.
+        elapsed: Duration,
+        /// How many tasks there are beside the test.
+        tasks: usize,
+    },
     /// There were more polls than there may be: somebody yields without end, or often.
     OverPolled {
         /// How many there may be.
@@ -119,6 +128,7 @@ impl FailureKind {
         match self {
             Self::Deadlock { .. } | Self::Waits { .. } => true,
             Self::OverBudget { .. }
+            | Self::OverMoved { .. }
             | Self::OverPolled { .. }
             | Self::Livelock { .. }
             | Self::Leaked(_)
@@ -145,6 +155,12 @@ impl fmt::Display for FailureKind {
             Self::OverBudget { budget, tasks } => write!(
                 f,
                 "the clock has moved on by more than {budget:?}, and the test waits with {}",
+                beside(tasks)
+            ),
+            Self::OverMoved { budget, elapsed, tasks } => write!(
+                f,
+                "the clock has moved more than {budget} times in {elapsed:?}, and the test waits \
+                 with {}",
                 beside(tasks)
             ),
             Self::OverPolled { budget, elapsed, tasks } => write!(

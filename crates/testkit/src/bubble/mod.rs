@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | all tasks wait, and no timer is armed | a sentinel timer, a year ahead, is the next to fire, and again a year later | [`Deadlock`](FailureKind::Deadlock) |
 //! | timers fire without end | the clock has passed the budget when the runtime is idle | [`OverBudget`](FailureKind::OverBudget) |
+//! | the same, and they are short | the clock has moved more often than it may | [`OverMoved`](FailureKind::OverMoved) |
 //! | the test is polled without end | there were more polls than there may be | [`OverPolled`](FailureKind::OverPolled) |
 //! | tasks run without end, none waits | the clock has not moved for long, in real time, and the runtime is busy | [`Livelock`](FailureKind::Livelock) |
 //! | all wait for tokio's blocking pool, or for I/O | the same, and it is idle | [`Waits`](FailureKind::Waits) |

@@ -133,6 +133,9 @@ impl<F: Future> Future for Root<'_, F> {
             return Poll::Ready(Err(FailureKind::OverBudget { budget, tasks }));
         }
         let elapsed = this.shared.elapsed_at(Instant::now());
+        if let Some(budget) = this.shared.over_moved() {
+            return Poll::Ready(Err(FailureKind::OverMoved { budget, elapsed, tasks }));
+        }
         match suspicion {
             Some(Suspicion::WasBusy) => Poll::Ready(Err(FailureKind::Livelock { elapsed, tasks })),
             Some(Suspicion::WasIdle) => Poll::Ready(Err(FailureKind::Waits { elapsed, tasks })),

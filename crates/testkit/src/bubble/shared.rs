@@ -26,6 +26,8 @@ pub(super) struct Shared {
     /// How many polls there were, and may be. They are counted if there is a budget.
     polls: AtomicU64,
     poll_budget: Option<u64>,
+    /// How often the clock may move.
+    move_budget: u64,
     /// Whether anybody has asked for a step of the clock.
     has_steps: AtomicBool,
     /// How many threads of the blocking pool have started, and stopped.
@@ -63,6 +65,8 @@ struct State {
     budget: Option<Duration>,
     /// How often the runtime was idle when it had moved further.
     over_budget: usize,
+    /// How often a virtual clock has moved.
+    moves: u64,
     /// Whether the runtime is idle.
     is_parked: bool,
     /// What the watchdog has found out, and the root has not heard yet.
@@ -98,7 +102,13 @@ impl State {
 impl Shared {
     pub(super) fn new(seed: Option<Seed>, settings: &Settings) -> Self {
         let schedule = seed.filter(|_| settings.is_perturbed).map(Schedule::new).map(Mutex::new);
-        Self { seed, schedule, poll_budget: settings.poll_budget, ..Self::default() }
+        Self {
+            seed,
+            schedule,
+            poll_budget: settings.poll_budget,
+            move_budget: settings.move_budget,
+            ..Self::default()
+        }
     }
 
     pub(super) fn seed(&self) -> Option<Seed> {
@@ -117,6 +127,11 @@ impl Shared {
     /// The budget of polls, if there were more.
     pub(super) fn over_polled(&self) -> Option<u64> {
         self.poll_budget.filter(|budget| self.polls.load(Ordering::Relaxed) > *budget)
+    }
+
+    /// The budget of moves of the clock, if there were more.
+    pub(super) fn over_moved(&self) -> Option<u64> {
+        (self.state().moves > self.move_budget).then_some(self.move_budget)
     }
 
     /// Takes a share of the budget of the poll that begins, if the bubble is explored.
@@ -158,10 +173,14 @@ impl Shared {
         let now = Instant::now();
         if state.now.is_some_and(|then| now > then) {
             state.now = Some(now);
+            state.moves += 1;
             self.progress();
         }
         let settlers = std::mem::take(&mut state.settlers);
         let mut root = None;
+        if state.moves > self.move_budget {
+            root = state.root.take();
+        }
         if state.used_up().is_some() {
             state.over_budget += 1;
             if state.over_budget == CASCADES {

@@ -115,6 +115,8 @@ fn a_bubble_without_any_time_is_not_built() {
     assert_eq!(budget.unwrap_err(), BubbleConfigError::NoVirtualBudget);
     let patience = Bubble::builder().patience(Duration::ZERO).build();
     assert_eq!(patience.unwrap_err(), BubbleConfigError::NoPatience);
+    let moves = Bubble::builder().move_budget(0).build();
+    assert!(matches!(moves, Err(BubbleConfigError::NoMoveBudget)), "{moves:?}");
     let polls = Bubble::builder().poll_budget(0).build();
     assert_eq!(polls.unwrap_err(), BubbleConfigError::NoPollBudget);
 }

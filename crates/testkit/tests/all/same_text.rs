@@ -158,6 +158,49 @@ fn polls_without_end() {
     assert!(told.starts_with(expected), "{told}");
 }
 
+#[test]
+fn short_timers_without_end() {
+    let told = text(
+        |bubble| bubble.move_budget(500),
+        async || {
+            loop {
+                sleep(Duration::from_millis(1)).await;
+            }
+        },
+    );
+    let expected =
+        "the clock has moved more than 500 times in 501ms, and the test waits with no task";
+    assert!(told.starts_with(expected), "{told}");
+}
+
+/// Also if the test is not woken meanwhile.
+#[test]
+fn short_timers_of_a_task_without_end() {
+    let told = text(
+        |bubble| bubble.move_budget(500),
+        async || {
+            let other = spawn(async {
+                loop {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            });
+            other.await.unwrap();
+        },
+    );
+    assert!(told.starts_with("the clock has moved more than 500 times in 501ms"), "{told}");
+}
+
+#[test]
+fn who_stays_within_the_move_budget_is_let_be() {
+    let bubble = Bubble::builder().move_budget(100).build().unwrap();
+    let sleeps = async {
+        for _ in 0..100 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    bubble.run(sleeps).unwrap();
+}
+
 /// What is drawn from a seed is the same, too, up to the failure.
 #[test]
 fn a_fault_of_a_plan() {
