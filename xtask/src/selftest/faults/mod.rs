@@ -51,10 +51,6 @@ pub const FAULTS: &[Fault] = &[
 pub const EXEMPT: &[(&str, &str)] = &[
     ("mutants", "it is about the machines that it names, and the history of their files"),
     ("selftest", "its tests plant bugs in what the lanes say"),
-    (
-        "zoo",
-        "its specimens are the planted bugs, their cures the clean ones, and its tests turn it red",
-    ),
     ("semver", "it compares with a tag, and a workspace that is made for a test has no history"),
     ("zoo", "it consists of planted bugs, each next to its cure"),
 ];
