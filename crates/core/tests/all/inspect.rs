@@ -1,13 +1,22 @@
 //! What a look from outside tells: of scopes, children, waits, holders and circles.
 
 use crate::losses::poll_once;
-use std::{convert::Infallible, future::pending, pin::pin, sync::mpsc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    pin::pin,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 use tidegate_core::{
     CancelToken, Cx, OnError, Scope, ScopeError, WorkKind,
     inspect::{Resource, Snapshot, Watch, Work, WorkState, waiting},
     scope,
 };
-use tokio::{sync::oneshot, task::yield_now};
+use tokio::{
+    sync::{Barrier, oneshot},
+    task::yield_now,
+};
 
 type Never = Infallible;
 
@@ -398,9 +407,9 @@ async fn ten_thousand_nested_scopes_are_seen() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_while_work_comes_and_goes_stops_nobody() {
     let job = scope("churn", async |cx: Cx<Never>| {
+        let both_spawn = Arc::new(Barrier::new(3));
         let churn = |name: &'static str| {
-            let cx = cx.clone();
-            let spawner = cx.clone();
+            let (spawner, both_spawn) = (cx.clone(), Arc::clone(&both_spawn));
             cx.spawn(name, async move {
                 let mut spawned = 0_usize;
                 while !spawner.is_stopping() {
@@ -415,11 +424,15 @@ async fn looking_while_work_comes_and_goes_stops_nobody() {
                     });
                     nested.await.unwrap();
                     spawned += 4;
+                    if spawned == 4 {
+                        both_spawn.wait().await;
+                    }
                 }
                 Ok(spawned)
             })
         };
         let churns = [churn("a"), churn("b")];
+        both_spawn.wait().await;
         for _ in 0..500 {
             let tree = cx.tree();
             for (index, work) in tree.work().iter().enumerate() {
