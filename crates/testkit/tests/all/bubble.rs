@@ -66,6 +66,18 @@ fn the_same_failure_has_the_same_text() {
     assert_eq!(text(), text());
 }
 
+/// What `unwrap` prints is made for people.
+#[test]
+fn a_failure_is_debugged_as_its_text() {
+    let failure = Bubble::new().run(ab_ba()).unwrap_err();
+    assert!(failure.to_string().lines().count() > 1, "{failure}");
+    assert_eq!(format!("{failure:?}"), failure.to_string());
+    let left = Bubble::new().run(async { drop(spawn(pending::<()>())) }).unwrap_err();
+    assert_eq!(format!("{left:?}"), left.to_string());
+    let FailureKind::Leaked(leak) = left.kind() else { panic!("{left}") };
+    assert_eq!(format!("{leak:?}"), leak.to_string());
+}
+
 #[test]
 fn a_deadlock_tells_how_far_the_clock_had_moved() {
     let failure = Bubble::new()
