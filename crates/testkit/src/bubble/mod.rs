@@ -37,7 +37,7 @@ use self::watchdog::Watchdog;
 use crate::{Leak, LeakGuard, Seed, clock};
 use std::{
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
     sync::Arc,
     task::Poll,
@@ -149,7 +149,7 @@ impl Bubble {
         let inside = Inside::enter(&shared);
         let watchdog = Watchdog::start(&shared, self.settings.patience);
         let (spy, mut test) = (Spy::default(), Box::pin(test));
-        let result: Result<_, FailureKind> = runtime.block_on(async {
+        let in_it = async {
             let budget =
                 (self.settings.mode == Mode::Virtual).then_some(self.settings.virtual_budget);
             shared.begin(budget);
@@ -158,7 +158,17 @@ impl Bubble {
             let value = Root::new(test.as_mut(), (&shared, &spy), self.settings.mode).await?;
             self.left_over(&shared, guard).await.map_err(FailureKind::Leaked)?;
             Ok(value)
-        });
+        };
+        let result: Result<_, FailureKind> =
+            match catch_unwind(AssertUnwindSafe(|| runtime.block_on(in_it))) {
+                Ok(result) => result,
+                Err(panic) => {
+                    drop_in(&runtime, test);
+                    // Dropped, it would wait for blocking work that may never end.
+                    runtime.shutdown_background();
+                    resume_unwind(panic)
+                }
+            };
         let places = match &result {
             Err(kind) if kind.is_of_one_that_waits() => {
                 spy.places(test.as_mut(), (&runtime, &shared))
