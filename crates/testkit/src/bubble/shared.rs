@@ -217,6 +217,11 @@ impl Shared {
         Pool { started: self.started.load(Ordering::SeqCst), stopped }
     }
 
+    /// Whether the blocking pool has a thread that has started.
+    pub(super) fn has_blocking_threads(&self) -> bool {
+        !self.pool().is_empty()
+    }
+
     /// A thread of the blocking pool ends, which a step of the clock may wait for.
     pub(super) fn thread_stops(&self) {
         self.stopped.fetch_add(1, Ordering::SeqCst);

@@ -67,7 +67,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.started == self.stopped
     }
 }

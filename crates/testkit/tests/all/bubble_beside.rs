@@ -221,3 +221,24 @@ fn a_panic_of_the_test_is_not_held_up_by_blocking_work() {
     assert!(!has_ended.load(SeqCst), "it was waited for");
     drop(is_over);
 }
+
+/// A task whose destructor takes a while.
+fn spawn_with_slow_drop(time: Duration) {
+    struct SlowDrop(Duration);
+    impl Drop for SlowDrop {
+        fn drop(&mut self) {
+            std::thread::sleep(self.0);
+        }
+    }
+    let slow = SlowDrop(time);
+    drop(spawn(async move {
+        let _slow = slow;
+        pending::<()>().await;
+    }));
+}
+
+#[test]
+fn slow_destructors_are_no_blocking_work() {
+    let bubble = Bubble::builder().patience(PATIENCE).allow_tasks(1).build().unwrap();
+    bubble.run(async { spawn_with_slow_drop(PATIENCE * 11 / 10) }).unwrap();
+}
