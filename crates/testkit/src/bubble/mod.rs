@@ -235,6 +235,8 @@ impl Bubble {
 
     /// Waits for the threads of the blocking pool, and drops what is left of the tasks.
     fn shut_down(&self, runtime: Runtime, shared: &Shared) -> Result<(), FailureKind> {
+        // It is waited for as long, and the watchdog must not end the process meanwhile.
+        shared.start_over();
         runtime.shutdown_timeout(self.settings.patience);
         // How long that took tells nothing: destructors of tasks take their time, too.
         if shared.has_blocking_threads() {

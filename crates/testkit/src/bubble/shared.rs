@@ -305,6 +305,12 @@ impl Shared {
         state.root.take()
     }
 
+    /// Nobody is there any more who would hear of a suspicion; the time counts anew.
+    pub(super) fn start_over(&self) {
+        self.state().suspicion = None;
+        self.progress();
+    }
+
     /// Whether the root has not heard yet.
     pub(super) fn is_deaf(&self) -> bool {
         self.state().suspicion.is_some()

@@ -242,3 +242,19 @@ fn slow_destructors_are_no_blocking_work() {
     let bubble = Bubble::builder().patience(PATIENCE).allow_tasks(1).build().unwrap();
     bubble.run(async { spawn_with_slow_drop(PATIENCE * 11 / 10) }).unwrap();
 }
+
+/// Each of these takes less than the patience; together they take more than twice that, after which
+/// the watchdog ends the process.
+#[test]
+fn the_end_has_a_patience_of_its_own() {
+    let (held, hears) = std::sync::mpsc::channel::<()>();
+    let bubble = Bubble::builder().patience(PATIENCE).allow_tasks(1).build().unwrap();
+    let slow = async move {
+        spawn_with_slow_drop(PATIENCE * 4 / 10);
+        drop(spawn_blocking(move || hears.recv()));
+        std::thread::sleep(PATIENCE * 9 / 10);
+    };
+    let failure = bubble.run(slow).unwrap_err();
+    assert!(matches!(failure.kind(), FailureKind::BlockingLeft { .. }), "{failure}");
+    drop(held);
+}
