@@ -259,3 +259,10 @@ fn a_round_that_hangs_says_where_its_threads_are() {
     assert!(said.contains("stress.rs:"), "{said}");
     assert!(said.contains("\n  thread 1 has passed no point\n  thread 2 has ended\n"), "{said}");
 }
+
+#[test]
+fn a_patience_without_an_end_is_one() {
+    let stress = Stress::new("patient").threads(1).patience(Duration::MAX).time(Duration::ZERO);
+    let report = stress.min_rounds(3).try_run(|_| (), |(), _| {}, |(), _| Ok(())).unwrap();
+    assert_eq!(report.rounds, 3);
+}
