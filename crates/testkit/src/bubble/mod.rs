@@ -2,7 +2,7 @@
 //!
 //! | what the runtime does | how the bubble knows | verdict |
 //! |---|---|---|
-//! | all tasks wait, and no timer is armed | a sentinel timer, a year ahead, is the next to fire, and again a year later | [`Deadlock`](FailureKind::Deadlock) |
+//! | all tasks wait, and no timer is armed | a sentinel timer, more than a year ahead, is the next to fire, and again as much later | [`Deadlock`](FailureKind::Deadlock) |
 //! | timers fire without end | the clock has passed the budget when the runtime is idle | [`OverBudget`](FailureKind::OverBudget) |
 //! | the test is polled without end | there were more polls than there may be | [`OverPolled`](FailureKind::OverPolled) |
 //! | tasks run without end, none waits | the clock has not moved for long, in real time, and the runtime is busy | [`Livelock`](FailureKind::Livelock) |
@@ -107,6 +107,7 @@ pub enum Mode {
 /// - The clock stands while tokio's blocking pool works. It does not know of other threads: a test that
 ///   waits for one of those seems to wait for nobody, which is told as a deadlock. Use
 ///   [`Mode::RealIo`] for it.
+/// - A timer that is more than two years away is none: a test that waits for that is in a deadlock.
 /// - A panic of a task counts even if somebody awaits its handle: tokio does not tell. A test in
 ///   which tasks are to panic [says so](BubbleBuilder::allow_panics). Panics that somebody catches within
 ///   the task, as a scope of tidegate does, do not count; to tell them apart takes the line tables

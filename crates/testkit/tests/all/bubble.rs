@@ -122,8 +122,13 @@ fn a_notification_that_came_too_early_is_a_deadlock() {
 /// The sentinel of a bubble is not before any timer of a test that has enough of a budget.
 #[test]
 fn a_timer_is_no_deadlock_however_far_away() {
-    let test = async { sleep(HOUR * 24 * 300).await };
-    Bubble::builder().virtual_budget(Duration::MAX).build().unwrap().run(test).unwrap();
+    for days in [300, 365, 366, 2 * 365, 2 * 366] {
+        let test = async { sleep(HOUR * 24 * days).await };
+        Bubble::builder().virtual_budget(Duration::MAX).build().unwrap().run(test).unwrap();
+        let failure = Bubble::new().run(async { sleep(HOUR * 24 * days).await }).unwrap_err();
+        let is_over = matches!(failure.kind(), FailureKind::OverBudget { .. });
+        assert!(is_over, "{days} days: {failure}");
+    }
 }
 
 #[test]
