@@ -114,6 +114,14 @@ impl Shared {
         }
     }
 
+    /// The poll that goes on is one of the bubble's own, of which a build that counts the polls of all
+    /// tasks does not know.
+    pub(super) fn uncount_poll(&self) {
+        if cfg!(tokio_unstable) && self.poll_budget.is_some() {
+            self.polls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// The budget of polls, if there were more.
     pub(super) fn over_polled(&self) -> Option<u64> {
         self.poll_budget.filter(|budget| self.polls.load(Ordering::Relaxed) > *budget)
