@@ -142,7 +142,8 @@ impl Bubble {
     ///
     /// # Panics
     ///
-    /// As `test` does; and inside a runtime, or if the system has no thread for the watchdog.
+    /// As `test` does; and inside a runtime, if the system has no thread for the watchdog, or if
+    /// `TIDEGATE_SEED` is set to something else than a seed.
     pub fn run<F: Future>(self, test: F) -> Result<F::Output, Failure> {
         let seed = self.settings.seed.or_else(Seed::from_env);
         let shared = Arc::new(Shared::new(seed, &self.settings));
