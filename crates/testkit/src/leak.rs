@@ -252,8 +252,9 @@ impl LeakGuard {
     }
 }
 
-/// What was alive after the grace period and had not been before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What was alive after the grace period and had not been before. `Debug` writes the text of `Display`, as
+/// that is what `unwrap` prints.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Leak {
     tasks: usize,
     threads: Vec<LeakedThread>,
@@ -371,6 +372,12 @@ impl fmt::Display for Leak {
             write!(f, "could not count {why}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

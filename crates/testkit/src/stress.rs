@@ -306,19 +306,19 @@ impl Runner<'_> {
 
     /// Plays rounds until the time is up and enough were played.
     fn rounds(&self, one: &mut dyn FnMut(u64) -> Result<(), String>) -> Result<u64, StressFailure> {
-        let start = clock::now();
-        let (end, limit) = (start + self.share, start + self.share.max(self.plan.patience));
+        let start: Instant = clock::now();
+        let limit = self.share.max(self.plan.patience);
         let mut number = 0;
         loop {
             if let Err(message) = one(number) {
                 return Err(self.failed(number, message, one));
             }
             number += 1;
-            let now = clock::now();
-            if now >= end && number >= self.plan.min_rounds {
+            let passed = clock::now() - start;
+            if passed >= self.share && number >= self.plan.min_rounds {
                 return Ok(number);
             }
-            if now >= limit {
+            if passed >= limit {
                 return Err(StressFailure::Inconclusive {
                     name: self.plan.name.clone(),
                     seed: self.seed,

@@ -4,11 +4,10 @@ use crate::{Leak, Seed, repro};
 use std::{fmt, time::Duration};
 
 /// Why a test failed in its [bubble](super::Bubble). Its text says where the test waits, as far as that is
-/// known, and ends with the command that runs it again.
-#[derive(Debug)]
+/// known, and ends with the command that runs it again. `Debug` writes the same text, as that is what
+/// `unwrap` prints.
 pub struct Failure(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: FailureKind,
     places: Vec<String>,
@@ -117,6 +116,12 @@ impl fmt::Display for Failure {
         self.0.places.iter().try_for_each(|place| write!(f, "\n  {place}"))?;
         self.0.panics.iter().try_for_each(|panic| write!(f, "\na task panicked at {panic}"))?;
         write!(f, "\nrun it again: {}", repro::command(self.0.seed))
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | what the runtime does | how the bubble knows | verdict |
 //! |---|---|---|
-//! | all tasks wait, and no timer is armed | a sentinel timer, a year ahead, is the next to fire, and again a year later | [`Deadlock`](FailureKind::Deadlock) |
+//! | all tasks wait, and no timer is armed | a sentinel timer, more than a year ahead, is the next to fire, and again as much later | [`Deadlock`](FailureKind::Deadlock) |
 //! | timers fire without end | the clock has passed the budget when the runtime is idle | [`OverBudget`](FailureKind::OverBudget) |
 //! | the same, and they are short | the clock has moved more often than it may | [`OverMoved`](FailureKind::OverMoved) |
 //! | the test is polled without end | there were more polls than there may be | [`OverPolled`](FailureKind::OverPolled) |
@@ -38,7 +38,7 @@ use self::watchdog::Watchdog;
 use crate::{Leak, LeakGuard, Seed, clock};
 use std::{
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::pin,
     sync::Arc,
     task::Poll,
@@ -108,6 +108,7 @@ pub enum Mode {
 /// - The clock stands while tokio's blocking pool works. It does not know of other threads: a test that
 ///   waits for one of those seems to wait for nobody, which is told as a deadlock. Use
 ///   [`Mode::RealIo`] for it.
+/// - A timer that is more than two years away is none: a test that waits for that is in a deadlock.
 /// - A panic of a task counts even if somebody awaits its handle: tokio does not tell. A test in
 ///   which tasks are to panic [says so](BubbleBuilder::allow_panics). Panics that somebody catches within
 ///   the task, as a scope of tidegate does, do not count; to tell them apart takes the line tables
@@ -142,7 +143,8 @@ impl Bubble {
     ///
     /// # Panics
     ///
-    /// As `test` does; and inside a runtime, or if the system has no thread for the watchdog.
+    /// As `test` does; and inside a runtime, if the system has no thread for the watchdog, or if
+    /// `TIDEGATE_SEED` is set to something else than a seed.
     pub fn run<F: Future>(self, test: F) -> Result<F::Output, Failure> {
         let seed = self.settings.seed.or_else(Seed::from_env);
         let shared = Arc::new(Shared::new(seed, &self.settings));
@@ -150,7 +152,7 @@ impl Bubble {
         let inside = Inside::enter(&shared);
         let watchdog = Watchdog::start(&shared, self.settings.patience);
         let (spy, mut test) = (Spy::default(), Box::pin(test));
-        let result: Result<_, FailureKind> = runtime.block_on(async {
+        let in_it = async {
             let budget =
                 (self.settings.mode == Mode::Virtual).then_some(self.settings.virtual_budget);
             shared.begin(budget);
@@ -159,7 +161,17 @@ impl Bubble {
             let value = Root::new(test.as_mut(), (&shared, &spy), self.settings.mode).await?;
             self.left_over(&shared, guard).await.map_err(FailureKind::Leaked)?;
             Ok(value)
-        });
+        };
+        let result: Result<_, FailureKind> =
+            match catch_unwind(AssertUnwindSafe(|| runtime.block_on(in_it))) {
+                Ok(result) => result,
+                Err(panic) => {
+                    drop_in(&runtime, test);
+                    // Dropped, it would wait for blocking work that may never end.
+                    runtime.shutdown_background();
+                    resume_unwind(panic)
+                }
+            };
         let places = match &result {
             Err(kind) if kind.is_of_one_that_waits() => {
                 spy.places(test.as_mut(), (&runtime, &shared))
@@ -167,7 +179,7 @@ impl Bubble {
             _ => Vec::new(),
         };
         drop_in(&runtime, test);
-        let ended = self.shut_down(runtime);
+        let ended = self.shut_down(runtime, &shared);
         drop((watchdog, inside));
         let panics =
             if self.settings.are_panics_allowed { Vec::new() } else { shared.take_panics() };
@@ -224,14 +236,16 @@ impl Bubble {
         .await
     }
 
-    /// Drops what is left of the tasks, and waits for the threads of the blocking pool.
-    fn shut_down(&self, runtime: Runtime) -> Result<(), FailureKind> {
-        let begun = clock::now();
+    /// Waits for the threads of the blocking pool, and drops what is left of the tasks.
+    fn shut_down(&self, runtime: Runtime, shared: &Shared) -> Result<(), FailureKind> {
+        // It is waited for as long, and the watchdog must not end the process meanwhile.
+        shared.start_over();
         runtime.shutdown_timeout(self.settings.patience);
-        if clock::now() - begun < self.settings.patience {
-            return Ok(());
+        // How long that took tells nothing: destructors of tasks take their time, too.
+        if shared.has_blocking_threads() {
+            return Err(FailureKind::BlockingLeft { patience: self.settings.patience });
         }
-        Err(FailureKind::BlockingLeft { patience: self.settings.patience })
+        Ok(())
     }
 }
 

@@ -18,8 +18,9 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Further away than any timer of a test. The timers of tokio reach about two years far.
-pub(super) const SENTINEL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Further away than any timer of a test: the timers of tokio reach 795 days far, and it is to fire
+/// twice. No number of years, lest it fires together with a timer, which would not count then.
+pub(super) const SENTINEL: Duration = Duration::from_secs(397 * 24 * 60 * 60);
 
 pub(super) struct Root<'a, F> {
     test: Pin<&'a mut F>,

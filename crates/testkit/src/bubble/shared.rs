@@ -124,6 +124,14 @@ impl Shared {
         }
     }
 
+    /// The poll that goes on is one of the bubble's own, of which a build that counts the polls of all
+    /// tasks does not know.
+    pub(super) fn uncount_poll(&self) {
+        if cfg!(tokio_unstable) && self.poll_budget.is_some() {
+            self.polls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// The budget of polls, if there were more.
     pub(super) fn over_polled(&self) -> Option<u64> {
         self.poll_budget.filter(|budget| self.polls.load(Ordering::Relaxed) > *budget)
@@ -236,6 +244,11 @@ impl Shared {
         Pool { started: self.started.load(Ordering::SeqCst), stopped }
     }
 
+    /// Whether the blocking pool has a thread that has started.
+    pub(super) fn has_blocking_threads(&self) -> bool {
+        !self.pool().is_empty()
+    }
+
     /// A thread of the blocking pool ends, which a step of the clock may wait for.
     pub(super) fn thread_stops(&self) {
         self.stopped.fetch_add(1, Ordering::SeqCst);
@@ -317,6 +330,12 @@ impl Shared {
         let was = if state.is_parked { Suspicion::WasIdle } else { Suspicion::WasBusy };
         state.suspicion = Some(was);
         state.root.take()
+    }
+
+    /// Nobody is there any more who would hear of a suspicion; the time counts anew.
+    pub(super) fn start_over(&self) {
+        self.state().suspicion = None;
+        self.progress();
     }
 
     /// Whether the root has not heard yet.

@@ -22,7 +22,7 @@
 //! Blocking work that ends looks like the last of these, since that has the runtime look at its
 //! timers. So it is not believed while the blocking pool has a thread, or has got one meanwhile.
 
-use super::root::SENTINEL;
+use super::{root::SENTINEL, shared::Inside};
 use crate::clock;
 use std::{
     future::{Future, poll_fn},
@@ -67,7 +67,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    fn is_empty(self) -> bool {
+    pub(super) fn is_empty(self) -> bool {
         self.started == self.stopped
     }
 }
@@ -128,6 +128,9 @@ struct Counter {
 impl Counter {
     fn count(self: Arc<Self>) -> impl Future<Output = ()> {
         poll_fn(move |cx| {
+            if let Some(shared) = Inside::current() {
+                shared.uncount_poll();
+            }
             if self.is_over.load(Relaxed) {
                 return Poll::Ready(());
             }

@@ -103,7 +103,7 @@ pub async fn advance(time: Duration) {
 
 /// Moves the clock on to the next timer that somebody waits for, lets everybody go on who can, before
 /// and after, and says which moment that is. If there is no timer within a year, it says so, and
-/// the clock stands.
+/// the clock stands; timers that are armed and wake nobody any more it passes, and they may move it.
 ///
 /// Timers of tokio go off at the first whole millisecond of the bubble at or after their deadline.
 /// The clock stands while there is blocking work, so that its end is waited for, unless no thread

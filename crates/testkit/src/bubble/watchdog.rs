@@ -15,6 +15,10 @@ use std::{
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(20);
 
+/// The most that counts between two looks: a process that was stopped, by a debugger for instance, has
+/// not run meanwhile.
+const LONGEST: Duration = Duration::from_millis(200);
+
 /// It ends when there was no bubble for so many looks.
 const IDLE_TICKS: usize = 50;
 
@@ -31,9 +35,10 @@ struct Entry {
     /// The thread of the test, which is named after it.
     test: Thread,
     patience: Duration,
-    /// Since when it has made so much progress.
+    /// How long it has made no more progress than that, and until when.
     progress: u64,
-    since: Instant,
+    idle: Duration,
+    looked: Instant,
 }
 
 fn watched() -> MutexGuard<'static, Watched> {
@@ -45,7 +50,7 @@ pub(super) struct Watchdog(Arc<Shared>);
 
 impl Watchdog {
     pub(super) fn start(shared: &Arc<Shared>, patience: Duration) -> Self {
-        let (test, since) = (thread::current(), clock::now());
+        let (test, looked) = (thread::current(), clock::now());
         let progress = shared.signs_of_progress();
         let mut watched = watched();
         if !watched.has_thread {
@@ -59,7 +64,8 @@ impl Watchdog {
             test,
             patience,
             progress,
-            since,
+            idle: Duration::ZERO,
+            looked,
         });
         Self(shared)
     }
@@ -93,18 +99,20 @@ impl Entry {
     /// The root of a bubble that is to end.
     fn look(&mut self, now: Instant) -> Option<Waker> {
         let progress = self.shared.signs_of_progress();
+        let passed = now - std::mem::replace(&mut self.looked, now);
         if progress != self.progress || self.shared.is_looking() {
-            (self.progress, self.since) = (progress, now);
+            (self.progress, self.idle) = (progress, Duration::ZERO);
             return None;
         }
-        if now - self.since < self.patience {
+        self.idle += passed.min(LONGEST);
+        if self.idle < self.patience {
             return None;
         }
         // It was asked to end, and has not heard in as much time again.
         if self.shared.is_deaf() {
             end_process(self.test.name().unwrap_or("a test"), self.patience);
         }
-        self.since = now;
+        self.idle = Duration::ZERO;
         self.shared.suspect()
     }
 }
@@ -121,24 +129,52 @@ fn end_process(test: &str, patience: Duration) -> ! {
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn entry(shared: &Arc<Shared>) -> Entry {
+        Entry {
+            shared: Arc::clone(shared),
+            test: thread::current(),
+            patience: PATIENCE,
+            progress: 0,
+            idle: Duration::ZERO,
+            looked: clock::now(),
+        }
+    }
+
+    impl Entry {
+        /// Looks as often as the thread does.
+        fn look_for(&mut self, time: Duration) {
+            let end = self.looked + time;
+            while self.looked < end {
+                self.look(self.looked + TICK);
+            }
+        }
+    }
+
     #[test]
     fn who_looks_at_a_stack_is_let_be() {
-        let (shared, patience) = (Arc::new(Shared::default()), Duration::from_secs(1));
-        let begun = clock::now();
-        let mut entry = Entry {
-            shared: Arc::clone(&shared),
-            test: thread::current(),
-            patience,
-            progress: 0,
-            since: begun,
-        };
+        let shared = Arc::new(Shared::default());
+        let mut entry = entry(&shared);
         let looks = shared.look_at_stack();
-        entry.look(begun + patience * 10);
+        entry.look_for(PATIENCE * 10);
         assert!(!shared.is_deaf());
         drop(looks);
-        entry.look(begun + patience * 10 + patience / 2);
+        entry.look_for(PATIENCE / 2);
         assert!(!shared.is_deaf());
-        entry.look(begun + patience * 11);
+        entry.look_for(PATIENCE / 2);
         assert!(shared.is_deaf());
+    }
+
+    #[test]
+    fn time_in_which_the_process_was_stopped_does_not_count() {
+        let shared = Arc::new(Shared::default());
+        let mut entry = entry(&shared);
+        entry.look_for(PATIENCE / 2);
+        entry.look(entry.looked + PATIENCE * 100);
+        assert!(!shared.is_deaf());
+        entry.look_for(PATIENCE / 2);
+        assert!(shared.is_deaf());
+        entry.look(entry.looked + PATIENCE * 100);
     }
 }

@@ -1,6 +1,8 @@
 use super::share;
 use crate::{Ctx, Stress, StressFailure, StressReport};
 use std::{
+    collections::BTreeSet,
+    iter::from_fn,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
@@ -30,6 +32,9 @@ pub struct Limit {
     /// The time after which one more may.
     pub interval: Duration,
 }
+
+/// The times of a round are less than a hundred times as long as a burst, and nanoseconds in 64 bits.
+const LONGEST: Duration = Duration::from_secs(500 * 365 * 24 * 60 * 60);
 
 /// What was asked for, and has passed, or was given back.
 #[derive(Clone, Copy, Debug)]
@@ -92,13 +97,17 @@ struct Subject<L> {
 ///
 /// # Panics
 ///
-/// As [`Stress::try_run`], and if the limit has no burst or no interval.
+/// As [`Stress::try_run`], and if the limit has no burst or no interval, a burst of more than 1000, or
+/// one of which a hundred take more than 500 years.
 pub fn limiter<L: TryLimiter>(
     stress: Stress,
     limit: Limit,
     mut make: impl FnMut() -> L,
 ) -> Result<StressReport, StressFailure> {
     assert!(limit.burst > 0 && limit.interval >= Duration::from_nanos(2), "no limit: {limit:?}");
+    let longest = limit.interval.checked_mul(limit.burst).and_then(|time| time.checked_mul(100));
+    let is_small = limit.burst <= 1000 && longest.is_some_and(|time| time <= LONGEST);
+    assert!(is_small, "too large a limit: {limit:?}");
     stress.try_run(
         |_rng| Subject {
             limiter: make(),
@@ -214,18 +223,23 @@ impl<L: TryLimiter> Subject<L> {
     /// Whatever the time that is looked at, not too many have passed in it.
     fn within_the_limit(&self) -> Result<(), String> {
         let all = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
-        for begin in all.iter().map(|passed| passed.from) {
-            for end in all.iter().map(|passed| passed.to).filter(|end| *end >= begin) {
-                let surely_in = |passed: &&Passed| passed.from >= begin && passed.to <= end;
-                let maybe_in = |passed: &&Passed| passed.from <= end && passed.to >= begin;
-                let sum: u64 = all
-                    .iter()
-                    .filter(|one| !one.is_refund)
-                    .filter(surely_in)
+        let begins: BTreeSet<u64> = all.iter().map(|one| one.from).collect();
+        let ends: BTreeSet<u64> = all.iter().map(|one| one.to).collect();
+        let (mut refunds, mut passed): (Vec<&Passed>, Vec<&Passed>) =
+            all.iter().partition(|one| one.is_refund);
+        passed.sort_by_key(|one| one.to);
+        refunds.sort_by_key(|one| one.from);
+        for &begin in &begins {
+            // What is surely within the time, and what may have been given back in it.
+            let mut passed = passed.iter().filter(|one| one.from >= begin).peekable();
+            let mut refunds = refunds.iter().filter(|one| one.to >= begin).peekable();
+            let (mut sum, mut back) = (0, 0);
+            for &end in ends.range(begin..) {
+                sum +=
+                    from_fn(|| passed.next_if(|one| one.to <= end)).map(|one| one.n).sum::<u64>();
+                back += from_fn(|| refunds.next_if(|one| one.from <= end))
                     .map(|one| one.n)
-                    .sum();
-                let back: u64 =
-                    all.iter().filter(|one| one.is_refund).filter(maybe_in).map(|one| one.n).sum();
+                    .sum::<u64>();
                 let most = u64::from(self.limit.burst) + (end - begin) / self.interval() + back;
                 if sum > most {
                     let time = Duration::from_nanos(end - begin);

@@ -20,7 +20,15 @@ thread_local! {
 
 struct Part {
     rng: Rng,
-    seen: Option<Arc<Seen>>,
+    of: Of,
+}
+
+/// Who disturbs a thread.
+enum Of {
+    /// The round in which it has a part.
+    Round(Arc<Seen>),
+    /// All are disturbed, by this seed.
+    AtLarge(u64),
 }
 
 /// Where a thread of a round was last seen, for whoever finds that the round has hung.
@@ -75,7 +83,7 @@ pub(super) struct InRound(Arc<Seen>);
 impl InRound {
     pub(super) fn begin(rng: Rng, seen: &Arc<Seen>) -> Self {
         seen.set(Whereabouts::Before);
-        PART.set(Some(Part { rng, seen: Some(Arc::clone(seen)) }));
+        PART.set(Some(Part { rng, of: Of::Round(Arc::clone(seen)) }));
         Self(Arc::clone(seen))
     }
 }
@@ -111,9 +119,12 @@ pub fn point_at(place: &'static Location<'static>) {
 static AT_LARGE: AtomicU64 = AtomicU64::new(0);
 /// How many of them there have been, so that each has a stream of its own.
 static THREADS: AtomicU64 = AtomicU64::new(0);
+/// How many guards there are: tests of one process may have one each.
+static GUARDS: Mutex<usize> = Mutex::new(0);
 
-/// Disturbs every thread of the process at each [`point_here`] until the guard is dropped: for
-/// tests whose threads are a runtime's. The order of the threads is no part of the seed.
+/// Disturbs every thread of the process at each [`point_here`] until the guard is dropped, and with it
+/// all others: for tests whose threads are a runtime's. The last seed counts for all of them. The order
+/// of the threads is no part of the seed.
 ///
 /// ```
 /// let disturbed = tidegate_testkit::disturb(tidegate_testkit::Seed::new(7));
@@ -121,8 +132,17 @@ static THREADS: AtomicU64 = AtomicU64::new(0);
 /// drop(disturbed);
 /// ```
 pub fn disturb(seed: Seed) -> Disturbed {
-    AT_LARGE.store(seed.value() | 1, Relaxed);
+    let mut guards = guards();
+    *guards += 1;
+    if *guards == 1 {
+        THREADS.store(0, Relaxed);
+    }
+    AT_LARGE.store(seed.value().max(1), Relaxed);
     Disturbed(())
+}
+
+fn guards() -> MutexGuard<'static, usize> {
+    GUARDS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Threads are disturbed until this is dropped; see [`disturb`].
@@ -132,23 +152,29 @@ pub struct Disturbed(());
 
 impl Drop for Disturbed {
     fn drop(&mut self) {
-        AT_LARGE.store(0, Relaxed);
+        let mut guards = guards();
+        *guards -= 1;
+        if *guards == 0 {
+            AT_LARGE.store(0, Relaxed);
+        }
     }
 }
 
 impl Part {
     fn draw(part: &mut Option<Self>, place: Place) -> Option<u64> {
         let seed = AT_LARGE.load(Relaxed);
-        if part.is_none() && seed != 0 {
-            let rng = Rng::new(mix(seed, THREADS.fetch_add(1, Relaxed)));
-            *part = Some(Self { rng, seen: None });
-        }
-        let part = part.as_mut()?;
-        match &part.seen {
-            Some(seen) => seen.set(Whereabouts::At(place)),
-            None if seed == 0 => return None,
-            None => {}
-        }
+        let part = match part {
+            Some(Self { rng, of: Of::Round(seen) }) => {
+                seen.set(Whereabouts::At(place));
+                return Some(rng.next_u64());
+            }
+            _ if seed == 0 => return None,
+            Some(part) if matches!(part.of, Of::AtLarge(of) if of == seed) => part,
+            part => {
+                let rng = Rng::new(mix(seed, THREADS.fetch_add(1, Relaxed)));
+                part.insert(Self { rng, of: Of::AtLarge(seed) })
+            }
+        };
         Some(part.rng.next_u64())
     }
 }
@@ -167,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_without_a_round_are_disturbed_while_the_guard_is_held() {
+    fn threads_without_a_round_are_disturbed_while_a_guard_is_held() {
         let (mut one, mut other) = (None, None);
         let draw = |part: &mut _| Part::draw(part, Location::caller());
         assert_eq!(draw(&mut one), None);
@@ -177,6 +203,17 @@ mod tests {
         assert!(drawn[0] != drawn[1] && drawn[0] != drawn[2], "{drawn:?}");
         drop(disturbed);
         assert_eq!(draw(&mut one), None);
+
+        // By the same seed once more, though the thread has been disturbed by another one.
+        let (first, second) = (disturb(Seed::new(6)), draw(&mut one));
+        assert_ne!(drawn[0], second);
+        let nested = disturb(Seed::new(8));
+        drop(first);
+        assert!(draw(&mut one).is_some(), "another guard is held");
+        drop(nested);
+        assert_eq!(draw(&mut one), None);
+        let _again = disturb(Seed::new(7));
+        assert_eq!(draw(&mut one), drawn[0]);
     }
 
     #[test]

@@ -30,8 +30,8 @@ impl fmt::Display for StressReport {
     }
 }
 
-/// Why a stress run did not pass.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a stress run did not pass. `Debug` writes the text of `Display`, as that is what `unwrap` prints.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StressFailure {
     /// A round broke an invariant or panicked.
@@ -73,4 +73,10 @@ pub enum StressFailure {
         /// How many were needed.
         min_rounds: u64,
     },
+}
+
+impl fmt::Debug for StressFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -51,11 +51,12 @@ fn two_locks_in_two_orders_are_a_deadlock() {
     );
     assert_eq!(lines[1], "the test waits at");
     assert!(lines[2].contains("tests/all/bubble.rs:"), "{text}");
-    assert_eq!(
-        *lines.last().unwrap(),
-        "run it again: TIDEGATE_SEED=0x000000000000001f cargo test -p tidegate-testkit --test all \
-         -- --exact bubble::two_locks_in_two_orders_are_a_deadlock"
+    let flags = if cfg!(tokio_unstable) { "RUSTFLAGS=\"--cfg tokio_unstable\" " } else { "" };
+    let again = format!(
+        "run it again: {flags}TIDEGATE_SEED=0x000000000000001f cargo test -p tidegate-testkit \
+         --test all -- --exact bubble::two_locks_in_two_orders_are_a_deadlock"
     );
+    assert_eq!(*lines.last().unwrap(), again);
 }
 
 #[test]
@@ -64,6 +65,18 @@ fn the_same_failure_has_the_same_text() {
         Bubble::builder().seed(Seed::new(7)).build().unwrap().run(ab_ba()).unwrap_err().to_string()
     };
     assert_eq!(text(), text());
+}
+
+/// What `unwrap` prints is made for people.
+#[test]
+fn a_failure_is_debugged_as_its_text() {
+    let failure = Bubble::new().run(ab_ba()).unwrap_err();
+    assert!(failure.to_string().lines().count() > 1, "{failure}");
+    assert_eq!(format!("{failure:?}"), failure.to_string());
+    let left = Bubble::new().run(async { drop(spawn(pending::<()>())) }).unwrap_err();
+    assert_eq!(format!("{left:?}"), left.to_string());
+    let FailureKind::Leaked(leak) = left.kind() else { panic!("{left}") };
+    assert_eq!(format!("{leak:?}"), leak.to_string());
 }
 
 #[test]
@@ -110,8 +123,13 @@ fn a_notification_that_came_too_early_is_a_deadlock() {
 /// The sentinel of a bubble is not before any timer of a test that has enough of a budget.
 #[test]
 fn a_timer_is_no_deadlock_however_far_away() {
-    let test = async { sleep(HOUR * 24 * 300).await };
-    Bubble::builder().virtual_budget(Duration::MAX).build().unwrap().run(test).unwrap();
+    for days in [300, 365, 366, 2 * 365, 2 * 366] {
+        let test = async { sleep(HOUR * 24 * days).await };
+        Bubble::builder().virtual_budget(Duration::MAX).build().unwrap().run(test).unwrap();
+        let failure = Bubble::new().run(async { sleep(HOUR * 24 * days).await }).unwrap_err();
+        let is_over = matches!(failure.kind(), FailureKind::OverBudget { .. });
+        assert!(is_over, "{days} days: {failure}");
+    }
 }
 
 #[test]

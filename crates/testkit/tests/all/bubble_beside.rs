@@ -4,7 +4,10 @@ use crate::bubble::{HOUR, PATIENCE};
 use std::{
     future::pending,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 use tidegate_testkit::{Bubble, FailureKind, Mode, bubble, settle};
@@ -196,4 +199,62 @@ fn a_bubble_in_a_bubble_leaves_it_as_it_was() {
         // On another thread it is one of its own.
         spawn_blocking(|| bubble(settle())).await.unwrap();
     });
+}
+
+#[test]
+fn a_panic_of_the_test_is_not_held_up_by_blocking_work() {
+    let (is_over, over) = std::sync::mpsc::channel::<()>();
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&has_ended);
+    let panics = async move {
+        let (begins, begun) = oneshot::channel();
+        drop(spawn_blocking(move || {
+            begins.send(()).unwrap();
+            let _ = over.recv_timeout(Duration::from_secs(20));
+            ends.store(true, SeqCst);
+        }));
+        begun.await.unwrap();
+        panic!("the test fails");
+    };
+    let panic = catch_unwind(AssertUnwindSafe(|| Bubble::new().run(panics))).unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"the test fails"));
+    assert!(!has_ended.load(SeqCst), "it was waited for");
+    drop(is_over);
+}
+
+/// A task whose destructor takes a while.
+fn spawn_with_slow_drop(time: Duration) {
+    struct SlowDrop(Duration);
+    impl Drop for SlowDrop {
+        fn drop(&mut self) {
+            std::thread::sleep(self.0);
+        }
+    }
+    let slow = SlowDrop(time);
+    drop(spawn(async move {
+        let _slow = slow;
+        pending::<()>().await;
+    }));
+}
+
+#[test]
+fn slow_destructors_are_no_blocking_work() {
+    let bubble = Bubble::builder().patience(PATIENCE).allow_tasks(1).build().unwrap();
+    bubble.run(async { spawn_with_slow_drop(PATIENCE * 11 / 10) }).unwrap();
+}
+
+/// Each of these takes less than the patience; together they take more than twice that, after which
+/// the watchdog ends the process.
+#[test]
+fn the_end_has_a_patience_of_its_own() {
+    let (held, hears) = std::sync::mpsc::channel::<()>();
+    let bubble = Bubble::builder().patience(PATIENCE).allow_tasks(1).build().unwrap();
+    let slow = async move {
+        spawn_with_slow_drop(PATIENCE * 4 / 10);
+        drop(spawn_blocking(move || hears.recv()));
+        std::thread::sleep(PATIENCE * 9 / 10);
+    };
+    let failure = bubble.run(slow).unwrap_err();
+    assert!(matches!(failure.kind(), FailureKind::BlockingLeft { .. }), "{failure}");
+    drop(held);
 }

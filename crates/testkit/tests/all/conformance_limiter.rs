@@ -3,6 +3,7 @@
 use crate::conformance::{hunt, message};
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, MutexGuard},
     thread::yield_now,
     time::Duration,
@@ -195,4 +196,40 @@ impl TryLimiter for Closed {
 fn one_that_lets_nothing_pass_is_found() {
     let text = message(limiter(hunt("closed"), LIMIT, || Closed));
     assert!(text.contains("0 of a burst of 4 are left"), "{text}");
+}
+
+/// When all that have passed are paid for.
+struct Gcra(Mutex<Duration>, Limit);
+
+impl TryLimiter for Gcra {
+    fn try_acquire(&self, n: u32, now: Duration) -> bool {
+        let (mut paid, Limit { burst, interval }) = (self.0.lock().unwrap(), self.1);
+        let next = (*paid).max(now) + interval * n;
+        let fits = next <= now + interval * burst;
+        *paid = if fits { next } else { *paid };
+        fits
+    }
+}
+
+/// Each time between two moments is looked at, of which there are a thousand.
+#[test]
+fn a_burst_of_a_hundred_is_checked_in_time() {
+    let limit = Limit { burst: 100, interval: Duration::from_millis(1) };
+    let stress = Stress::new("a hundred").threads(2).time(Duration::ZERO).min_rounds(50);
+    let patient = stress.patience(Duration::from_secs(20));
+    limiter(patient, limit, || Gcra(Mutex::default(), limit)).unwrap();
+}
+
+#[test]
+fn limits_that_are_too_large_are_refused() {
+    let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    for (burst, interval) in
+        [(1001, days(1)), (u32::MAX, days(1)), (1000, days(365)), (1, Duration::MAX)]
+    {
+        let limit = Limit { burst, interval };
+        let run = || limiter(Stress::new("large"), limit, || Gcra(Mutex::default(), limit));
+        let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.starts_with("too large a limit"), "{text}");
+    }
 }

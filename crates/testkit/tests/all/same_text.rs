@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, mpsc},
     time::Duration,
 };
-use tidegate_testkit::{Bubble, BubbleBuilder, FailureKind, FaultIo, FaultPlan, Seed};
+use tidegate_testkit::{
+    Bubble, BubbleBuilder, FailureKind, FaultIo, FaultPlan, Seed, advance_to_next_timer,
+};
 use tokio::{
     io::AsyncReadExt as _,
     sync::{Barrier, Mutex},
@@ -260,4 +262,19 @@ fn explore_counts_polls_of_all_tasks() {
     );
     let expected = "livelock after 0ns: there were more than 500 polls, the test with 1 task";
     assert!(told.starts_with(expected), "{told}");
+}
+
+/// The clock takes a turn of the runtime to find out that a timer has gone off.
+#[test]
+fn steps_of_the_clock_are_no_polls_of_the_test() {
+    let steps = async {
+        let ticking = spawn(async {
+            for _ in 0..5 {
+                sleep(HOUR / 3).await;
+            }
+        });
+        while advance_to_next_timer().await.is_some() {}
+        ticking.await.unwrap();
+    };
+    Bubble::builder().poll_budget(40).build().unwrap().run(steps).unwrap();
 }

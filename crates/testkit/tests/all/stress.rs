@@ -133,6 +133,15 @@ fn a_failure_says_how_often_it_comes_back() {
     assert!(text.contains("TIDEGATE_SEED=0x") && text.contains("10 of 10 times"), "{text}");
 }
 
+/// What `unwrap` prints is made for people: a timeline has lines.
+#[test]
+fn a_failure_is_debugged_as_its_text() {
+    let check = |(): &(), _| Err("one\ntwo".to_owned());
+    let failure = Stress::new("lines").reruns(0).try_run(|_| (), |(), _| {}, check).unwrap_err();
+    assert!(failure.to_string().contains("one\ntwo"), "{failure}");
+    assert_eq!(format!("{failure:?}"), failure.to_string());
+}
+
 #[test]
 fn a_failure_that_does_not_come_back_is_told_apart() {
     let failed = AtomicBool::new(false);
@@ -249,4 +258,11 @@ fn a_round_that_hangs_says_where_its_threads_are() {
     assert!(said.contains("\n  thread 0 was last seen at "), "{said}");
     assert!(said.contains("stress.rs:"), "{said}");
     assert!(said.contains("\n  thread 1 has passed no point\n  thread 2 has ended\n"), "{said}");
+}
+
+#[test]
+fn a_patience_without_an_end_is_one() {
+    let stress = Stress::new("patient").threads(1).patience(Duration::MAX).time(Duration::ZERO);
+    let report = stress.min_rounds(3).try_run(|_| (), |(), _| {}, |(), _| Ok(())).unwrap();
+    assert_eq!(report.rounds, 3);
 }
