@@ -4,11 +4,10 @@ use crate::{Leak, Seed, repro};
 use std::{fmt, time::Duration};
 
 /// Why a test failed in its [bubble](super::Bubble). Its text says where the test waits, as far as that is
-/// known, and ends with the command that runs it again.
-#[derive(Debug)]
+/// known, and ends with the command that runs it again. Its `Debug` form, which `unwrap` shows, is
+/// that text.
 pub struct Failure(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: FailureKind,
     places: Vec<String>,
@@ -105,6 +104,12 @@ impl Failure {
     #[must_use]
     pub fn panics(&self) -> &[String] {
         &self.0.panics
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::seed::Seed;
+use crate::{repro, seed::Seed};
 
 /// A stress run without a failure.
 ///
@@ -31,14 +31,16 @@ impl fmt::Display for StressReport {
 }
 
 /// Why a stress run did not pass.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// Its `Debug` form, which `unwrap` shows, is its `Display` form.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StressFailure {
     /// A round broke an invariant or panicked.
     #[error(
         "stress: {name} seed={seed} round={round} threads={threads} FAILED: {message}; \
-         the same round failed {again} of {reruns} times when run again; \
-         repeat with TIDEGATE_SEED={seed}"
+         the same round failed {again} of {reruns} times when run again\n\
+         run it again: {}", repro::command(Some(*seed))
     )]
     Failed {
         /// The name of the run.
@@ -73,4 +75,10 @@ pub enum StressFailure {
         /// How many were needed.
         min_rounds: u64,
     },
+}
+
+impl fmt::Debug for StressFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
