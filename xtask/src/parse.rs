@@ -116,8 +116,13 @@ pub fn nextest(output: &str) -> Tests {
         }
     }
     // The lines above are repeated for failed tests at the end of a run: the summary decides.
-    if let Some(summary) = output.lines().rev().find(|line| line.contains(" tests run: ")) {
-        let numbers = summary.split_once(" tests run: ").map_or("", |(_, rest)| rest);
+    // It says `1 test run`, and `3/9 tests run` if it ended early.
+    let summary = |line: &'_ str| {
+        let (_, numbers) =
+            line.split_once(" tests run: ").or_else(|| line.split_once(" test run: "))?;
+        Some(numbers.to_owned())
+    };
+    if let Some(numbers) = output.lines().rev().find_map(summary) {
         let of = |word: &str| -> u64 {
             numbers
                 .split(',')

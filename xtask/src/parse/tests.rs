@@ -89,6 +89,14 @@ fn nextest_is_summed_by_its_summary() {
 }
 
 #[test]
+fn the_summary_of_one_test_is_read() {
+    let failed = "     SIGABRT [   0.012s] (1/1) tidegate-core scope::joins\n";
+    let output =
+        format!("{failed}     Summary [   0.013s] 1 test run: 0 passed, 1 failed\n{failed}");
+    assert_eq!((nextest(&output).passed, nextest(&output).failed), (0, 1));
+}
+
+#[test]
 fn nextest_of_older_versions_has_no_counter() {
     let tests = nextest("        PASS [   0.004s] tidegate-core cancel::tests::x\n");
     assert_eq!((tests.passed, tests.per_crate["tidegate-core"]), (1, 1));
