@@ -29,14 +29,14 @@ pub fn all(log: &str) -> Vec<Failure> {
     let mut found: Vec<Failure> = Vec::new();
     let mut program = Program::default();
     for (at, line) in lines.iter().enumerate() {
-        program.follow(line, at);
+        program.follow(&lines, at);
         let rest = &lines[at + 1..];
-        if let Some(name) = section(line) {
+        if let Some(name) = section(line).filter(|name| program.may_have_failed(name)) {
             let end = (0..rest.len()).find(|at| ends_section(name, &rest[*at..]));
             let own = &rest[..end.unwrap_or(rest.len())];
             add(&mut found, program.name(name), body(own, |_| false));
         } else if *line == "failures:" {
-            for name in listed(rest) {
+            for name in listed(rest).filter(|name| program.may_have_failed(name)) {
                 let output = panic_of(&lines[program.start..at], name);
                 add(&mut found, program.name(name), output);
             }
@@ -74,35 +74,60 @@ pub fn shown(failures: &[Failure]) -> String {
 
 /// The test program whose output is being read.
 #[derive(Default)]
-struct Program {
+struct Program<'a> {
     library: String,
     name: String,
     /// The line after the one that names it.
     start: usize,
+    /// The tests that it says failed; none if it never said.
+    failed: Option<Vec<&'a str>>,
 }
 
-impl Program {
-    fn follow(&mut self, line: &str, at: usize) {
-        let line = line.trim_start();
-        if let Some(name) = line.strip_prefix("Doc-tests ") {
+impl<'a> Program<'a> {
+    fn follow(&mut self, lines: &[&'a str], at: usize) {
+        let line = lines[at].trim_start();
+        if let Some(name) = line.strip_prefix(parse::DOC_TESTS) {
             self.library = parse::package_name(name);
             self.name = format!("{} (doc)", self.library);
+            // There may be several programs, of which each says what failed in it.
+            self.failed = None;
         } else if let Some(rest) = line.strip_prefix("Running unittests ") {
             self.library = parse::binary_name(rest).unwrap_or_default();
             self.name.clone_from(&self.library);
+            self.failed = failed_in(&lines[at + 1..]);
         } else if let Some(rest) = line.strip_prefix("Running tests/") {
             // The programs of integration tests run after the unit tests of their crate.
             let file = parse::binary_name(rest).unwrap_or_default();
             self.name = format!("{}::{file}", self.library);
+            self.failed = failed_in(&lines[at + 1..]);
         } else {
             return;
         }
         self.start = at + 1;
     }
 
+    /// False for what a child of one of its tests said of itself.
+    fn may_have_failed(&self, test: &str) -> bool {
+        self.failed.as_ref().is_none_or(|failed| failed.contains(&test))
+    }
+
     fn name(&self, test: &str) -> String {
         format!("{} {test}", self.name).trim_start().to_owned()
     }
+}
+
+/// The tests that failed in the program whose output begins here. What it says last is its own:
+/// its tests may have run themselves as children, which say the same things, and have failed on
+/// purpose.
+fn failed_in<'a>(lines: &[&'a str]) -> Option<Vec<&'a str>> {
+    let end = lines.iter().position(|line| parse::begins_program(line)).unwrap_or(lines.len());
+    let result = lines[..end].iter().rposition(|line| parse::result_of(line).is_some())?;
+    let (_, count) = parse::result_of(lines[result])?;
+    if count == 0 {
+        return Some(Vec::new());
+    }
+    let list = lines[..result].iter().rposition(|line| *line == "failures:")?;
+    Some(listed(&lines[list + 1..result]).collect())
 }
 
 fn add(found: &mut Vec<Failure>, name: String, output: Vec<String>) {

@@ -29,21 +29,52 @@ impl Tests {
 /// Reads the output of `cargo test`: the crate is told by the `Running unittests` and `Doc-tests`
 /// lines. A binary of integration tests is called after its file; it runs after the unit tests of
 /// its crate, so it is counted there.
+///
+/// A program says its result last. Tests that run themselves in a process of their own have said
+/// one each before that. Documentation tests may be several programs, and each of them counts.
 #[must_use]
 pub fn cargo_test(output: &str) -> Tests {
     let mut tests = Tests::default();
     let mut current = String::from("?");
+    let mut last = None;
+    let mut is_doc = false;
     for line in output.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix("Doc-tests ") {
+        if begins_program(line) {
+            if let Some((passed, failed)) = last.take() {
+                tests.count(&current, passed, failed);
+            }
+            is_doc = line.starts_with(DOC_TESTS);
+        }
+        if let Some(name) = line.strip_prefix(DOC_TESTS) {
             current = package_name(name);
         } else if let Some(rest) = line.strip_prefix("Running unittests ") {
             current = binary_name(rest).unwrap_or(current);
-        } else if let Some(at) = line.find("test result: ") {
-            let (passed, failed) = result_counts(&line[at..]);
-            tests.count(&current, passed, failed);
+        } else if let Some(counts) = result_of(line) {
+            if let Some((passed, failed)) = last.replace(counts).filter(|_| is_doc) {
+                tests.count(&current, passed, failed);
+            }
         }
     }
+    if let Some((passed, failed)) = last {
+        tests.count(&current, passed, failed);
+    }
     tests
+}
+
+/// Before the name of the crate whose documentation tests follow.
+pub(crate) const DOC_TESTS: &str = "Doc-tests ";
+
+/// Whether cargo says in this line which test program comes next.
+pub(crate) fn begins_program(line: &str) -> bool {
+    let line = line.trim_start();
+    let running = line.strip_prefix("Running ").is_some_and(|rest| binary_name(rest).is_some());
+    running || line.starts_with(DOC_TESTS)
+}
+
+/// How many tests passed and failed, if a test program says it in this line; other output may stand
+/// before it.
+pub(crate) fn result_of(line: &str) -> Option<(u64, u64)> {
+    line.find("test result: ").map(|at| result_counts(&line[at..]))
 }
 
 /// `src/lib.rs (target/debug/deps/tidegate_core-0f3a)` names `tidegate-core`.
@@ -85,8 +116,13 @@ pub fn nextest(output: &str) -> Tests {
         }
     }
     // The lines above are repeated for failed tests at the end of a run: the summary decides.
-    if let Some(summary) = output.lines().rev().find(|line| line.contains(" tests run: ")) {
-        let numbers = summary.split_once(" tests run: ").map_or("", |(_, rest)| rest);
+    // It says `1 test run`, and `3/9 tests run` if it ended early.
+    let summary = |line: &'_ str| {
+        let (_, numbers) =
+            line.split_once(" tests run: ").or_else(|| line.split_once(" test run: "))?;
+        Some(numbers.to_owned())
+    };
+    if let Some(numbers) = output.lines().rev().find_map(summary) {
         let of = |word: &str| -> u64 {
             numbers
                 .split(',')

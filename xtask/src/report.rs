@@ -134,12 +134,14 @@ pub fn closing(reports: &[Report], strict: bool) -> (String, bool) {
     let passed = reports.iter().filter(|report| report.result == Outcome::Pass).count();
     let failed = reports.iter().filter(|report| report.result.is_failure(strict)).count();
     let skipped = reports.len() - passed - failed;
+    let nothing_to_check =
+        !reports.is_empty() && reports.iter().all(|report| report.result == Outcome::Skipped);
     let mut line = format!("{passed} passed, {failed} failed");
     if skipped > 0 {
         let _ = write!(line, ", {skipped} skipped");
     }
-    // A run in which nothing passed has verified nothing.
-    (line, failed == 0 && passed > 0)
+    // A run in which nothing passed has verified nothing, unless there was nothing to verify.
+    (line, failed == 0 && (passed > 0 || nothing_to_check))
 }
 
 /// `1234567` as `1 234 567`.
@@ -204,7 +206,10 @@ mod tests {
             let line = "1 passed, 0 failed, 1 skipped";
             assert_eq!(closing(&reports, strict), (line.into(), true));
         }
-        assert!(!closing(&reports[1..], false).1);
+        // A machine that has this lane alone.
+        assert_eq!(closing(&reports[1..], true), ("0 passed, 0 failed, 1 skipped".into(), true));
+        let none = [report("miri", Outcome::Unavailable), report("semver", Outcome::Skipped)];
+        assert!(!closing(&none, false).1, "a tool is missing");
     }
 
     #[test]

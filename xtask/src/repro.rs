@@ -130,7 +130,7 @@ mod tests {
             (again.outcome, again.reason.as_str()),
             (Outcome::Fail, "it failed again: `cargo test`")
         );
-        assert!(ended(true, "     Summary [   0.004s] 1 test run: 1 passed, 30 skipped").is_err());
+        assert!(ended(true, "     Summary [   0.004s] 0 tests run: 0 passed, 30 skipped").is_err());
         let nextest = "        PASS [   0.004s] (1/1) a b\n Summary [ 0.004s] 1 test run: 1 passed";
         assert!(ended(true, nextest).is_ok());
     }

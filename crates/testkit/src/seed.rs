@@ -17,8 +17,9 @@ const VARIABLE: &str = "TIDEGATE_SEED";
 /// let seed: Seed = "0x1f".parse().unwrap();
 /// assert_eq!(seed, Seed::new(31));
 /// assert_eq!(seed.to_string(), "0x000000000000001f");
+/// assert_eq!(format!("{seed:?}"), "Seed(0x000000000000001f)");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seed(u64);
 
 /// The text is neither a decimal nor a `0x` hexadecimal number of 64 bits.
@@ -87,6 +88,13 @@ impl Seed {
     #[must_use]
     pub fn rng(self) -> Rng {
         Rng::new(self.0)
+    }
+}
+
+/// Its digits are those of `TIDEGATE_SEED`.
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seed({self})")
     }
 }
 

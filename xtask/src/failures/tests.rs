@@ -154,6 +154,32 @@ test result: FAILED. 1 passed; 2 failed
     assert_eq!(failures[1].output, Vec::<String>::new());
 }
 
+/// Without capturing, a child's words stand among those of its program.
+#[test]
+fn children_that_failed_on_purpose_are_not_listed() {
+    let child = "\
+running 1 test
+test fails_on_purpose ... FAILED
+
+failures:
+
+---- fails_on_purpose stdout ----
+words
+
+failures:
+    fails_on_purpose
+
+test result: FAILED. 0 passed; 1 failed
+";
+    let log = format!(
+        "     Running unittests src/lib.rs (deps/a-1)\n{child}test outer ... ok\n\
+         test result: ok. 1 passed; 0 failed\n     \
+         Running tests/all.rs (deps/all-1)\n{child}test other ... FAILED\n\n\
+         failures:\n\nfailures:\n    other\n\ntest result: FAILED. 3 passed; 1 failed\n"
+    );
+    assert_eq!(names(&all(&log)), ["a::all other"]);
+}
+
 const NEXTEST: &str = "\
     Starting 6 tests across 2 binaries
         FAIL [   0.013s] (1/6) probe tests::bad_two

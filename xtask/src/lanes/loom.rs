@@ -17,6 +17,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     }
     let cmd = Cmd::cargo()
         .args(["test", "--locked", "--release", "--lib"])
+        .args(cx.options.keep_going.then_some("--no-fail-fast"))
         .packages(packages.iter().copied())
         .args(["--", "--nocapture", "loom_"])
         .env("CARGO_TARGET_DIR", cx.target("loom"))

@@ -69,7 +69,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     cx.crates(["tidegate-core", "tidegate-testkit"]);
     let missed = fs::read_to_string(out.join("missed.txt")).unwrap_or_default();
     cx.report.reason = outcomes.told();
-    let verdict = outcomes.judge(cx.options.profile);
+    let verdict = outcomes.judge(cx.options.profile, finished.success);
     if verdict.is_err() {
         cx.note(format_args!("not noticed by any test:\n{missed}"));
     }
@@ -142,7 +142,12 @@ impl Outcomes {
         )
     }
 
-    fn judge(&self, profile: Profile) -> Result<(), Stop> {
+    /// `success` is what cargo-mutants says of itself: a mutant that was missed or took too long is
+    /// none, and neither is a test that fails without any mutant, after which none was tried.
+    fn judge(&self, profile: Profile, success: bool) -> Result<(), Stop> {
+        if !success && self.missed + self.timeout == 0 {
+            return Err(Stop::fail("cargo-mutants failed, or the tests do without a mutant"));
+        }
         match (profile, self.tried()) {
             (Profile::Pr, 0) => Err(Stop::skipped("the change has no mutant")),
             (Profile::Nightly, 0) => Err(Stop::fail("there was no mutant")),
@@ -161,7 +166,8 @@ mod tests {
 
     fn outcome(json: &str, profile: Profile) -> Outcome {
         let outcomes: Outcomes = serde_json::from_str(json).unwrap();
-        outcomes.judge(profile).map_or_else(|stop| stop.outcome, |()| Outcome::Pass)
+        let success = outcomes.missed + outcomes.timeout == 0;
+        outcomes.judge(profile, success).map_or_else(|stop| stop.outcome, |()| Outcome::Pass)
     }
 
     #[test]
@@ -170,6 +176,16 @@ mod tests {
         let text = r#"{"outcomes":[],"caught":80,"timeout":10,"missed":10,"unviable":50}"#;
         assert_eq!(of(text), Outcome::Pass);
         assert_eq!(of(r#"{"caught":89,"timeout":0,"missed":10}"#), Outcome::Fail);
+    }
+
+    #[test]
+    fn a_run_that_did_not_come_to_its_mutants_is_a_failure() {
+        for text in [r#"{"outcomes":[]}"#, r#"{"caught":9}"#] {
+            let outcomes: Outcomes = serde_json::from_str(text).unwrap();
+            for profile in Profile::ALL {
+                assert_eq!(outcomes.judge(profile, false).unwrap_err().outcome, Outcome::Fail);
+            }
+        }
     }
 
     #[test]

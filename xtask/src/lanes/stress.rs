@@ -30,6 +30,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     }
     let cmd = Cmd::cargo()
         .args(["test", "--locked", "--release", "--all-features", "--lib", "--bins", "--tests"])
+        .args(cx.options.keep_going.then_some("--no-fail-fast"))
         .packages(packages.iter().copied())
         // One test at a time, so that each has the cores to itself.
         .args(["--", "--nocapture", "--test-threads=1", "stress_"])

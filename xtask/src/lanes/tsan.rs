@@ -40,6 +40,8 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .env("TSAN_OPTIONS", "halt_on_error=1 atexit_sleep_ms=0")
         // Without any optimisation the instrumented code and library take several times as long.
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+        // What tests of latency allow.
+        .env("TIDEGATE_SLOWNESS", "10")
         .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("200", "2000"));
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;

@@ -35,6 +35,34 @@ fn a_result_on_a_shared_line_is_found() {
     assert_eq!(tests.passed, 3);
 }
 
+/// A test that runs itself in a process of its own, and one whose child fails on purpose.
+#[test]
+fn what_children_of_tests_say_is_not_counted() {
+    let child = "\
+running 1 test
+test outer ... FAILED
+test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out
+";
+    let output = format!(
+        "     Running unittests src/lib.rs (deps/tidegate_a-1)\n{child}{child}\
+         test result: ok. 2 passed; 0 failed; 0 ignored\n     \
+         Running tests/all.rs (deps/all-1)\n{child}test result: FAILED. 1 passed; 1 failed; 0 ignored\n     \
+         Running unittests src/lib.rs (deps/tidegate_b-1)\n{child}\
+         test result: ok. 0 passed; 0 failed; 5 filtered out\n"
+    );
+    let tests = cargo_test(&output);
+    assert_eq!((tests.passed, tests.failed), (3, 1));
+    assert_eq!(tests.crates().collect::<Vec<_>>(), ["tidegate-a"]);
+}
+
+#[test]
+fn each_program_of_documentation_tests_is_counted() {
+    let result = "test result: ok. 2 passed; 0 failed; 0 ignored\n";
+    let output = format!("{CARGO_TEST}{result}   Doc-tests tidegate_pool\n{result}{result}");
+    let tests = cargo_test(&output);
+    assert_eq!((tests.passed, tests.per_crate["tidegate-pool"]), (19, 4));
+}
+
 #[test]
 fn no_output_is_no_test() {
     assert_eq!(cargo_test("error: could not compile"), Tests::default());
@@ -58,6 +86,14 @@ fn nextest_is_summed_by_its_summary() {
     assert_eq!((tests.passed, tests.failed), (2, 2));
     let crates: Vec<_> = tests.crates().collect();
     assert_eq!(crates, ["tidegate-core", "treesum", "xtask"]);
+}
+
+#[test]
+fn the_summary_of_one_test_is_read() {
+    let failed = "     SIGABRT [   0.012s] (1/1) tidegate-core scope::joins\n";
+    let output =
+        format!("{failed}     Summary [   0.013s] 1 test run: 0 passed, 1 failed\n{failed}");
+    assert_eq!((nextest(&output).passed, nextest(&output).failed), (0, 1));
 }
 
 #[test]

@@ -40,6 +40,7 @@ async fn ab_ba() {
 #[test]
 fn two_locks_in_two_orders_are_a_deadlock() {
     let failure = Bubble::builder().seed(Seed::new(31)).build().unwrap().run(ab_ba()).unwrap_err();
+    assert_eq!(format!("{failure:?}"), failure.to_string(), "what `unwrap` shows");
     let FailureKind::Deadlock { elapsed, tasks } = failure.kind() else { panic!("{failure}") };
     assert_eq!((*elapsed, *tasks), (Duration::ZERO, 1));
     let text = failure.to_string();

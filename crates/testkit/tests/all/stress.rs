@@ -123,14 +123,20 @@ fn a_failure_says_how_often_it_comes_back() {
         |(), ctx| assert!(ctx.index() != 1, "thread one is unhappy"),
         |(), _| Ok(()),
     );
-    let StressFailure::Failed { round: 0, reruns: 10, again: 10, message, .. } =
-        failure.clone().unwrap_err()
+    let failure = failure.unwrap_err();
+    let StressFailure::Failed { seed, round: 0, reruns: 10, again: 10, message, .. } = &failure
     else {
-        panic!("{failure:?}");
+        panic!("{failure}");
     };
     assert_eq!(message, "thread 1 panicked: thread one is unhappy");
-    let text = failure.unwrap_err().to_string();
+    let text = failure.to_string();
     assert!(text.contains("TIDEGATE_SEED=0x") && text.contains("10 of 10 times"), "{text}");
+    // What `unwrap` shows.
+    let end = format!(
+        "TIDEGATE_SEED={seed} cargo test -p tidegate-testkit --test all -- --exact \
+         stress::a_failure_says_how_often_it_comes_back"
+    );
+    assert!(format!("{failure:?}").ends_with(&end), "{failure:?}");
 }
 
 /// What `unwrap` prints is made for people: a timeline has lines.

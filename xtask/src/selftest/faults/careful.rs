@@ -32,7 +32,8 @@ fn the_last_one() {
 }
 ",
         )],
-        reason: "the test run failed",
+        // nextest counts the test whose process was ended, `cargo test` does not.
+        reason: "failed",
         log: "unsafe precondition(s) violated: slice::get_unchecked",
     }],
     empty: &[Bug {
