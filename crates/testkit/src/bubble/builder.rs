@@ -9,9 +9,9 @@ use tokio::runtime::{Builder, RngSeed};
 /// How far the clock of a bubble may move, unless it is told otherwise.
 const VIRTUAL_BUDGET: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often the clock of a bubble may move, unless it is told otherwise: as often as it does in some
-/// seconds of real time.
-const MOVE_BUDGET: u64 = 1_000_000;
+/// How often the clock of a bubble may move, unless it is told otherwise: as often as it does in a second
+/// or two of real time, and more often than a day has seconds.
+const MOVE_BUDGET: u64 = 200_000;
 
 /// How long a bubble may make no progress, in real time, unless it is told otherwise.
 const REAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -129,7 +129,7 @@ impl BubbleBuilder {
         self
     }
 
-    /// How often the clock may move; a million times, by default. It bounds tests whose timers fire
+    /// How often the clock may move; 200 000 times, by default. It bounds tests whose timers fire
     /// for ever and are short, for which the [virtual budget](Self::virtual_budget) is far away.
     ///
     /// ```
