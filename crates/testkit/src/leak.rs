@@ -252,8 +252,9 @@ impl LeakGuard {
     }
 }
 
-/// What was alive after the grace period and had not been before. `Debug` writes the text of `Display`, as
-/// that is what `unwrap` prints.
+/// What was alive after the grace period and had not been before.
+///
+/// Its `Debug` form, which `unwrap` shows, is its `Display` form.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Leak {
     tasks: usize,
@@ -333,6 +334,12 @@ impl Leak {
     }
 }
 
+impl fmt::Debug for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Leak {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "left behind:")?;
@@ -375,12 +382,6 @@ impl fmt::Display for Leak {
     }
 }
 
-impl fmt::Debug for Leak {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl std::error::Error for Leak {}
 
 /// As much of a name as Linux keeps.
@@ -413,6 +414,12 @@ mod tests {
             "left behind: 1 file descriptor(s) 7=anon_inode:[eventfd]"
         );
         assert_eq!(text("/a/b:[1]c"), "left behind: 1 file descriptor(s) 7=/a/b:[1]c");
+    }
+
+    #[test]
+    fn unwrap_shows_the_text() {
+        let leak = Leak { tasks: 2, ..Leak::default() };
+        assert_eq!(format!("{leak:?}"), "left behind: 2 task(s)");
     }
 
     #[test]

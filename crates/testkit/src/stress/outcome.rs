@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::seed::Seed;
+use crate::{repro, seed::Seed};
 
 /// A stress run without a failure.
 ///
@@ -30,15 +30,17 @@ impl fmt::Display for StressReport {
     }
 }
 
-/// Why a stress run did not pass. `Debug` writes the text of `Display`, as that is what `unwrap` prints.
+/// Why a stress run did not pass.
+///
+/// Its `Debug` form, which `unwrap` shows, is its `Display` form.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StressFailure {
     /// A round broke an invariant or panicked.
     #[error(
         "stress: {name} seed={seed} round={round} threads={threads} FAILED: {message}; \
-         the same round failed {again} of {reruns} times when run again; \
-         repeat with TIDEGATE_SEED={seed}"
+         the same round failed {again} of {reruns} times when run again\n\
+         run it again: {}", repro::command(Some(*seed))
     )]
     Failed {
         /// The name of the run.
