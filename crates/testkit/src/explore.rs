@@ -235,13 +235,14 @@ impl Bubble {
         let failure = seeds.find(|seed| {
             number += 1;
             // Called in the bubble, as it may be no async function.
-            let run = || self.perturbed(seed).run(async { test(seed).await });
+            // What it returns is shown by code of its own, which may panic as well.
+            let run = || self.perturbed(seed).run(async { test(seed).await }).map(Outcome::passed);
             let text = match catch_unwind(AssertUnwindSafe(run)) {
                 // It ends with the command.
                 Ok(Err(failure)) => {
                     return Some(ExploreFailure { seed, text: failure.to_string() });
                 }
-                Ok(Ok(value)) => value.passed().err()?,
+                Ok(Ok(passed)) => passed.err()?,
                 Err(panic) => format!("the test panicked: {}", payload::text(&*panic)),
             };
             let text = format!("{text}\nrun it again: {}", repro::command(Some(seed)));

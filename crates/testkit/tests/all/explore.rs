@@ -223,3 +223,18 @@ fn what_is_perturbed_is_dropped_with_its_wrapper() {
     );
     report.assert_covered(2);
 }
+
+/// A panic that comes of showing the error is a failure with a seed, too.
+#[test]
+fn explore_bears_an_error_that_cannot_be_shown() {
+    struct Shy;
+    impl std::fmt::Debug for Shy {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("not shown")
+        }
+    }
+    let seed = Seed::new(7);
+    let report = explore(Seeds::only(seed), async |_| Err::<(), _>(Shy));
+    assert_eq!(report.failing_seed(), Some(seed));
+    assert!(report.failure().unwrap().contains("not shown"), "{report}");
+}

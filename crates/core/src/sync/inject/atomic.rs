@@ -18,6 +18,27 @@ macro_rules! with_value {
     )*};
 }
 
+/// The operations that change the value if it is the one that was expected.
+macro_rules! exchange {
+    ($($name:ident)*) => {$(
+        /// As std's, after a point.
+        ///
+        /// # Errors
+        /// As std's.
+        #[track_caller]
+        pub fn $name(
+            &self,
+            current: Value,
+            new: Value,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<Value, Value> {
+            point();
+            self.0.$name(current, new, success, failure)
+        }
+    )*};
+}
+
 macro_rules! atomic {
     ($atomic:ident, $value:ty, $($operation:ident)*) => {
         const _: () = {
@@ -55,37 +76,7 @@ macro_rules! atomic {
                     self.0.store(value, order);
                 }
 
-                /// As std's, after a point.
-                ///
-                /// # Errors
-                /// As std's.
-                #[track_caller]
-                pub fn compare_exchange(
-                    &self,
-                    current: Value,
-                    new: Value,
-                    success: Ordering,
-                    failure: Ordering,
-                ) -> Result<Value, Value> {
-                    point();
-                    self.0.compare_exchange(current, new, success, failure)
-                }
-
-                /// As std's, after a point.
-                ///
-                /// # Errors
-                /// As std's.
-                #[track_caller]
-                pub fn compare_exchange_weak(
-                    &self,
-                    current: Value,
-                    new: Value,
-                    success: Ordering,
-                    failure: Ordering,
-                ) -> Result<Value, Value> {
-                    point();
-                    self.0.compare_exchange_weak(current, new, success, failure)
-                }
+                exchange! { compare_exchange compare_exchange_weak }
 
                 /// As std's, with a point before each of its operations.
                 ///
