@@ -16,6 +16,8 @@ mod budget;
 mod cancel;
 #[path = "all/cancel_everywhere.rs"]
 mod cancel_everywhere;
+#[path = "all/cancel_everywhere_tasks.rs"]
+mod cancel_everywhere_tasks;
 #[path = "all/causes.rs"]
 mod causes;
 #[path = "all/collect.rs"]
