@@ -1,0 +1,41 @@
+//! What time it is, and waiting for a time.
+
+mod manual;
+mod tokio_clock;
+
+pub use self::{manual::ManualClock, tokio_clock::TokioClock};
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A clock that limiters go by.
+///
+/// Times are nanoseconds since an origin of the clock's choice: 64 bits last 584 years. A clock should
+/// not go back; where one does, limiters gain nothing by it and are empty at worst.
+pub trait Clock: Send + Sync + 'static {
+    /// Waits for times of this clock.
+    type Timer: Timer;
+
+    /// The time in nanoseconds.
+    fn now(&self) -> u64;
+
+    /// A timer that whoever calls this can wait with: one of the runtime that the call is made on,
+    /// where a clock needs a runtime to wait.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such runtime.
+    fn timer(&self) -> Self::Timer;
+}
+
+/// Waits for a time of a [`Clock`].
+pub trait Timer: Send + 'static {
+    /// Ready once the time is not before `at`; until then the waker of the last call is woken when it
+    /// is. Each call may be for another time. It is called from within wakers, too.
+    fn poll_until(self: Pin<&mut Self>, at: u64, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether a new timer of the calling thread would be driven by the same runtime as this one.
+    fn is_of_caller(&self) -> bool;
+}

@@ -1,0 +1,88 @@
+//! Waiting for tokens.
+
+use super::{Permit, RateLimiter, ticket::Ticket};
+use crate::{
+    AcquireError,
+    clock::{Clock, TokioClock},
+};
+use pin_project_lite::pin_project;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tidegate_core::inspect::Waiting;
+
+pin_project! {
+    /// The future of [`RateLimiter::acquire`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Acquire<'a, C: Clock = TokioClock> {
+        limiter: &'a RateLimiter<C>,
+        cost: u64,
+        #[pin]
+        waiting: Waiting<Wait<'a, C>>,
+    }
+}
+
+impl<'a, C: Clock> Acquire<'a, C> {
+    #[track_caller]
+    pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64, within: Option<Duration>) -> Self {
+        let wait = Wait { limiter, cost, within, ticket: None };
+        let waiting = limiter.shared.resource.waiting("tokens", wait);
+        Self { limiter, cost, waiting }
+    }
+}
+
+impl<'a, C: Clock> Future for Acquire<'a, C> {
+    type Output = Result<Permit<'a, C>, AcquireError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        ready!(this.waiting.poll(cx))?;
+        Poll::Ready(Ok(Permit::new(this.limiter, *this.cost)))
+    }
+}
+
+impl<C: Clock> fmt::Debug for Acquire<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire").field("cost", &self.cost).finish_non_exhaustive()
+    }
+}
+
+/// Takes its place when it is first polled.
+struct Wait<'a, C: Clock> {
+    limiter: &'a RateLimiter<C>,
+    cost: u64,
+    within: Option<Duration>,
+    ticket: Option<Ticket>,
+}
+
+impl<C: Clock> Future for Wait<'_, C> {
+    type Output = Result<(), AcquireError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { limiter, cost, within, ticket } = self.get_mut();
+        let shared = &limiter.shared;
+        let ticket = if let Some(ticket) = ticket {
+            ticket
+        } else {
+            let deadline = super::deadline(*within);
+            ticket.insert(Ticket::take(shared, *cost, deadline, Some(cx.waker()))?)
+        };
+        let passes = ready!(ticket.poll(shared, cx));
+        if passes.is_ok() {
+            ticket.spend();
+        }
+        Poll::Ready(passes)
+    }
+}
+
+impl<C: Clock> Drop for Wait<'_, C> {
+    fn drop(&mut self) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.cancel(&self.limiter.shared, self.cost);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Building a [`RateLimiter`].
+
+use super::{RateLimiter, shared::Shared};
+use crate::{
+    ConfigError, Quota, Rate,
+    clock::{Clock, TokioClock},
+    state::{Gcra, Limits},
+};
+use tidegate_core::Name;
+
+/// How many may wait for a limiter, unless told otherwise.
+pub const DEFAULT_MAX_WAITERS: usize = 65_536;
+
+/// Builds a [`RateLimiter`]: by [`RateLimiter::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "a limiter is made by `build`"]
+pub struct RateLimiterBuilder<C = TokioClock> {
+    name: Name,
+    rate: Rate,
+    burst: Option<u64>,
+    also: Vec<Quota>,
+    may_owe: bool,
+    max_waiters: usize,
+    clock: C,
+}
+
+impl RateLimiterBuilder {
+    pub(super) fn new(rate: Rate) -> Self {
+        Self {
+            name: "rate limiter".into(),
+            rate,
+            burst: None,
+            also: Vec::new(),
+            may_owe: false,
+            max_waiters: DEFAULT_MAX_WAITERS,
+            clock: TokioClock::new(),
+        }
+    }
+}
+
+impl<C: Clock> RateLimiterBuilder<C> {
+    /// The name that [inspection](tidegate_core::inspect) and events know it by; `rate limiter` by default.
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How much may pass at once after a quiet time. By default what comes back in 10 ms, at least one.
+    ///
+    /// A burst of one is a steady pace. Timers have a resolution of a millisecond: who is to wait for
+    /// more than a thousand tokens a second needs a burst of what comes back in some milliseconds, or
+    /// loses what comes back before it is woken.
+    pub fn burst(mut self, burst: u64) -> Self {
+        self.burst = Some(burst);
+        self
+    }
+
+    /// A further limit: a request takes its tokens from all of them, or from none. Each call adds one.
+    pub fn also(mut self, quota: impl Into<Quota>) -> Self {
+        self.also.push(quota.into());
+        self
+    }
+
+    /// Lets what costs more than a burst pass when the limiter is full; it then owes the rest, and who
+    /// comes next waits for that, too. Otherwise it is an error.
+    pub fn allow_debt(mut self) -> Self {
+        self.may_owe = true;
+        self
+    }
+
+    /// How many may wait at a time; 65 536 by default, and none with 0.
+    pub fn max_waiters(mut self, max: usize) -> Self {
+        self.max_waiters = max;
+        self
+    }
+
+    /// The clock it goes by; tokio's by default.
+    pub fn clock<D: Clock>(self, clock: D) -> RateLimiterBuilder<D> {
+        let Self { name, rate, burst, also, may_owe, max_waiters, clock: _ } = self;
+        RateLimiterBuilder { name, rate, burst, also, may_owe, max_waiters, clock }
+    }
+
+    /// Builds it: full, with nobody waiting.
+    ///
+    /// # Errors
+    ///
+    /// If no limiter can keep to a rate or burst: see [`ConfigError`].
+    #[track_caller]
+    pub fn build(self) -> Result<RateLimiter<C>, ConfigError> {
+        let Self { name, rate, burst, also, may_owe, max_waiters, clock } = self;
+        let quota = Quota::new(rate, burst.unwrap_or_else(|| rate.default_burst()));
+        let cells = [quota].into_iter().chain(also).map(Gcra::new).collect::<Result<_, _>>()?;
+        let limits = Limits::new(cells, may_owe);
+        Ok(RateLimiter { shared: Shared::new(clock, limits, quota, name, max_waiters) })
+    }
+}

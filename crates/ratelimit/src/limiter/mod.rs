@@ -1,0 +1,225 @@
+//! The limiter: one handle for all who share it.
+
+mod acquire;
+mod builder;
+mod driver;
+mod permit;
+mod reservation;
+mod shared;
+mod stats;
+mod ticket;
+
+pub use self::{
+    acquire::Acquire,
+    builder::{DEFAULT_MAX_WAITERS, RateLimiterBuilder},
+    permit::Permit,
+    reservation::Reservation,
+    stats::Stats,
+};
+
+use self::shared::Shared;
+use crate::{
+    AcquireError, ConfigError, Quota, Rate, TryAcquireError,
+    clock::{Clock, TokioClock},
+};
+use std::{fmt, sync::Arc, time::Duration};
+use tidegate_core::Name;
+use tokio::time::Instant;
+
+/// Lets pass what a quota allows: in any time `t` at most `burst + rate * t`, whoever asks, and however.
+///
+/// Clones share one limiter. See the [crate](crate) for what to use when.
+pub struct RateLimiter<C: Clock = TokioClock> {
+    shared: Arc<Shared<C>>,
+}
+
+impl RateLimiter {
+    /// A limiter of that rate on tokio's clock, to be built.
+    pub fn builder(rate: Rate) -> RateLimiterBuilder {
+        RateLimiterBuilder::new(rate)
+    }
+}
+
+impl<C: Clock> RateLimiter<C> {
+    /// Takes `n` tokens, or none. Does not overtake anybody who waits. Taking none always succeeds.
+    ///
+    /// # Errors
+    ///
+    /// If there are too few, or if others wait: when to ask again.
+    #[inline]
+    pub fn try_acquire(&self, n: u64) -> Result<Permit<'_, C>, TryAcquireError> {
+        self.shared.try_take(n).map(|()| Permit::new(self, n))
+    }
+
+    /// Waits for `n` tokens. First come, first served: however much one asks for, nobody who comes later
+    /// is served before.
+    ///
+    /// It needs no task to be polled but the one that waits for it: who is ahead is served in time
+    /// whether or not it is polled.
+    ///
+    /// # Errors
+    ///
+    /// If it would never pass, or if as many wait as may.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime with time enabled, if it has to wait.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has taken nothing: it leaves the line, and what was taken for it already is given back,
+    /// both in constant time. Its place in the line is lost; a [reservation](Self::reserve) keeps its. Tested
+    /// by `acquire_gives_up_everything_at_every_await`.
+    #[track_caller]
+    pub fn acquire(&self, n: u64) -> Acquire<'_, C> {
+        Acquire::new(self, n, None)
+    }
+
+    /// The same, but not for longer than `timeout`. If that is too short, it says so at once instead of
+    /// waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire), and if it would pass too late.
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire). Tested by `acquire_gives_up_everything_at_every_await`.
+    #[track_caller]
+    pub fn acquire_within(&self, n: u64, timeout: Duration) -> Acquire<'_, C> {
+        Acquire::new(self, n, Some(timeout))
+    }
+
+    /// The same, with a deadline of tokio's clock.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire). Tested by `acquire_gives_up_everything_at_every_await`.
+    #[track_caller]
+    pub fn acquire_until(&self, n: u64, deadline: Instant) -> Acquire<'_, C> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        Acquire::new(self, n, Some(left))
+    }
+
+    /// Sets `n` tokens aside, now or as soon as they are there, without waiting: a place in the line.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn reserve(&self, n: u64) -> Result<Reservation<C>, AcquireError> {
+        Reservation::new(self, n, None)
+    }
+
+    /// The same, if they are there within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    pub fn reserve_within(
+        &self,
+        n: u64,
+        timeout: Duration,
+    ) -> Result<Reservation<C>, AcquireError> {
+        Reservation::new(self, n, Some(timeout))
+    }
+
+    /// Changes the rate, at once and for all who wait. What was taken stays taken: tokens that are missing
+    /// from a burst come back at the new rate.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be kept to; then nothing has changed.
+    pub fn set_rate(&self, rate: Rate) -> Result<(), ConfigError> {
+        self.shared.change(|quota| Quota::new(rate, quota.burst()))
+    }
+
+    /// Changes the burst, at once and for all who wait. What was taken stays taken: a burst that is larger
+    /// by ten makes ten more tokens, and one that is smaller takes them away, or owes them.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be kept to; then nothing has changed.
+    pub fn set_burst(&self, burst: u64) -> Result<(), ConfigError> {
+        self.shared.change(|quota| Quota::new(quota.rate(), burst))
+    }
+
+    /// The rate and burst; the first of them, where there are [several](RateLimiterBuilder::also).
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        self.shared.quota()
+    }
+
+    /// What could be taken now, without taking it.
+    #[must_use]
+    pub fn peek(&self) -> Peek {
+        self.shared.peek()
+    }
+
+    /// How the limiter stands, and what those who waited have come to.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.shared.name
+    }
+
+    /// The clock it goes by.
+    #[must_use]
+    pub fn clock(&self) -> &C {
+        &self.shared.clock
+    }
+}
+
+impl<C: Clock> Clone for RateLimiter<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<C: Clock> fmt::Debug for RateLimiter<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shared } = self;
+        f.debug_struct("RateLimiter")
+            .field("name", &shared.name)
+            .field("quota", &shared.quota())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a limiter would say, as [`RateLimiter::peek`] sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peek {
+    /// How many tokens can be taken now: none while somebody waits.
+    pub remaining: u64,
+    /// How many can be taken at once at most.
+    pub possible: u64,
+    /// After which time the limiter is full, if nobody takes anything and nobody waits; none, if never.
+    pub full_after: Option<Duration>,
+    /// How many wait.
+    pub waiting: usize,
+}
+
+/// A deadline of the limiter's clock.
+fn deadline(within: Option<Duration>) -> impl FnOnce(u64) -> u64 {
+    move |now| {
+        let within = within.and_then(|within| u64::try_from(within.as_nanos()).ok());
+        within.map_or(u64::MAX, |within| now.saturating_add(within))
+    }
+}

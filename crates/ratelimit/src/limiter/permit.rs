@@ -1,0 +1,35 @@
+//! Leave to go on.
+
+use super::RateLimiter;
+use crate::clock::{Clock, TokioClock};
+use std::fmt;
+
+/// Leave to go on: the tokens are spent. Where nothing came of it, give them back.
+pub struct Permit<'a, C: Clock = TokioClock> {
+    limiter: &'a RateLimiter<C>,
+    cost: u64,
+}
+
+impl<'a, C: Clock> Permit<'a, C> {
+    pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64) -> Self {
+        Self { limiter, cost }
+    }
+
+    /// How many tokens were taken.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Gives the tokens back: what they were for has not happened. Whoever waits may pass by it; there
+    /// are never more tokens than a burst.
+    pub fn refund(self) {
+        self.limiter.shared.give_back(self.cost);
+    }
+}
+
+impl<C: Clock> fmt::Debug for Permit<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").field("cost", &self.cost).finish_non_exhaustive()
+    }
+}

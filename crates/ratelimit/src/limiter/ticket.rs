@@ -1,0 +1,132 @@
+//! A place in the line, and what it costs.
+
+use super::shared::{Shared, Step};
+use crate::{AcquireError, clock::Clock};
+use std::{
+    mem::replace,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+/// What an [`Acquire`](super::Acquire) or a [`Reservation`](super::Reservation) holds of the limiter.
+///
+/// | state | tokens | dropped |
+/// |---|---|---|
+/// | waits | none | leaves the line |
+/// | passes | taken | gives them back |
+/// | fails | none | |
+/// | done | spent | |
+#[derive(Debug)]
+pub(super) enum Ticket {
+    /// Its place in the table of waiters, and its seat at the timers once it was polled.
+    Waits {
+        key: usize,
+        seat: Option<usize>,
+    },
+    Passes,
+    Fails(AcquireError),
+    Done,
+}
+
+impl Ticket {
+    /// Passes at once, or joins the line.
+    pub(super) fn take<C: Clock>(
+        shared: &Arc<Shared<C>>,
+        cost: u64,
+        deadline: impl FnOnce(u64) -> u64,
+        waker: Option<&Waker>,
+    ) -> Result<Self, AcquireError> {
+        if shared.try_take_fast(cost) {
+            return Ok(Self::Passes);
+        }
+        let place = shared.take_or_join(cost, deadline, waker.cloned())?;
+        Ok(place.map_or(Self::Passes, |key| Self::Waits { key, seat: None }))
+    }
+
+    /// Whether it passes now; if not, the waker is woken when it does.
+    pub(super) fn poll<C: Clock>(
+        &mut self,
+        shared: &Arc<Shared<C>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), AcquireError>> {
+        self.look(shared, Some(cx.waker()));
+        match self {
+            Self::Waits { seat, .. } => {
+                Self::sit(shared, seat);
+                Poll::Pending
+            }
+            Self::Fails(error) => Poll::Ready(Err(*error)),
+            Self::Passes | Self::Done => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Brings it up to date.
+    pub(super) fn look<C: Clock>(&mut self, shared: &Arc<Shared<C>>, waker: Option<&Waker>) {
+        let Self::Waits { key, seat } = *self else { return };
+        let mut before = None;
+        let step = shared.with(|state, _| match &mut state.line.waiter(key).step {
+            Step::Waits(old) => {
+                if let Some(waker) =
+                    waker.filter(|new| !old.as_ref().is_some_and(|old| old.will_wake(new)))
+                {
+                    before = old.replace(waker.clone());
+                }
+                None
+            }
+            _ => Some(state.line.remove(key).step),
+        });
+        drop(before);
+        let Some(step) = step else { return };
+        *self = match step {
+            Step::Fails(error) => Self::Fails(error),
+            _ => Self::Passes,
+        };
+        if let Some(seat) = seat {
+            shared.driver.leave(seat);
+        }
+    }
+
+    /// Sees to it that a timer of the runtime that polls it rings.
+    fn sit<C: Clock>(shared: &Arc<Shared<C>>, seat: &mut Option<usize>) {
+        if let Some(old) = seat.filter(|seat| !shared.driver.is_here(*seat)) {
+            *seat = None;
+            shared.driver.leave(old);
+        }
+        if seat.is_none() {
+            let (taken, is_new) = shared.driver.enter(|| shared.clock.timer());
+            *seat = Some(taken);
+            if is_new {
+                shared.drive();
+            }
+        }
+    }
+
+    /// The tokens are spent.
+    pub(super) fn spend(&mut self) {
+        debug_assert!(matches!(self, Self::Passes), "only what was taken can be spent");
+        *self = Self::Done;
+    }
+
+    /// Leaves the line, or gives the tokens back.
+    pub(super) fn cancel<C: Clock>(&mut self, shared: &Arc<Shared<C>>, cost: u64) {
+        match replace(self, Self::Done) {
+            Self::Waits { key, seat } => {
+                let waiter = shared.with(|state, now| {
+                    let waiter = state.line.remove(key);
+                    state.counts.cancelled += 1;
+                    if matches!(waiter.step, Step::Passes) {
+                        state.limits.give_back(now, cost);
+                        state.counts.refunded += u128::from(cost);
+                    }
+                    waiter
+                });
+                drop(waiter);
+                if let Some(seat) = seat {
+                    shared.driver.leave(seat);
+                }
+            }
+            Self::Passes => shared.give_back(cost),
+            Self::Fails(_) | Self::Done => {}
+        }
+    }
+}

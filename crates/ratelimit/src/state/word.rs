@@ -1,0 +1,191 @@
+//! A cell in one atomic word, for as long as nothing but the word has to be looked at.
+
+use super::{Gcra, Scale};
+use tidegate_core::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+/// The word is closed: the state behind the lock counts.
+const CLOSED: u64 = u64::MAX;
+
+/// A step back of the clock from which on the cell behind the lock has to decide: see [`Gcra`].
+const STEP_BACK: u64 = 1_000_000_000;
+
+/// The arrival time of a [`Gcra`] in one word, which is taken from by one compare-and-swap.
+///
+/// | state | who may change it | the arrival time is |
+/// |---|---|---|
+/// | open | anybody, by compare-and-swap | the word |
+/// | closed | who holds the lock | in the cell behind the lock |
+///
+/// Who holds the lock closes the word before it looks at the cell, and opens it again unless somebody
+/// waits, for which whoever comes has to join the line.
+///
+/// What the word means, its scale, stands beside it and is changed while the word is closed. Each scale
+/// has a range of words of its own, above those of all scales before: if a compare-and-swap finds the word
+/// that was loaded before the scale was, then the scale belongs to the word. There is no other check, and
+/// no counter of versions to wrap.
+#[derive(Debug)]
+pub(crate) struct Word {
+    tat: AtomicU64,
+    /// The time, in nanoseconds, and the word that stands for it.
+    origin: AtomicU64,
+    base: AtomicU64,
+    tick: AtomicU64,
+    token: AtomicU64,
+    burst: AtomicU64,
+    /// No word that was opened was above it. Only for who holds the lock.
+    top: AtomicU64,
+}
+
+/// What has become of an attempt to take from the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// All of it.
+    Yes,
+    /// Nothing: there is enough from this time on, and so much now.
+    Not { until: u64, remaining: u64 },
+    /// The cell behind the lock has to say.
+    Ask,
+}
+
+impl Word {
+    /// A closed one.
+    pub(crate) fn closed() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            tat: AtomicU64::new(CLOSED),
+            origin: zero(),
+            base: zero(),
+            tick: zero(),
+            token: zero(),
+            burst: zero(),
+            top: zero(),
+        }
+    }
+
+    /// Takes `cost` tokens at the time that `now` tells, if the word is open and it is a plain case.
+    #[inline]
+    pub(crate) fn take(&self, now: impl FnOnce() -> u64, cost: u64) -> Taken {
+        let mut word = self.tat.load(Acquire);
+        if word == CLOSED {
+            return Taken::Ask;
+        }
+        let now = now();
+        loop {
+            let Some(sum) = Sum::of(self, word, now, cost) else { return Taken::Ask };
+            if sum.next <= sum.most {
+                match self.tat.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
+                    Ok(_) => return Taken::Yes,
+                    Err(CLOSED) => return Taken::Ask,
+                    Err(other) => word = other,
+                }
+            } else {
+                // Nothing is written that would tell whether the scale was that of the word.
+                match self.tat.load(Acquire) {
+                    same if same == word => return sum.refusal(),
+                    CLOSED => return Taken::Ask,
+                    other => word = other,
+                }
+            }
+        }
+    }
+
+    /// Closes the word, and brings the cell up to what was taken from it. Only with the lock held.
+    pub(crate) fn close(&self, cell: &mut Gcra) {
+        let word = self.tat.swap(CLOSED, AcqRel);
+        if word != CLOSED {
+            cell.set_tat(self.tat(word));
+        }
+    }
+
+    /// Opens the word at `now`, if one can tell the cell. Only with the lock held.
+    pub(crate) fn open(&self, cell: &Gcra, now: u64) {
+        if !self.has_scale(cell.scale()) && self.change(cell.scale(), now).is_none() {
+            return;
+        }
+        let origin = cell.scale().time(self.origin.load(Relaxed));
+        let ahead = u64::try_from(cell.tat().saturating_sub(origin)).ok();
+        let word = ahead.and_then(|ahead| self.base.load(Relaxed).checked_add(ahead));
+        if let Some(word) = word.filter(|word| *word != CLOSED) {
+            self.top.store(self.top.load(Relaxed).max(word), Relaxed);
+            self.tat.store(word, Release);
+        }
+    }
+
+    fn tat(&self, word: u64) -> u128 {
+        let (origin, tick) = (self.origin.load(Relaxed), self.tick.load(Relaxed));
+        u128::from(origin) * u128::from(tick) + u128::from(word - self.base.load(Relaxed))
+    }
+
+    fn has_scale(&self, scale: &Scale) -> bool {
+        (self.tick.load(Relaxed), self.token.load(Relaxed), u128::from(self.burst.load(Relaxed)))
+            == (scale.tick, scale.token, scale.burst)
+    }
+
+    /// Gives the words a new scale, and a range above all that were before; none, if there is no such
+    /// range.
+    fn change(&self, scale: &Scale, now: u64) -> Option<()> {
+        let burst = u64::try_from(scale.burst).ok()?;
+        let since = now.saturating_sub(self.origin.load(Relaxed)).saturating_add(STEP_BACK);
+        let taken = since.checked_mul(self.tick.load(Relaxed))?;
+        let taken = taken.checked_add(self.burst.load(Relaxed))?;
+        let top = self.base.load(Relaxed).checked_add(taken)?.max(self.top.load(Relaxed));
+        self.base.store(top.checked_add(1)?, Release);
+        self.origin.store(now, Release);
+        self.tick.store(scale.tick, Release);
+        self.token.store(scale.token, Release);
+        self.burst.store(burst, Release);
+        Some(())
+    }
+}
+
+/// What an attempt comes to, in words.
+struct Sum {
+    /// The word as it is, and as it would be.
+    word: u64,
+    next: u64,
+    /// The words that stand for the time, and for the latest arrival time at it.
+    time: u64,
+    most: u64,
+    cost: u64,
+    tick: u64,
+    token: u64,
+    now: u64,
+}
+
+impl Sum {
+    /// None, if it takes more than one word to tell, or more than a look at one.
+    #[inline]
+    fn of(words: &Word, word: u64, now: u64, cost: u64) -> Option<Self> {
+        // Loaded after the word, so that they are of its scale or a later one.
+        let (origin, base) = (words.origin.load(Acquire), words.base.load(Acquire));
+        let (tick, token) = (words.tick.load(Acquire), words.token.load(Acquire));
+        let burst = words.burst.load(Acquire);
+        let time = now.checked_sub(origin)?.checked_mul(tick)?.checked_add(base)?;
+        let most = time.checked_add(burst).filter(|most| *most != CLOSED)?;
+        let cost = cost.checked_mul(token)?;
+        let next = word.max(time).checked_add(cost)?;
+        let sum = Self { word, next, time, most, cost, tick, token, now };
+        (next <= most || sum.is_plain(burst)).then_some(sum)
+    }
+
+    /// Whether it is refused for now, and for no other reason than what was taken.
+    #[cold]
+    fn is_plain(&self, burst: u64) -> bool {
+        let latest = self.tick.checked_mul(STEP_BACK).and_then(|back| back.checked_add(self.most));
+        self.tick > 0
+            && self.cost > 0
+            && self.cost <= burst
+            && latest.is_some_and(|at| self.word <= at)
+    }
+
+    #[cold]
+    fn refusal(&self) -> Taken {
+        // Both are less than a burst and its time, for a plain refusal.
+        let wait = (self.next - self.most).div_ceil(self.tick);
+        let left = self.most.saturating_sub(self.word.max(self.time));
+        Taken::Not { until: self.now.saturating_add(wait), remaining: left / self.token }
+    }
+}

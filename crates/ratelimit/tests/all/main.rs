@@ -1,0 +1,3 @@
+//! The limiter from outside.
+
+mod waiting;
