@@ -3,10 +3,10 @@
 
 use super::{driver::Driver, stats::Counts};
 use crate::{
-    AcquireError, ConfigError, Quota, TryAcquireError,
+    AcquireError, ConfigError, Limit, TryAcquireError,
     clock::Clock,
     limiter::{Peek, Stats},
-    state::{Limits, Line, Refusal, Scale, Taken, Word},
+    state::{Limits, Line, Refusal, Taken, Word},
 };
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -35,7 +35,7 @@ pub(super) struct Shared<C: Clock> {
 pub(super) struct State {
     pub(super) limits: Limits,
     /// The first of the limits.
-    quota: Quota,
+    limit: Limit,
     pub(super) line: Line<Waiter>,
     /// What the timers are set to.
     armed: Option<u64>,
@@ -82,7 +82,7 @@ impl<C: Clock> Shared<C> {
     pub(super) fn new(
         clock: C,
         limits: Limits,
-        quota: Quota,
+        limit: Limit,
         name: Name,
         max_waiters: usize,
     ) -> Arc<Self> {
@@ -95,7 +95,7 @@ impl<C: Clock> Shared<C> {
             resource,
             state: Mutex::new(State {
                 limits,
-                quota,
+                limit,
                 line: Line::new(),
                 armed: None,
                 woken: Vec::new(),
@@ -169,18 +169,21 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Changes the first of the limits.
-    pub(super) fn change(&self, change: impl FnOnce(Quota) -> Quota) -> Result<(), ConfigError> {
+    pub(super) fn change(
+        &self,
+        change: impl FnOnce(Limit) -> Result<Limit, ConfigError>,
+    ) -> Result<(), ConfigError> {
         self.with(|state, now| {
-            let quota = change(state.quota);
-            state.limits.first().change(now, Scale::new(quota)?);
-            state.quota = quota;
+            let limit = change(state.limit)?;
+            state.limits.change_first(now, limit)?;
+            state.limit = limit;
             state.give_up_on_the_late(now);
             Ok(())
         })
     }
 
-    pub(super) fn quota(&self) -> Quota {
-        lock(&self.state).quota
+    pub(super) fn limit(&self) -> Limit {
+        lock(&self.state).limit
     }
 
     pub(super) fn peek(&self) -> Peek {
@@ -193,7 +196,10 @@ impl<C: Clock> Shared<C> {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        self.with(|state, now| state.counts.stats(state.remaining(now), &state.line))
+        self.with(|state, now| {
+            let remaining = state.remaining(now);
+            state.counts.stats(remaining, &state.line)
+        })
     }
 
     /// Looks at the state, and changes it: with the word closed, with those served before and after whose
@@ -213,8 +219,8 @@ impl<C: Clock> Shared<C> {
         after: impl FnOnce(&mut State),
     ) -> (R, bool) {
         let mut state = lock(&self.state);
-        if state.limits.is_one() {
-            self.word.close(state.limits.first());
+        if let Some(cell) = state.limits.only_quota() {
+            self.word.close(cell);
         }
         let now = self.clock.now();
         state.serve(now);
@@ -223,8 +229,9 @@ impl<C: Clock> Shared<C> {
         let is_armed = next == state.armed || next.is_none();
         state.armed = next.filter(|_| is_armed);
         after(&mut state);
-        if state.line.is_empty() && state.limits.is_one() {
-            self.word.open(state.limits.first(), now);
+        let is_idle = state.line.is_empty();
+        if let Some(cell) = state.limits.only_quota().filter(|_| is_idle) {
+            self.word.open(cell, now);
         }
         let woken = std::mem::take(&mut state.woken);
         drop(state);
@@ -364,7 +371,7 @@ impl State {
     }
 
     /// How much can be taken by who does not wait.
-    fn remaining(&self, now: u64) -> u64 {
+    fn remaining(&mut self, now: u64) -> u64 {
         if self.line.is_empty() { self.limits.available(now) } else { 0 }
     }
 
@@ -385,7 +392,7 @@ fn resource<C: Clock>(me: Arc<OnceLock<Weak<Shared<C>>>>, name: Name) -> Resourc
         let Some(shared) = me.get().and_then(Weak::upgrade) else { return Vec::new() };
         let Stats { remaining, waiting, queued, .. } = shared.stats();
         vec![
-            ("quota", shared.quota().to_string()),
+            ("limit", shared.limit().to_string()),
             ("remaining", remaining.to_string()),
             ("waiting", waiting.to_string()),
             ("queued", queued.to_string()),
