@@ -3,6 +3,8 @@
 mod acquire;
 mod builder;
 mod driver;
+#[cfg(all(test, tidegate_loom))]
+mod loom_tests;
 mod permit;
 mod reservation;
 mod shared;
