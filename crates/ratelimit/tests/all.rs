@@ -7,6 +7,7 @@ mod all {
     mod cancel;
     mod live;
     mod order;
+    mod proof;
     mod races;
     mod refusals;
     mod reservations;
