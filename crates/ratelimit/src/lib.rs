@@ -11,8 +11,8 @@ pub use self::{
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
     limiter::{
-        Acquire, DEFAULT_MAX_WAITERS, Peek, Permit, RateLimiter, RateLimiterBuilder, Reservation,
-        Stats,
+        Acquire, DEFAULT_MAX_WAITERS, Event, Peek, Permit, RateLimiter, RateLimiterBuilder,
+        Reservation, Stats,
     },
     rate::{Quota, Rate},
 };
