@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod error;
+mod limit;
 mod limiter;
 mod rate;
 pub mod state;
@@ -10,6 +11,7 @@ pub mod state;
 pub use self::{
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
+    limit::{Limit, SlidingWindow},
     limiter::{
         Acquire, DEFAULT_MAX_WAITERS, Event, Peek, Permit, RateLimiter, RateLimiterBuilder,
         Reservation, Stats,

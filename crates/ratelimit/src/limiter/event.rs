@@ -1,6 +1,6 @@
 //! What happens to those who ask, for an observer and as `tracing` events.
 
-use crate::Quota;
+use crate::Limit;
 use std::{fmt, sync::Arc, time::Duration};
 use tidegate_core::{Name, panic::quietly};
 
@@ -58,9 +58,9 @@ pub enum Event {
     /// The limit was changed.
     Changed {
         /// What it was before.
-        from: Quota,
+        from: Limit,
         /// What it is now.
-        to: Quota,
+        to: Limit,
     },
 }
 

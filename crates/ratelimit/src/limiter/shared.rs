@@ -8,7 +8,7 @@ use super::{
     waiters::{State, time_between},
 };
 use crate::{
-    AcquireError, ConfigError, Quota, TryAcquireError,
+    AcquireError, ConfigError, Limit, TryAcquireError,
     clock::Clock,
     state::{Limits, Taken, Word},
 };
@@ -55,7 +55,7 @@ impl<C: Clock> Shared<C> {
     pub(super) fn new(
         clock: C,
         limits: Limits,
-        quota: Quota,
+        limit: Limit,
         name: Name,
         max_waiters: usize,
         observer: Observer,
@@ -67,7 +67,7 @@ impl<C: Clock> Shared<C> {
             word: Word::closed(),
             driver: Driver::new(Waker::from(Arc::new(Bell(me.clone())))),
             resource,
-            state: Mutex::new(State::new(limits, quota, max_waiters, observer.wants())),
+            state: Mutex::new(State::new(limits, limit, max_waiters, observer.wants())),
             name,
             observer,
         });
@@ -142,16 +142,19 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Changes the first of the limits.
-    pub(super) fn change(&self, change: impl FnOnce(Quota) -> Quota) -> Result<(), ConfigError> {
-        self.with(|state, now| state.change(now, change(state.quota())))
+    pub(super) fn change(
+        &self,
+        change: impl FnOnce(Limit) -> Result<Limit, ConfigError>,
+    ) -> Result<(), ConfigError> {
+        self.with(|state, now| state.change(now, change(state.limit())?))
     }
 
-    pub(super) fn quota(&self) -> Quota {
-        lock(&self.state).quota()
+    pub(super) fn limit(&self) -> Limit {
+        lock(&self.state).limit()
     }
 
     pub(super) fn peek(&self) -> Peek {
-        self.with(|state, now| state.peek(now))
+        self.with(State::peek)
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -192,16 +195,17 @@ impl<C: Clock> Shared<C> {
         after: impl FnOnce(&mut State, Option<u64>) -> S,
     ) -> (R, S) {
         let mut state = lock(&self.state);
-        if state.limits.is_one() {
-            self.word.close(state.limits.first());
+        if let Some(cell) = state.limits.only_quota() {
+            self.word.close(cell);
         }
         let now = self.clock.now();
         state.serve(now);
         let result = act(&mut state, now);
         let next = state.serve(now);
         let said = after(&mut state, next);
-        if state.nobody_waits() && state.limits.is_one() {
-            self.word.open(state.limits.first(), now);
+        let is_idle = state.nobody_waits();
+        if let Some(cell) = state.limits.only_quota().filter(|_| is_idle) {
+            self.word.open(cell, now);
         }
         let left = state.take_left();
         drop(state);
@@ -222,7 +226,7 @@ fn resource<C: Clock>(me: Arc<OnceLock<Weak<Shared<C>>>>, name: Name) -> Resourc
         let Some(shared) = me.get().and_then(Weak::upgrade) else { return Vec::new() };
         let Stats { remaining, waiting, queued, .. } = shared.stats();
         vec![
-            ("quota", shared.quota().to_string()),
+            ("limit", shared.limit().to_string()),
             ("remaining", remaining.to_string()),
             ("waiting", waiting.to_string()),
             ("queued", queued.to_string()),

@@ -5,8 +5,8 @@ use super::{
     stats::{Counts, Peek, Stats},
 };
 use crate::{
-    AcquireError, ConfigError, Quota, TryAcquireError,
-    state::{Limits, Line, Refusal, Scale},
+    AcquireError, ConfigError, Limit, TryAcquireError,
+    state::{Limits, Line, Refusal},
 };
 use std::{
     mem::{replace, take},
@@ -19,7 +19,7 @@ use std::{
 pub(super) struct State {
     pub(super) limits: Limits,
     /// The first of the limits.
-    quota: Quota,
+    limit: Limit,
     line: Line<Waiter>,
     max_waiters: usize,
     /// What the timers are set to.
@@ -57,10 +57,10 @@ enum Step {
 }
 
 impl State {
-    pub(super) fn new(limits: Limits, quota: Quota, max_waiters: usize, is_observed: bool) -> Self {
+    pub(super) fn new(limits: Limits, limit: Limit, max_waiters: usize, is_observed: bool) -> Self {
         Self {
             limits,
-            quota,
+            limit,
             line: Line::new(),
             max_waiters,
             armed: None,
@@ -74,8 +74,8 @@ impl State {
         self.line.is_empty()
     }
 
-    pub(super) fn quota(&self) -> Quota {
-        self.quota
+    pub(super) fn limit(&self) -> Limit {
+        self.limit
     }
 
     /// What was left to do.
@@ -93,7 +93,15 @@ impl State {
                     self.note(Event::Served { cost, waited });
                     self.settle(key, Step::Passes);
                 }
-                Err(Refusal::Until(at)) => return Some(at),
+                Err(Refusal::Until(at)) => {
+                    let deadline = self.line.waiter(key).deadline;
+                    if at <= deadline {
+                        return Some(at);
+                    }
+                    // What was known when it came was a lower bound.
+                    let error = late(now, at, deadline);
+                    self.fail(key, cost, error);
+                }
                 Err(Refusal::Never) => {
                     let error = self.never(now, cost);
                     self.fail(key, cost, error);
@@ -133,8 +141,7 @@ impl State {
         };
         let delay = time_between(now, at);
         if at > deadline {
-            let allowed = time_between(now, deadline);
-            return Err(self.too_late(cost, AcquireError::TooLate { retry_after: delay, allowed }));
+            return Err(self.too_late(cost, late(now, at, deadline)));
         }
         let waiting = self.line.len();
         if waiting >= self.max_waiters {
@@ -193,27 +200,24 @@ impl State {
     }
 
     /// Changes the first of the limits, and fails whoever cannot pass in time any more.
-    pub(super) fn change(&mut self, now: u64, quota: Quota) -> Result<(), ConfigError> {
-        self.limits.first().change(now, Scale::new(quota)?);
-        let from = replace(&mut self.quota, quota);
-        self.left.events.push(Event::Changed { from, to: quota });
+    pub(super) fn change(&mut self, now: u64, limit: Limit) -> Result<(), ConfigError> {
+        self.limits.change_first(now, limit)?;
+        let from = replace(&mut self.limit, limit);
+        self.left.events.push(Event::Changed { from, to: limit });
         let mut ahead = 0;
-        let mut late = Vec::new();
+        let mut failed = Vec::new();
         for (key, cost, waiter) in self.line.iter() {
             let error = match self.limits.ready_at(ahead, cost) {
                 Some(at) if at <= waiter.deadline => {
                     ahead += u128::from(cost);
                     continue;
                 }
-                Some(at) => AcquireError::TooLate {
-                    retry_after: time_between(now, at),
-                    allowed: time_between(now, waiter.deadline),
-                },
+                Some(at) => late(now, at, waiter.deadline),
                 None => self.never(now, cost),
             };
-            late.push((key, cost, error));
+            failed.push((key, cost, error));
         }
-        for (key, cost, error) in late {
+        for (key, cost, error) in failed {
             self.fail(key, cost, error);
         }
         Ok(())
@@ -231,7 +235,7 @@ impl State {
         None
     }
 
-    pub(super) fn peek(&self, now: u64) -> Peek {
+    pub(super) fn peek(&mut self, now: u64) -> Peek {
         Peek {
             remaining: self.remaining(now),
             possible: self.limits.possible(now),
@@ -240,12 +244,13 @@ impl State {
         }
     }
 
-    pub(super) fn stats(&self, now: u64, timers: usize) -> Stats {
-        self.counts.stats(self.remaining(now), timers, &self.line)
+    pub(super) fn stats(&mut self, now: u64, timers: usize) -> Stats {
+        let remaining = self.remaining(now);
+        self.counts.stats(remaining, timers, &self.line)
     }
 
     /// How much can be taken by who does not wait.
-    fn remaining(&self, now: u64) -> u64 {
+    fn remaining(&mut self, now: u64) -> u64 {
         if self.line.is_empty() { self.limits.available(now) } else { 0 }
     }
 
@@ -276,6 +281,13 @@ impl State {
         if self.is_observed {
             self.left.events.push(event);
         }
+    }
+}
+
+fn late(now: u64, at: u64, deadline: u64) -> AcquireError {
+    AcquireError::TooLate {
+        retry_after: time_between(now, at),
+        allowed: time_between(now, deadline),
     }
 }
 

@@ -81,7 +81,7 @@ fn an_observer_hears_what_happens() {
     clock.advance(SECOND);
     drop(quitter);
     limiter.set_burst(3).unwrap();
-    let (one, two) = (Quota::new(Rate::per_second(1), 2), Quota::new(Rate::per_second(1), 3));
+    let [one, two] = [2, 3].map(|burst| Quota::new(Rate::per_second(1), burst).into());
     let after = |seconds| SECOND * seconds;
     let expected = [
         Event::Denied { cost: 1, retry_after: Some(after(1)) },
