@@ -13,8 +13,8 @@ pub use self::{
     error::{AcquireError, ConfigError, TryAcquireError},
     limit::{Limit, SlidingWindow},
     limiter::{
-        Acquire, DEFAULT_MAX_WAITERS, Peek, Permit, RateLimiter, RateLimiterBuilder, Reservation,
-        Stats,
+        Acquire, DEFAULT_MAX_WAITERS, Event, Peek, Permit, RateLimiter, RateLimiterBuilder,
+        Reservation, Stats,
     },
     rate::{Quota, Rate},
 };

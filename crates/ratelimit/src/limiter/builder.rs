@@ -1,6 +1,6 @@
 //! Building a [`RateLimiter`].
 
-use super::{RateLimiter, shared::Shared};
+use super::{Event, RateLimiter, event::Observer, shared::Shared};
 use crate::{
     ConfigError, Limit, SlidingWindow,
     clock::{Clock, TokioClock},
@@ -22,6 +22,7 @@ pub struct RateLimiterBuilder<C = TokioClock> {
     also: Vec<Limit>,
     may_owe: bool,
     max_waiters: usize,
+    observer: Observer,
     clock: C,
 }
 
@@ -34,6 +35,7 @@ impl RateLimiterBuilder {
             also: Vec::new(),
             may_owe: false,
             max_waiters: DEFAULT_MAX_WAITERS,
+            observer: Observer::default(),
             clock: TokioClock::new(),
         }
     }
@@ -82,10 +84,18 @@ impl<C: Clock> RateLimiterBuilder<C> {
         self
     }
 
+    /// Has `observer` called with each [`Event`], without any lock held. It runs within the call that it
+    /// is about, or within a timer, so it must be short; a panic of it goes no further. Without one, only
+    /// what is rare is looked at twice.
+    pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(observer);
+        self
+    }
+
     /// The clock it goes by; tokio's by default.
     pub fn clock<D: Clock>(self, clock: D) -> RateLimiterBuilder<D> {
-        let Self { name, limit, burst, also, may_owe, max_waiters, clock: _ } = self;
-        RateLimiterBuilder { name, limit, burst, also, may_owe, max_waiters, clock }
+        let Self { name, limit, burst, also, may_owe, max_waiters, observer, clock: _ } = self;
+        RateLimiterBuilder { name, limit, burst, also, may_owe, max_waiters, observer, clock }
     }
 
     /// Builds it: full, with nobody waiting.
@@ -95,9 +105,9 @@ impl<C: Clock> RateLimiterBuilder<C> {
     /// If no limiter can keep to a rate or burst: see [`ConfigError`].
     #[track_caller]
     pub fn build(self) -> Result<RateLimiter<C>, ConfigError> {
-        let Self { name, limit, burst, also, may_owe, max_waiters, clock } = self;
+        let Self { name, limit, burst, also, may_owe, max_waiters, observer, clock } = self;
         let limit = burst.map_or(Ok(limit), |burst| limit.with_burst(burst))?;
         let limits = Limits::new([limit].into_iter().chain(also), may_owe)?;
-        Ok(RateLimiter { shared: Shared::new(clock, limits, limit, name, max_waiters) })
+        Ok(RateLimiter { shared: Shared::new(clock, limits, limit, name, max_waiters, observer) })
     }
 }

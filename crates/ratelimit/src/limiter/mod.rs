@@ -3,6 +3,7 @@
 mod acquire;
 mod builder;
 mod driver;
+mod event;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
 mod permit;
@@ -10,13 +11,15 @@ mod reservation;
 mod shared;
 mod stats;
 mod ticket;
+mod waiters;
 
 pub use self::{
     acquire::Acquire,
     builder::{DEFAULT_MAX_WAITERS, RateLimiterBuilder},
+    event::Event,
     permit::Permit,
     reservation::Reservation,
-    stats::Stats,
+    stats::{Peek, Stats},
 };
 
 use self::shared::Shared;
@@ -208,20 +211,6 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
             .field("limit", &shared.limit())
             .finish_non_exhaustive()
     }
-}
-
-/// What a limiter would say, as [`RateLimiter::peek`] sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Peek {
-    /// How many tokens can be taken now: none while somebody waits.
-    pub remaining: u64,
-    /// How many can be taken at once at most.
-    pub possible: u64,
-    /// After which time the limiter is full, if nobody takes anything and nobody waits; none, if never.
-    pub full_after: Option<Duration>,
-    /// How many wait.
-    pub waiting: usize,
 }
 
 /// A deadline of the limiter's clock.
