@@ -14,6 +14,7 @@ mod all {
     mod runtimes;
     mod told;
     mod waiting;
+    mod windows;
 }
 
 use std::{
