@@ -8,6 +8,8 @@ mod limiter;
 mod rate;
 pub mod state;
 
+#[cfg(feature = "quanta")]
+pub use self::clock::TscClock;
 pub use self::{
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},

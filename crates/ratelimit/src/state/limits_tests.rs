@@ -76,7 +76,9 @@ proptest! {
                 }
                 Step::GiveBack(cost) => {
                     all.give_back(now, cost);
-                    alone.iter_mut().for_each(|limits| limits.give_back(now, cost));
+                    for limits in &mut alone {
+                        limits.give_back(now, cost);
+                    }
                 }
                 Step::Change(limit) => {
                     prop_assert_eq!(all.change_first(now, limit), Ok(()));
