@@ -1,13 +1,21 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod admit;
 pub mod clock;
 mod error;
+#[cfg(feature = "tower")]
+mod future;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod limiter;
 mod rate;
+#[cfg(feature = "tower")]
+mod service;
 pub mod state;
 
 pub use self::{
+    admit::{Admit, By, Denied, Extract, NoKey, One, Reserve, Reserved},
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
     limiter::{
@@ -15,4 +23,10 @@ pub use self::{
         Stats,
     },
     rate::{Quota, Rate},
+};
+#[cfg(feature = "tower")]
+pub use self::{
+    future::{ResponseFuture, WaitFuture},
+    layer::RateLimitLayer,
+    service::{RateLimit, RateLimitError},
 };

@@ -1,3 +1,5 @@
 //! The limiter from outside.
 
+#[cfg(feature = "tower")]
+mod layer;
 mod waiting;

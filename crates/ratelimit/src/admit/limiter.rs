@@ -1,0 +1,46 @@
+//! The limiter without keys.
+
+use super::{Admit, Denied, Reserve, Reserved};
+use crate::{Clock, RateLimiter, Reservation};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+impl<C: Clock> Admit<()> for RateLimiter<C> {
+    fn admit(&self, (): (), cost: u64) -> Result<(), Denied> {
+        self.try_acquire(cost)?;
+        Ok(())
+    }
+}
+
+impl<C: Clock> Reserve<()> for RateLimiter<C> {
+    type Reserved = Reservation<C>;
+
+    fn reserve(
+        &self,
+        (): (),
+        cost: u64,
+        within: Option<Duration>,
+    ) -> Result<Reservation<C>, Denied> {
+        Ok(match within {
+            Some(within) => self.reserve_within(cost, within)?,
+            None => Self::reserve(self, cost)?,
+        })
+    }
+}
+
+impl<C: Clock> Reserved for Reservation<C> {
+    fn is_ready(&mut self) -> bool {
+        Self::is_ready(self)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        Self::poll_ready(self, cx).map_err(Denied::from)
+    }
+
+    fn spend(self) {
+        let spent = self.commit();
+        debug_assert!(spent.is_ok(), "only tokens that are there can be spent");
+    }
+}
