@@ -2,14 +2,18 @@
 
 mod denied;
 mod extract;
+mod from_fn;
 mod limiter;
 
 pub use self::{
     denied::Denied,
     extract::{By, Extract, NoKey, One},
+    from_fn::{FromFn, from_fn},
+    limiter::Queued,
 };
 
 use std::{
+    future::Future,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -27,23 +31,37 @@ pub trait Admit<K> {
     fn admit(&self, key: K, cost: u64) -> Result<(), Denied>;
 }
 
-/// A limiter that can be waited for, by who polls.
-pub trait Reserve<K> {
-    /// A place in its line.
-    type Reserved: Reserved;
+/// A limiter that can be waited for.
+pub trait Queue<K> {
+    /// A place in its line: ready once it passes. Dropped before, it leaves the line or gives back what was
+    /// taken for it.
+    type Place: Future<Output = Result<(), Denied>>;
 
-    /// Sets `cost` tokens of that key aside, now or as soon as they are there; only if that is within
+    /// Takes `cost` tokens of that key, or a place in the line for them, if it need not wait for longer than
     /// the given time, where there is one.
     ///
     /// # Errors
     ///
     /// Why it does not pass, or not in time.
-    fn reserve(
+    fn join(
         &self,
         key: K,
         cost: u64,
         within: Option<Duration>,
-    ) -> Result<Self::Reserved, Denied>;
+    ) -> Result<Option<Self::Place>, Denied>;
+}
+
+/// A limiter that sets tokens aside.
+pub trait Reserve {
+    /// What it has set aside, or will.
+    type Reserved: Reserved;
+
+    /// Sets `cost` tokens aside, now or as soon as they are there.
+    ///
+    /// # Errors
+    ///
+    /// If they will not be there.
+    fn reserve(&self, cost: u64) -> Result<Self::Reserved, Denied>;
 }
 
 /// Tokens that are set aside. Dropped without having been [spent](Self::spend), it leaves the line or
@@ -56,47 +74,42 @@ pub trait Reserved {
     ///
     /// # Errors
     ///
-    /// If they will not come, or not in time.
+    /// If they will not come.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>>;
 
     /// Spends the tokens, which are there.
     fn spend(self);
 }
 
-impl<K, L: Admit<K> + ?Sized> Admit<K> for &L {
-    fn admit(&self, key: K, cost: u64) -> Result<(), Denied> {
-        L::admit(self, key, cost)
-    }
+macro_rules! for_pointers {
+    ($($pointer:ty),*) => {$(
+        impl<K, L: Admit<K> + ?Sized> Admit<K> for $pointer {
+            fn admit(&self, key: K, cost: u64) -> Result<(), Denied> {
+                L::admit(self, key, cost)
+            }
+        }
+
+        impl<K, L: Queue<K> + ?Sized> Queue<K> for $pointer {
+            type Place = L::Place;
+
+            fn join(
+                &self,
+                key: K,
+                cost: u64,
+                within: Option<Duration>,
+            ) -> Result<Option<L::Place>, Denied> {
+                L::join(self, key, cost, within)
+            }
+        }
+
+        impl<L: Reserve + ?Sized> Reserve for $pointer {
+            type Reserved = L::Reserved;
+
+            fn reserve(&self, cost: u64) -> Result<L::Reserved, Denied> {
+                L::reserve(self, cost)
+            }
+        }
+    )*};
 }
 
-impl<K, L: Admit<K> + ?Sized> Admit<K> for Arc<L> {
-    fn admit(&self, key: K, cost: u64) -> Result<(), Denied> {
-        L::admit(self, key, cost)
-    }
-}
-
-impl<K, L: Reserve<K> + ?Sized> Reserve<K> for &L {
-    type Reserved = L::Reserved;
-
-    fn reserve(
-        &self,
-        key: K,
-        cost: u64,
-        within: Option<Duration>,
-    ) -> Result<Self::Reserved, Denied> {
-        L::reserve(self, key, cost, within)
-    }
-}
-
-impl<K, L: Reserve<K> + ?Sized> Reserve<K> for Arc<L> {
-    type Reserved = L::Reserved;
-
-    fn reserve(
-        &self,
-        key: K,
-        cost: u64,
-        within: Option<Duration>,
-    ) -> Result<Self::Reserved, Denied> {
-        L::reserve(self, key, cost, within)
-    }
-}
+for_pointers!(&L, Arc<L>);

@@ -2,7 +2,6 @@
 
 use crate::{
     Denied,
-    admit::Reserved,
     layer::{Answer, Errors},
 };
 use pin_project_lite::pin_project;
@@ -84,15 +83,14 @@ pin_project! {
 pin_project! {
     #[project = StepProjected]
     enum Step<S, R, P, A, F, T, E> {
-        Waiting { waiting: Option<Waiting<S, R, P, A>> },
+        Waiting { #[pin] place: P, call: Option<Call<S, R, A>> },
         Called { #[pin] inner: F },
         Answered { answer: Option<Result<T, E>> },
     }
 }
 
 /// What is needed once it passes.
-struct Waiting<S, R, P, A> {
-    reserved: P,
+struct Call<S, R, A> {
     /// Ready to be called.
     inner: S,
     request: R,
@@ -100,9 +98,9 @@ struct Waiting<S, R, P, A> {
 }
 
 impl<S: Service<R>, R, P, A, E> WaitFuture<S, R, P, A, E> {
-    pub(crate) fn waiting(reserved: P, inner: S, request: R, answer: A) -> Self {
-        let waiting = Some(Waiting { reserved, inner, request, answer });
-        Self { state: Step::Waiting { waiting } }
+    pub(crate) fn waiting(place: P, inner: S, request: R, answer: A) -> Self {
+        let call = Some(Call { inner, request, answer });
+        Self { state: Step::Waiting { place, call } }
     }
 
     pub(crate) fn called(inner: S::Future) -> Self {
@@ -117,7 +115,7 @@ impl<S: Service<R>, R, P, A, E> WaitFuture<S, R, P, A, E> {
 impl<S, R, P, A, E> Future for WaitFuture<S, R, P, A, E>
 where
     S: Service<R>,
-    P: Reserved,
+    P: Future<Output = Result<(), Denied>>,
     A: Answer<R, S::Response, S::Error, Error = E>,
 {
     type Output = Result<S::Response, E>;
@@ -130,11 +128,9 @@ where
                 StepProjected::Answered { answer } => {
                     return Poll::Ready(answer.take().expect("polled after it was ready"));
                 }
-                StepProjected::Waiting { waiting } => {
-                    let reserved = waiting.as_mut().map(|waiting| &mut waiting.reserved);
-                    let passes = reserved.expect("polled after a panic").poll_ready(cx);
-                    let passes = ready!(passes);
-                    waiting.take().expect("it was there").end(passes)
+                StepProjected::Waiting { place, call } => {
+                    let passes = ready!(place.poll(cx));
+                    call.take().expect("polled after a panic").end(passes)
                 }
             };
             state.set(next);
@@ -142,18 +138,15 @@ where
     }
 }
 
-impl<S: Service<R>, R, P: Reserved, A> Waiting<S, R, P, A> {
+impl<S: Service<R>, R, A> Call<S, R, A> {
     /// Calls the inner service, or answers in its place.
-    fn end<E>(self, passes: Result<(), Denied>) -> Step<S, R, P, A, S::Future, S::Response, E>
+    fn end<P, E>(self, passes: Result<(), Denied>) -> Step<S, R, P, A, S::Future, S::Response, E>
     where
         A: Answer<R, S::Response, S::Error, Error = E>,
     {
-        let Self { reserved, mut inner, request, answer } = self;
+        let Self { mut inner, request, answer } = self;
         match passes {
-            Ok(()) => {
-                reserved.spend();
-                Step::Called { inner: inner.call(request) }
-            }
+            Ok(()) => Step::Called { inner: inner.call(request) },
             Err(denied) => Step::Answered { answer: Some(answer.answer(request, denied)) },
         }
     }

@@ -89,7 +89,7 @@ impl<L, K, C, A> RateLimitLayer<Wait<L, K, C>, A> {
     }
 }
 
-impl<L: Reserve<()>> RateLimitLayer<Readiness<L>> {
+impl<L: Reserve> RateLimitLayer<Readiness<L>> {
     /// Is ready once a token was taken, which the next call spends; one that is not called gives it
     /// back when it is dropped.
     ///

@@ -6,6 +6,8 @@ pub mod clock;
 mod error;
 #[cfg(feature = "tower")]
 mod future;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod limiter;
@@ -15,7 +17,9 @@ mod service;
 pub mod state;
 
 pub use self::{
-    admit::{Admit, By, Denied, Extract, NoKey, One, Reserve, Reserved},
+    admit::{
+        Admit, By, Denied, Extract, FromFn, NoKey, One, Queue, Queued, Reserve, Reserved, from_fn,
+    },
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
     limiter::{

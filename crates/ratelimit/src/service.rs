@@ -1,7 +1,7 @@
 //! A service that is called no more often than its limiter allows.
 
 use crate::{
-    Admit, Denied, Reserve,
+    Admit, Denied, Queue, Reserve,
     admit::{Extract, Reserved},
     future::{ResponseFuture, WaitFuture},
     layer::{Answer, Errors, Fail, Readiness, Reject, Wait},
@@ -113,12 +113,12 @@ where
     S: Service<R> + Clone,
     K: Extract<R>,
     C: Extract<R, Value = u64>,
-    L: Reserve<K::Value>,
+    L: Queue<K::Value>,
     A: Answer<R, S::Response, S::Error> + Clone,
 {
     type Response = S::Response;
     type Error = A::Error;
-    type Future = WaitFuture<S, R, L::Reserved, A, A::Error>;
+    type Future = WaitFuture<S, R, L::Place, A, A::Error>;
 
     /// As the inner service: the limiter is asked when there is a request.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
@@ -131,25 +131,22 @@ where
         if cost == 0 {
             return WaitFuture::called(self.inner.call(request));
         }
-        let mut reserved = match limiter.reserve(key.of(&request), cost, *within) {
-            Ok(reserved) => reserved,
+        let place = match limiter.join(key.of(&request), cost, *within) {
+            Ok(Some(place)) => place,
+            Ok(None) => return WaitFuture::called(self.inner.call(request)),
             Err(denied) => return WaitFuture::answered(self.answer.answer(request, denied)),
         };
-        if reserved.is_ready() {
-            reserved.spend();
-            return WaitFuture::called(self.inner.call(request));
-        }
         // It is this one that is ready, not its clone.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
-        WaitFuture::waiting(reserved, inner, request, self.answer.clone())
+        WaitFuture::waiting(place, inner, request, self.answer.clone())
     }
 }
 
 impl<S, R, L> Service<R> for RateLimit<S, Readiness<L>>
 where
     S: Service<R>,
-    L: Reserve<()>,
+    L: Reserve,
 {
     type Response = S::Response;
     type Error = RateLimitError<S::Error>;
@@ -167,7 +164,7 @@ where
         }
         let reserved = match held {
             Some(reserved) => reserved,
-            None => held.insert(limiter.reserve((), 1, None).map_err(RateLimitError::Denied)?),
+            None => held.insert(limiter.reserve(1).map_err(RateLimitError::Denied)?),
         };
         let passes = ready!(reserved.poll_ready(cx));
         if passes.is_err() {

@@ -14,6 +14,12 @@ pub enum Denied {
     /// Not by waiting, either.
     #[error(transparent)]
     Waiting(#[from] AcquireError),
+    /// Whoever knows cannot be asked, and nothing is to pass without.
+    #[error("the limiter is unavailable")]
+    Unavailable {
+        /// After this it is worth asking again, if that is known.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl Denied {
@@ -23,6 +29,7 @@ impl Denied {
         match self {
             Self::Now(error) => error.retry_after(),
             Self::Waiting(error) => error.retry_after(),
+            Self::Unavailable { retry_after } => *retry_after,
         }
     }
 
@@ -33,7 +40,7 @@ impl Denied {
             Self::Now(error) => error.remaining(),
             Self::Waiting(AcquireError::Never { possible, .. }) => possible,
             // Others wait already, or it would not have had to.
-            Self::Waiting(_) => 0,
+            Self::Waiting(_) | Self::Unavailable { .. } => 0,
         }
     }
 }

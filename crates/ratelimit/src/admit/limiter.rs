@@ -1,9 +1,12 @@
 //! The limiter without keys.
 
-use super::{Admit, Denied, Reserve, Reserved};
-use crate::{Clock, RateLimiter, Reservation};
+use super::{Admit, Denied, Queue, Reserve, Reserved};
+use crate::{Clock, RateLimiter, Reservation, clock::TokioClock};
 use std::{
-    task::{Context, Poll},
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,19 +17,32 @@ impl<C: Clock> Admit<()> for RateLimiter<C> {
     }
 }
 
-impl<C: Clock> Reserve<()> for RateLimiter<C> {
-    type Reserved = Reservation<C>;
+impl<C: Clock> Queue<()> for RateLimiter<C> {
+    type Place = Queued<C>;
 
-    fn reserve(
+    fn join(
         &self,
         (): (),
         cost: u64,
         within: Option<Duration>,
-    ) -> Result<Reservation<C>, Denied> {
-        Ok(match within {
+    ) -> Result<Option<Queued<C>>, Denied> {
+        let mut reservation = match within {
             Some(within) => self.reserve_within(cost, within)?,
-            None => Self::reserve(self, cost)?,
-        })
+            None => self.reserve(cost)?,
+        };
+        if reservation.is_ready() {
+            reservation.spend();
+            return Ok(None);
+        }
+        Ok(Some(Queued(Some(reservation))))
+    }
+}
+
+impl<C: Clock> Reserve for RateLimiter<C> {
+    type Reserved = Reservation<C>;
+
+    fn reserve(&self, cost: u64) -> Result<Reservation<C>, Denied> {
+        Ok(Self::reserve(self, cost)?)
     }
 }
 
@@ -42,5 +58,28 @@ impl<C: Clock> Reserved for Reservation<C> {
     fn spend(self) {
         let spent = self.commit();
         debug_assert!(spent.is_ok(), "only tokens that are there can be spent");
+    }
+}
+
+/// A place in the line of a [`RateLimiter`], from when it was joined on.
+#[must_use = "a place that is dropped is left"]
+pub struct Queued<C: Clock = TokioClock>(Option<Reservation<C>>);
+
+impl<C: Clock> Future for Queued<C> {
+    type Output = Result<(), Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let reservation = self.0.as_mut().expect("polled after it was ready");
+        let passes = ready!(Reserved::poll_ready(reservation, cx));
+        if let (Ok(()), Some(reservation)) = (passes, self.0.take()) {
+            reservation.spend();
+        }
+        Poll::Ready(passes)
+    }
+}
+
+impl<C: Clock> fmt::Debug for Queued<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Queued").field(&self.0).finish()
     }
 }

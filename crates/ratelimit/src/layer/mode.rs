@@ -30,19 +30,19 @@ pub struct Wait<L, K = NoKey, C = One> {
 /// | none | joins the line | panics | |
 /// | waits | waits | panics | leaves the line |
 /// | there | is ready | spends it | gives it back |
-pub struct Readiness<L: Reserve<()>> {
+pub struct Readiness<L: Reserve> {
     pub(crate) limiter: L,
     pub(crate) held: Option<L::Reserved>,
 }
 
-impl<L: Reserve<()>> Readiness<L> {
+impl<L: Reserve> Readiness<L> {
     pub(super) fn new(limiter: L) -> Self {
         Self { limiter, held: None }
     }
 }
 
 /// What a service holds is its own: a clone begins without it.
-impl<L: Reserve<()> + Clone> Clone for Readiness<L> {
+impl<L: Reserve + Clone> Clone for Readiness<L> {
     fn clone(&self) -> Self {
         Self::new(self.limiter.clone())
     }
@@ -64,7 +64,7 @@ impl<L: fmt::Debug, K, C> fmt::Debug for Wait<L, K, C> {
     }
 }
 
-impl<L: Reserve<()> + fmt::Debug> fmt::Debug for Readiness<L> {
+impl<L: Reserve + fmt::Debug> fmt::Debug for Readiness<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readiness")
             .field("limiter", &self.limiter)

@@ -1,5 +1,7 @@
 //! The limiter from outside.
 
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "tower")]
 mod layer;
 mod waiting;
