@@ -14,7 +14,11 @@ mod limiter;
 mod rate;
 #[cfg(feature = "tower")]
 mod service;
+#[cfg(feature = "stream")]
+mod sink;
 pub mod state;
+#[cfg(feature = "stream")]
+mod stream;
 
 pub use self::{
     admit::{
@@ -33,4 +37,9 @@ pub use self::{
     future::{ResponseFuture, WaitFuture},
     layer::RateLimitLayer,
     service::{RateLimit, RateLimitError},
+};
+#[cfg(feature = "stream")]
+pub use self::{
+    sink::{RateLimitSinkExt, RateLimitedSink, RateLimitedSinkError},
+    stream::{DeniedItem, RateLimitStreamExt, RateLimitedStream},
 };

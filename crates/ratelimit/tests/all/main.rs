@@ -4,4 +4,6 @@
 mod http;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(feature = "stream")]
+mod stream;
 mod waiting;
