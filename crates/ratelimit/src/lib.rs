@@ -10,6 +10,7 @@ mod future;
 pub mod http;
 #[cfg(feature = "tower")]
 pub mod layer;
+mod limit;
 mod limiter;
 mod rate;
 #[cfg(feature = "tower")]
@@ -26,9 +27,10 @@ pub use self::{
     },
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
+    limit::{Limit, SlidingWindow},
     limiter::{
-        Acquire, DEFAULT_MAX_WAITERS, Peek, Permit, RateLimiter, RateLimiterBuilder, Reservation,
-        Stats,
+        Acquire, DEFAULT_MAX_WAITERS, Event, Peek, Permit, RateLimiter, RateLimiterBuilder,
+        Reservation, Stats,
     },
     rate::{Quota, Rate},
 };

@@ -1,4 +1,4 @@
-//! A call through the layer allocates nothing. It is alone in this program, since the allocator counts for
+//! A call through the layer that need not wait allocates nothing. It is alone in this program, since the allocator counts for
 //! all threads.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -11,7 +11,7 @@ use std::{
     pin::pin,
     task::{Context, Poll, Waker},
 };
-use tidegate_ratelimit::{Denied, Rate, RateLimitLayer, RateLimiter};
+use tidegate_ratelimit::{Denied, Quota, Rate, RateLimitLayer, RateLimiter};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -68,10 +68,15 @@ fn calls_allocate_nothing() {
     assert_eq!(run(RateLimitLayer::reject(some).layer(Echo)), (CALLS / 2, 0));
     let costly = RateLimitLayer::reject(enough.clone()).cost(|n: &u64| n % 3).on_denied(deny);
     assert_eq!(run(costly.layer(Echo)), (CALLS, 0));
-    let answered = RateLimitLayer::reject(none.clone()).on_denied(deny);
+    let answered = RateLimitLayer::reject(none).on_denied(deny);
     assert_eq!(run(answered.layer(Echo)), (0, 0));
     assert_eq!(run(RateLimitLayer::wait(enough.clone()).layer(Echo)), (CALLS, 0));
-    let late = RateLimitLayer::wait(none).within(std::time::Duration::from_secs(1));
-    assert_eq!(run(late.layer(Echo)), (0, 0));
     assert_eq!(run(RateLimitLayer::readiness(enough).layer(Echo)), (CALLS, 0));
+
+    // Several limits have a lock, and no allocation either.
+    let also = Quota::new(Rate::per_hour(1), 10 * CALLS);
+    let both = RateLimiter::builder(Rate::per_day(1)).burst(10 * CALLS).also(also).build().unwrap();
+    assert_eq!(run(RateLimitLayer::reject(both.clone()).layer(Echo)), (CALLS, 0));
+    assert_eq!(run(RateLimitLayer::wait(both.clone()).layer(Echo)), (CALLS, 0));
+    assert_eq!(run(RateLimitLayer::readiness(both).layer(Echo)), (CALLS, 0));
 }

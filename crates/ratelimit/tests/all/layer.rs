@@ -1,8 +1,6 @@
 //! The layer keeps the contract of tower, whatever its callers do. Inside is a service that panics if it
 //! is called without having been ready.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::{
     cell::{Cell, RefCell},
     convert::Infallible,

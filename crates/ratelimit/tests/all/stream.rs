@@ -1,7 +1,5 @@
 //! Streams and sinks lose no item and no token, whenever they are dropped.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use futures::{
     FutureExt, SinkExt, Stream, StreamExt, channel::mpsc, sink, stream, stream::FusedStream,
 };
