@@ -2,6 +2,7 @@
 
 use super::{Admit, Denied, Queue, Reserve, Reserved};
 use crate::{Clock, RateLimiter, Reservation, clock::TokioClock};
+use pin_project_lite::pin_project;
 use std::{
     fmt,
     future::Future,
@@ -9,6 +10,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
+use tidegate_core::inspect::Waiting;
 
 impl<C: Clock> Admit<()> for RateLimiter<C> {
     fn admit(&self, (): (), cost: u64) -> Result<(), Denied> {
@@ -34,7 +36,8 @@ impl<C: Clock> Queue<()> for RateLimiter<C> {
             reservation.spend();
             return Ok(None);
         }
-        Ok(Some(Queued(Some(reservation))))
+        let place = self.resource().waiting("tokens", Place(Some(reservation)));
+        Ok(Some(Queued { place }))
     }
 }
 
@@ -61,11 +64,38 @@ impl<C: Clock> Reserved for Reservation<C> {
     }
 }
 
-/// A place in the line of a [`RateLimiter`], from when it was joined on.
-#[must_use = "a place that is dropped is left"]
-pub struct Queued<C: Clock = TokioClock>(Option<Reservation<C>>);
+pin_project! {
+    /// A place in the line of a [`RateLimiter`], from when it was joined on. [Inspection] shows whoever waits
+    /// for it.
+    ///
+    /// [Inspection]: tidegate_core::inspect
+    #[must_use = "a place that is dropped is left"]
+    pub struct Queued<C = TokioClock>
+    where
+        C: Clock,
+    {
+        #[pin]
+        place: Waiting<Place<C>>,
+    }
+}
 
 impl<C: Clock> Future for Queued<C> {
+    type Output = Result<(), Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().place.poll(cx)
+    }
+}
+
+impl<C: Clock> fmt::Debug for Queued<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queued").finish_non_exhaustive()
+    }
+}
+
+struct Place<C: Clock>(Option<Reservation<C>>);
+
+impl<C: Clock> Future for Place<C> {
     type Output = Result<(), Denied>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -75,11 +105,5 @@ impl<C: Clock> Future for Queued<C> {
             reservation.spend();
         }
         Poll::Ready(passes)
-    }
-}
-
-impl<C: Clock> fmt::Debug for Queued<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Queued").field(&self.0).finish()
     }
 }

@@ -11,8 +11,10 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
+use tidegate_core::{Cx, scope};
 use tidegate_ratelimit::{
-    AcquireError, Denied, Rate, RateLimitError, RateLimitLayer, RateLimiter, TryAcquireError,
+    AcquireError, Denied, Queue, Rate, RateLimitError, RateLimitLayer, RateLimiter,
+    TryAcquireError, from_fn,
 };
 use tidegate_testkit::{
     CancelPoint, FlakyError, FlakyPlan, FlakyService, Seed, Seeds, advance, cancel_everywhere,
@@ -476,6 +478,79 @@ async fn a_call_that_is_not_polled_holds_up_nobody() {
     settle().await;
     unpolled.await.unwrap();
     assert_eq!(start.elapsed(), 2 * SECOND);
+}
+
+#[tidegate_testkit::test]
+async fn a_call_that_waits_is_seen() {
+    let limiter =
+        RateLimiter::builder(Rate::per_second(1)).burst(1).name("billing").build().unwrap();
+    limiter.try_acquire(1).unwrap();
+    let job = scope("app", async |cx: Cx<Infallible>| {
+        let service = RateLimitLayer::wait(limiter).layer(echo());
+        cx.spawn("charge", async { Ok(drop(service.oneshot(1).await)) });
+        settle().await;
+        let text = cx.tree().to_string();
+        assert!(text.contains("tokens") && text.contains("billing"), "{text}");
+        Ok(())
+    });
+    job.await.unwrap();
+}
+
+/// Ours first, theirs after it, and nothing is kept of the one if the other refuses.
+fn both(ours: &RateLimiter, theirs: &RateLimiter) -> impl Queue<()> + Clone + use<> {
+    let (ours, theirs) = (ours.clone(), theirs.clone());
+    from_fn(move |(): (), cost, within: Option<Duration>| {
+        let (ours, theirs) = (ours.clone(), theirs.clone());
+        async move {
+            let permit = ours.acquire_within(cost, within.unwrap_or(Duration::MAX)).await?;
+            if let Err(denied) = theirs.try_acquire(cost) {
+                permit.refund();
+                return Err(Denied::from(denied));
+            }
+            Ok(())
+        }
+    })
+}
+
+#[tidegate_testkit::test]
+async fn a_closure_is_waited_for_as_a_limiter_is() {
+    let ours = limiter(1, 1);
+    let theirs = RateLimiter::builder(Rate::per_hour(1)).burst(2).build().unwrap();
+    let layer = RateLimitLayer::wait(both(&ours, &theirs)).within(SECOND).cost(|n: &u64| *n);
+    let mut service = layer.layer(echo());
+    let start = Instant::now();
+    service.ready().await.unwrap().call(1).await.unwrap();
+    service.ready().await.unwrap().call(1).await.unwrap();
+    assert_eq!(start.elapsed(), SECOND);
+    let denied = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert!(denied.retry_after() > Some(SECOND));
+    assert_eq!(remaining(&ours), 1, "that of the other was given back");
+    let calls = service.get_ref().counts().calls;
+    assert_eq!(calls, 2);
+    ours.try_acquire(1).unwrap();
+    let late = ours.reserve(1).unwrap();
+    let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert!(matches!(error, RateLimitError::Denied(Denied::Waiting(AcquireError::TooLate { .. }))));
+    drop(late);
+}
+
+#[test]
+fn a_closure_gives_up_everything_at_every_await() {
+    let report = cancel_everywhere(
+        || {
+            let limiters = (limiter(1, 1), limiter(1, 100));
+            limiters.0.try_acquire(1).unwrap();
+            limiters
+        },
+        async |(ours, theirs): &(RateLimiter, RateLimiter)| {
+            let mut service = RateLimitLayer::wait(both(ours, theirs)).layer(echo());
+            for n in 0..3 {
+                service.ready().await.unwrap().call(n).await.unwrap();
+            }
+        },
+        async |(ours, _), point| nothing_is_lost(ours, point).await,
+    );
+    report.assert_covered(3);
 }
 
 /// In any window no more calls than the burst and the rate allow, in each mode, with services that are not
