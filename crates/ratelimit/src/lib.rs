@@ -21,6 +21,8 @@ pub mod state;
 #[cfg(feature = "stream")]
 mod stream;
 
+#[cfg(feature = "quanta")]
+pub use self::clock::TscClock;
 pub use self::{
     admit::{
         Admit, By, Denied, Extract, FromFn, NoKey, One, Queue, Queued, Reserve, Reserved, from_fn,

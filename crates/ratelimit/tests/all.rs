@@ -11,6 +11,7 @@ mod all {
     mod layer;
     mod live;
     mod order;
+    mod proof;
     mod races;
     mod refusals;
     mod reservations;
@@ -19,6 +20,7 @@ mod all {
     mod stream;
     mod told;
     mod waiting;
+    mod windows;
 }
 
 use std::{

@@ -80,40 +80,30 @@ impl<C: Clock> Shared<C> {
     /// Takes `cost`, if nobody waits and there is enough.
     #[inline]
     pub(super) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
-        let mut told = 0;
-        let now = || {
-            told = self.clock.now();
-            told
-        };
-        let taken = match self.word.take(now, cost) {
-            Taken::Yes => return Ok(()),
+        let now = self.clock.now();
+        if self.word.take(now, cost) { Ok(()) } else { self.try_take_slowly(now, cost) }
+    }
+
+    /// Kept apart, so that the plain case becomes part of whoever asks.
+    #[inline(never)]
+    fn try_take_slowly(&self, now: u64, cost: u64) -> Result<(), TryAcquireError> {
+        let taken = match self.word.decide(now, cost) {
+            Taken::Yes => Ok(()),
             Taken::Not { until, remaining } => {
-                Err(TryAcquireError::Denied { retry_after: time_between(told, until), remaining })
+                Err(TryAcquireError::Denied { retry_after: time_between(now, until), remaining })
             }
-            Taken::Ask => self.try_take_slowly(cost),
+            Taken::Ask => self.with(|state, now| state.try_take(now, cost)),
         };
-        if self.observer.wants() {
-            self.tell_denied(cost, taken);
+        if let (Err(error), true) = (&taken, self.observer.wants()) {
+            let retry_after = error.retry_after();
+            self.observer.tell(&self.name, &Event::Denied { cost, retry_after });
         }
         taken
     }
 
-    #[cold]
-    fn try_take_slowly(&self, cost: u64) -> Result<(), TryAcquireError> {
-        self.with(|state, now| state.try_take(now, cost))
-    }
-
-    #[cold]
-    fn tell_denied(&self, cost: u64, taken: Result<(), TryAcquireError>) {
-        if let Err(error) = taken {
-            let retry_after = error.retry_after();
-            self.observer.tell(&self.name, &Event::Denied { cost, retry_after });
-        }
-    }
-
     /// Takes `cost`, if the word alone can say so.
     pub(super) fn try_take_fast(&self, cost: u64) -> bool {
-        self.word.take(|| self.clock.now(), cost) == Taken::Yes
+        self.word.take(self.clock.now(), cost)
     }
 
     /// After which time the waiter of that key passes.

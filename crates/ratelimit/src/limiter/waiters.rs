@@ -21,6 +21,8 @@ pub(super) struct State {
     /// The first of the limits.
     limit: Limit,
     line: Line<Waiter>,
+    /// Nobody in the line has to pass before this.
+    earliest: u64,
     max_waiters: usize,
     /// What the timers are set to.
     pub(super) armed: Option<u64>,
@@ -62,6 +64,7 @@ impl State {
             limits,
             limit,
             line: Line::new(),
+            earliest: u64::MAX,
             max_waiters,
             armed: None,
             counts: Counts::default(),
@@ -96,6 +99,10 @@ impl State {
                 Err(Refusal::Until(at)) => {
                     let deadline = self.line.waiter(key).deadline;
                     if at <= deadline {
+                        // Nor does anybody behind it pass sooner. Of a single quota this was known.
+                        if at > self.earliest && self.limits.only_quota().is_none() {
+                            self.fail_the_late(now);
+                        }
                         return Some(at);
                     }
                     // What was known when it came was a lower bound.
@@ -151,6 +158,7 @@ impl State {
         }
         self.counts.waited += 1;
         self.note(Event::Waits { cost, delay, waiting: waiting + 1 });
+        self.earliest = self.earliest.min(deadline);
         let step = Step::Waits(waker);
         Ok(Some(self.line.join(cost, Waiter { since: now, deadline, step })))
     }
@@ -204,11 +212,19 @@ impl State {
         self.limits.change_first(now, limit)?;
         let from = replace(&mut self.limit, limit);
         self.left.events.push(Event::Changed { from, to: limit });
+        self.fail_the_late(now);
+        Ok(())
+    }
+
+    /// Fails whoever cannot pass in time, as far as it is known.
+    fn fail_the_late(&mut self, now: u64) {
+        self.earliest = u64::MAX;
         let mut ahead = 0;
         let mut failed = Vec::new();
         for (key, cost, waiter) in self.line.iter() {
             let error = match self.limits.ready_at(ahead, cost) {
                 Some(at) if at <= waiter.deadline => {
+                    self.earliest = self.earliest.min(waiter.deadline);
                     ahead += u128::from(cost);
                     continue;
                 }
@@ -220,7 +236,6 @@ impl State {
         for (key, cost, error) in failed {
             self.fail(key, cost, error);
         }
-        Ok(())
     }
 
     /// When a waiter passes; none, if it is not in the line.

@@ -163,3 +163,7 @@ impl Cell {
         }
     }
 }
+
+#[cfg(all(test, not(any(miri, tidegate_loom))))]
+#[path = "limits_tests.rs"]
+mod tests;
