@@ -3,7 +3,7 @@
 use futures::{
     FutureExt, SinkExt, Stream, StreamExt, channel::mpsc, sink, stream, stream::FusedStream,
 };
-use std::{cell::RefCell, convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{cell::RefCell, convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
 use tidegate_ratelimit::{
     AcquireError, Denied, Rate, RateLimitSinkExt, RateLimitStreamExt, RateLimitedSink,
     RateLimitedSinkError, RateLimitedStream, RateLimiter, Reservation, Reserve,
@@ -172,6 +172,15 @@ async fn a_stream_ends_after_the_item_that_waits() {
     assert_eq!(limited.next().await.unwrap().unwrap(), 1);
     assert!(limited.next().await.is_none());
     assert!(limited.is_terminated());
+
+    // One that knows of its end when it has given its last item.
+    let limiter = limiter(1, 1);
+    limiter.try_acquire(1).unwrap();
+    let mut last = stream::once(ready(7)).rate_limited(limiter);
+    assert!(last.next().now_or_never().is_none());
+    assert!(last.get_ref().is_terminated() && !last.is_terminated());
+    assert_eq!(last.next().await.unwrap().unwrap(), 7);
+    assert!(last.is_terminated());
 }
 
 #[tidegate_testkit::test]
