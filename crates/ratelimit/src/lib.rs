@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod error;
+pub mod fleet;
 mod limiter;
 mod rate;
 pub mod state;
