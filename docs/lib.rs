@@ -34,6 +34,9 @@ pub mod from_go {}
 #[doc = include_str!("src/pipelines.md")]
 pub mod pipelines {}
 
+#[doc = include_str!("src/fleet.md")]
+pub mod fleet {}
+
 #[doc = include_str!("src/walking.md")]
 pub mod walking {}
 
