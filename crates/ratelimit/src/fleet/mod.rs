@@ -1,0 +1,55 @@
+//! One limit for a fleet of instances.
+//!
+//! A [`FleetLimiter`] keeps to one quota per key, whichever instance is asked. What was taken is kept in a
+//! [`Store`]: [`MemoryStore`] in this process, or Redis or Valkey with feature `redis`.
+//!
+//! # What it keeps to
+//!
+//! With `n` instances that take `k` tokens [at once](FleetLimiterBuilder::lease), a key admits in any time
+//! `t`, whatever the clocks of the instances say, at most
+//!
+//! ```text
+//! burst + rate * t + n * k
+//! ```
+//!
+//! since the store keeps to `burst + rate * t`, and what an instance has in hand at the start was taken
+//! before.
+//!
+//! While the store is down, each instance with [`Fallback::LocalShare`] keeps to the rate and the burst
+//! divided by `n`, from how empty it has last seen the key. When it is back, each tells it how empty the key
+//! is by now, in case it has forgotten, and keeps to its share as well until the others have had the time to
+//! find it again. So the bound holds across outages and crashes for a key that all instances have found at
+//! its limit; for one that some have not seen, an outage adds their shares of a burst when it begins, and of
+//! another one when it ends. An instance that is cut off while others are not adds its share for as long.
+//!
+//! Tokens are not lost: an instance that is asked for less holds no more than `k`, for which it can be
+//! [told](FleetLimiter::give_back) to let go.
+
+mod builder;
+mod entry;
+mod error;
+mod inner;
+mod limiter;
+mod memory;
+mod observe;
+mod permit;
+#[cfg(feature = "redis")]
+mod redis;
+mod state;
+mod stats;
+mod store;
+mod table;
+mod wait;
+
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreError};
+pub use self::{
+    builder::{DEFAULT_MAX_KEYS, Fallback, FleetLimiterBuilder},
+    error::{FleetAcquireError, FleetConfigError, FleetTryAcquireError},
+    limiter::FleetLimiter,
+    memory::MemoryStore,
+    permit::FleetPermit,
+    state::{StoreQuota, Tat},
+    stats::{FleetPeek, FleetStats},
+    store::{Answer, Ask, Store, StoreError},
+};

@@ -1,0 +1,105 @@
+//! Whether the store is to be relied on, and who asks it when it was not.
+
+use super::super::store::StoreError;
+use std::time::Duration;
+use tidegate_core::Backoff;
+
+/// The delay of a backoff that has come to its end.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// Up, or down until somebody finds it up again.
+///
+/// | state | asked for a turn | an answer | a failure |
+/// |---|---|---|---|
+/// | up | the store | | down, the next probe after a delay |
+/// | down, a probe is not due | without the store | up | later failures of what was asked before: nothing |
+/// | down, a probe is due | the store, for one: it is the probe | up | the next probe after a longer delay |
+///
+/// One failure is enough: the delays begin short, and nobody is worse off with his share meanwhile. A probe
+/// that comes to nothing, as nobody drives it any more, is given up after a time.
+#[derive(Debug)]
+pub(crate) struct Health {
+    down: Option<Down>,
+    backoff: Backoff,
+    patience: u64,
+    /// How long it takes at most until all who go by this backoff have found the store again.
+    settling: u64,
+    /// Goes up with each failure: who has heard nothing since tells the store what he knows.
+    epoch: u64,
+}
+
+#[derive(Debug)]
+struct Down {
+    /// When the next probe is due.
+    retry_at: u64,
+    /// Whose turn it was to probe, by the time of it.
+    probe: Option<u64>,
+    error: StoreError,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The store.
+    Store,
+    /// Nobody, before this time.
+    Without { until: u64 },
+}
+
+impl Health {
+    /// Up. A probe is given up after `patience` nanoseconds.
+    pub(crate) fn new(backoff: Backoff, patience: u64) -> Self {
+        // It does not tell what it is at most, but shows it.
+        let longest = backoff.clone().take(256).max().unwrap_or(DELAY_MAX);
+        let settling = nanos(longest).saturating_add(patience);
+        Self { down: None, backoff, patience, settling, epoch: 1 }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What was wrong, while it is down, and when it is asked again.
+    pub(crate) fn error(&self) -> Option<(u64, StoreError)> {
+        self.down.as_ref().map(|down| (down.retry_at, down.error.clone()))
+    }
+
+    /// Whom to ask, without taking the turn of the probe.
+    pub(crate) fn look(&self, now: u64) -> Turn {
+        match &self.down {
+            Some(down) if down.retry_at > now => Turn::Without { until: down.retry_at },
+            _ => Turn::Store,
+        }
+    }
+
+    /// Whom to ask; who is told to ask the store, does.
+    pub(crate) fn take_turn(&mut self, now: u64) -> Turn {
+        let turn = self.look(now);
+        if let (Turn::Store, Some(down)) = (turn, &mut self.down) {
+            down.retry_at = now.saturating_add(self.patience);
+            down.probe = Some(now);
+        }
+        turn
+    }
+
+    /// The store has answered. If it was down: until when others may not have found it again.
+    pub(crate) fn answered(&mut self, now: u64) -> Option<u64> {
+        self.backoff.reset();
+        self.down.take().map(|_| now.saturating_add(self.settling))
+    }
+
+    /// The store has failed somebody whose turn was at `asked_at`; says whether it was up.
+    pub(crate) fn failed(&mut self, now: u64, asked_at: u64, error: StoreError) -> bool {
+        self.epoch += 1;
+        if self.down.as_ref().is_some_and(|down| down.probe != Some(asked_at)) {
+            return false;
+        }
+        let delay = self.backoff.next().unwrap_or(DELAY_MAX);
+        let down = Down { retry_at: now.saturating_add(nanos(delay)), probe: None, error };
+        self.down.replace(down).is_none()
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

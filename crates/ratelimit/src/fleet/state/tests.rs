@@ -1,0 +1,236 @@
+//! What stores calculate, against the cell of local limiters; accounts, against a store of theirs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use super::{
+    super::store::{Answer, Ask, StoreError},
+    *,
+};
+use crate::{
+    Quota, Rate,
+    fleet::FleetConfigError,
+    state::{Gcra, Scale},
+};
+use std::time::Duration;
+use tidegate_core::{Backoff, Jitter};
+
+const MS: u64 = 1_000_000;
+
+fn quota(count: u64, period: Duration, burst: u64) -> StoreQuota {
+    StoreQuota::new(Quota::new(Rate::new(count, period), burst)).unwrap()
+}
+
+fn per_second(count: u64, burst: u64) -> StoreQuota {
+    quota(count, Duration::from_secs(1), burst)
+}
+
+mod quotas {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_kept_as_a_fraction() {
+        let exact = |quota: StoreQuota| (quota.tick(), quota.token());
+        assert_eq!(exact(per_second(100, 1)), (1, 10_000));
+        assert_eq!(exact(per_second(300_000_000, 1)), (300, 1));
+        assert_eq!(exact(quota(7, Duration::from_secs(3), 1)), (7, 3_000_000));
+        assert_eq!(exact(quota(1, Duration::from_nanos(3), 1)), (1000, 3));
+    }
+
+    #[test]
+    fn what_a_double_does_not_hold_is_refused() {
+        let hourly = |burst| StoreQuota::new(Quota::new(Rate::per_hour(1), burst));
+        assert!(hourly(1_000_000).is_ok());
+        assert!(matches!(hourly(2_000_000), Err(FleetConfigError::TooFine { .. })));
+        let limit = (1_u64 << 52) - 2 - 3_600_000_000;
+        assert!(hourly(limit / 3_600_000_000).is_ok());
+        assert!(hourly(limit / 3_600_000_000 + 1).is_err());
+        let zero = StoreQuota::new(Quota::new(Rate::ZERO, 1));
+        assert_eq!(zero, Err(FleetConfigError::NeverRefills));
+        let huge = Quota::new(Rate::new(1 << 62, Duration::from_nanos(1)), 1);
+        assert!(StoreQuota::new(huge).is_err());
+    }
+
+    #[test]
+    fn a_failover_to_an_older_clock_leaves_the_key_empty_at_worst() {
+        let quota = per_second(10, 5);
+        let (tat, _) = quota.apply(None, 10_000_000, &Ask::take(5));
+        // The clock of the server that takes over is 9 s behind.
+        let (tat, answer) = quota.apply(Some(tat), 1_000_000, &Ask::take(1));
+        assert_eq!((answer.granted, answer.full_after), (0, Duration::from_millis(500)));
+        let (_, answer) = quota.apply(Some(tat), 1_100_000, &Ask::take(1));
+        assert_eq!(answer.granted, 1);
+    }
+
+    #[test]
+    fn what_the_asker_knows_counts_where_the_store_has_forgotten() {
+        let quota = per_second(10, 5);
+        let known = Ask { at_least: 450_000, ..Ask::take(1) };
+        assert_eq!(quota.apply(None, 7, &known).1.granted, 0);
+        let known = Ask { at_least: 400_000, ..Ask::take(1) };
+        assert_eq!(quota.apply(None, 7, &known).1.granted, 1);
+        let beyond = Ask { at_least: u64::MAX, ..Ask::take(1) };
+        assert_eq!(quota.apply(None, 7, &beyond).1.full_after, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn another_quota_keeps_what_is_owed_in_time() {
+        let (fine, plain) = (per_second(300_000_000, 100_000_000), per_second(10, 5));
+        let tat = Tat { micros: 300_000, units: 299 };
+        // Units of a microsecond that another quota has not are cut off.
+        assert_eq!(
+            plain.apply(Some(tat), 0, &Ask::peek()).1.full_after,
+            Duration::from_millis(300)
+        );
+        assert!(fine.apply(Some(tat), 0, &Ask::peek()).1.full_after > Duration::from_millis(300));
+    }
+}
+
+/// An interpreter takes minutes to make up the cases.
+#[cfg(not(miri))]
+mod properties;
+
+mod shares {
+    use super::*;
+
+    fn rules() -> Rules {
+        let whole = Quota::new(Rate::per_second(100), 40);
+        let share = Quota::new(Rate::new(100, Duration::from_secs(4)), 10);
+        Rules {
+            scale: Scale::new(whole).unwrap(),
+            share: Scale::new(share).unwrap(),
+            lease: 5,
+            pace: 10 * MS,
+            max_waiters: 100,
+        }
+    }
+
+    fn passes(account: &mut Account<u32>, now: u64, mode: &Mode) -> u64 {
+        let asks = |account: &mut Account<u32>| account.ask(&rules(), now, 1, Form::Try, mode);
+        (0..1000).take_while(|_| matches!(asks(account), Now::Passes)).count() as u64
+    }
+
+    const LOCAL: Mode = Mode::Local { until: u64::MAX };
+
+    fn answered(account: &mut Account<u32>, now: u64, granted: u64, full_after: u64) {
+        let key = account.join(1, Form::Try, None);
+        let Next::Exchange(_) = account.next(&rules(), now, &Mode::STORE, 1) else { panic!() };
+        let answer = Answer { granted, full_after: Duration::from_millis(full_after) };
+        account.answered(&rules(), answer, 1);
+        account.next(&rules(), now, &Mode::STORE, 1);
+        assert!(account.poll(key, 0).is_ok());
+    }
+
+    #[test]
+    fn a_share_goes_on_from_what_is_known() {
+        let mut cold = Account::new(&rules());
+        assert_eq!(passes(&mut cold, 0, &LOCAL), 10, "a share of the burst");
+        let mut spent = Account::new(&rules());
+        answered(&mut spent, 0, 0, 400);
+        assert_eq!(passes(&mut spent, 0, &LOCAL), 0, "the key was empty");
+        assert_eq!(passes(&mut spent, 400 * MS, &LOCAL), 10, "and is full by now");
+        let mut half = Account::new(&rules());
+        answered(&mut half, 0, 5, 200);
+        assert_eq!(passes(&mut half, 0, &LOCAL), 4 + 5, "what is in hand, and half of the share");
+    }
+
+    #[test]
+    fn the_store_is_told_what_the_share_has_spent() {
+        let mut account = Account::new(&rules());
+        assert_eq!(passes(&mut account, 0, &LOCAL), 10);
+        let key = account.join(1, Form::Wait { deadline: u64::MAX }, None);
+        // By what it knows the key is empty, and there is nothing to ask for yet.
+        let Next::Sleep(at) = account.next(&rules(), 0, &Mode::STORE, 2) else { panic!() };
+        let Next::Exchange(ask) = account.next(&rules(), at, &Mode::STORE, 2) else { panic!() };
+        assert_eq!(u128::from(ask.at_least), u128::from(400 * MS - at) / 1000);
+        account.answered(&rules(), Answer { granted: 1, full_after: Duration::ZERO }, 2);
+        account.next(&rules(), at, &Mode::STORE, 2);
+        assert!(matches!(account.poll(key, 0), Ok(Step::Passes)));
+    }
+
+    #[test]
+    fn nobody_waits_behind_a_probe() {
+        let mut account = Account::new(&rules());
+        account.join(1, Form::Try, None);
+        assert!(matches!(account.next(&rules(), 0, &Mode::STORE, 1), Next::Exchange(_)));
+        assert_eq!(passes(&mut account, 0, &LOCAL), 10);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stall() {
+        let mut account = Account::new(&rules());
+        answered(&mut account, 3_600_000 * MS, 0, 400);
+        let said = account.ask(&rules(), 0, 1, Form::Try, &Mode::STORE);
+        let Now::Fails(Fail::Denied { retry_after, .. }) = said else { panic!("{said:?}") };
+        assert!(retry_after <= Duration::from_millis(410), "{retry_after:?}");
+    }
+
+    #[test]
+    fn a_store_with_nothing_is_left_alone_for_a_pace() {
+        let mut account = Account::new(&rules());
+        // Others took what it said there would be.
+        answered(&mut account, 0, 0, 0);
+        let said = account.ask(&rules(), 0, 1, Form::Try, &Mode::STORE);
+        let Now::Fails(Fail::Denied { retry_after, .. }) = said else { panic!("{said:?}") };
+        assert_eq!(retry_after, Duration::from_millis(10));
+        assert!(matches!(account.ask(&rules(), 10 * MS, 1, Form::Try, &Mode::STORE), Now::Joins));
+    }
+}
+
+mod health {
+    use super::*;
+
+    fn health() -> Health {
+        let backoff = Backoff::exponential(Duration::from_millis(100)).jitter(Jitter::None);
+        Health::new(backoff, 50 * MS)
+    }
+
+    fn down() -> StoreError {
+        StoreError::Panicked
+    }
+
+    #[test]
+    fn one_probes_at_a_time_and_later_each_time() {
+        let mut health = health();
+        assert!(health.failed(0, 0, down()));
+        let mut probes = Vec::new();
+        for now in (0..2_000).map(|ms| ms * MS) {
+            if health.take_turn(now) == Turn::Store {
+                assert!(matches!(health.take_turn(now), Turn::Without { .. }), "another one");
+                health.failed(now, now, down());
+                probes.push(now / MS);
+            }
+        }
+        assert_eq!(probes, [100, 300, 700, 1500]);
+    }
+
+    #[test]
+    fn a_probe_that_nobody_drives_is_given_up() {
+        let mut health = health();
+        health.failed(0, 0, down());
+        assert_eq!(health.take_turn(100 * MS), Turn::Store);
+        assert_eq!(health.take_turn(149 * MS), Turn::Without { until: 150 * MS });
+        assert_eq!(health.take_turn(150 * MS), Turn::Store);
+    }
+
+    #[test]
+    fn late_failures_do_not_put_off_the_probe() {
+        let mut health = health();
+        assert!(health.failed(10 * MS, 1, down()));
+        assert!(!health.failed(20 * MS, 2, down()));
+        assert_eq!(health.look(110 * MS), Turn::Store);
+        assert_eq!(health.take_turn(110 * MS), Turn::Store);
+        assert!(!health.failed(111 * MS, 3, down()));
+        assert_eq!(health.look(159 * MS), Turn::Without { until: 160 * MS });
+    }
+
+    #[test]
+    fn an_answer_is_enough_to_be_up() {
+        let mut health = health();
+        let before = health.epoch();
+        health.failed(0, 0, down());
+        assert!(health.answered(7).is_some() && health.answered(7).is_none());
+        assert_eq!(health.take_turn(1), Turn::Store);
+        assert!(health.epoch() > before, "all tell the store what they know");
+        assert!(health.failed(5 * MS, 1, down()), "and the delays begin anew");
+        assert_eq!(health.look(105 * MS), Turn::Store);
+    }
+}
