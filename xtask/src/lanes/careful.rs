@@ -31,6 +31,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .env("CARGO_TARGET_DIR", cx.target("careful"))
         // What tests of latency allow.
         .env("TIDEGATE_SLOWNESS", "4")
+        .env("PROPTEST_CASES", "64")
         .env("TIDEGATE_STRESS_MS", "500")
         // Those of the toolchain that runs this program.
         .env_remove("RUSTC")

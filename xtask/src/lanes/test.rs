@@ -26,6 +26,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     } else {
         Cmd::cargo().args(["test", "--lib", "--bins", "--tests"]).args(options).args(fail_fast)
     };
+    let first = first.env("PROPTEST_CASES", cx.options.profile.pick("256", "4096"));
     let finished = cx.run(&first)?;
     let tests = read(nextest, &finished.output);
     add(cx, &tests);

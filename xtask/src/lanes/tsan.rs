@@ -42,6 +42,8 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
         // What tests of latency allow.
         .env("TIDEGATE_SLOWNESS", "10")
+        // Each case is on one thread: these are for the code, not for races.
+        .env("PROPTEST_CASES", "16")
         .env("TIDEGATE_STRESS_MS", cx.options.profile.pick("200", "2000"));
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;

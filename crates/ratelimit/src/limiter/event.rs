@@ -96,8 +96,21 @@ impl fmt::Debug for Observer {
 }
 
 #[cfg(feature = "tracing")]
+const TARGET: &str = "tidegate::ratelimit";
+
+/// Whether a subscriber might hear anything.
+#[cfg(feature = "tracing")]
+pub(super) fn is_traced() -> bool {
+    tracing::level_enabled!(tracing::Level::INFO)
+}
+
+#[cfg(not(feature = "tracing"))]
+pub(super) fn is_traced() -> bool {
+    false
+}
+
+#[cfg(feature = "tracing")]
 fn trace(name: &Name, event: &Event) {
-    const TARGET: &str = "tidegate::ratelimit";
     quietly(|| match event {
         Event::Changed { from, to } => {
             tracing::info!(target: TARGET, limiter = %name, %from, %to, "limit changed");

@@ -1,7 +1,7 @@
 //! The limits and those who wait for them: what is behind the lock of a limiter.
 
 use super::{
-    event::Event,
+    event::{Event, is_traced},
     stats::{Counts, Peek, Stats},
 };
 use crate::{
@@ -153,7 +153,7 @@ impl State {
         let waiting = self.line.len();
         if waiting >= self.max_waiters {
             self.counts.turned_away += 1;
-            self.left.events.push(Event::TurnedAway { cost, waiting });
+            self.note_rare(Event::TurnedAway { cost, waiting });
             return Err(AcquireError::Full { waiting, retry_after: delay });
         }
         self.counts.waited += 1;
@@ -211,7 +211,7 @@ impl State {
     pub(super) fn change(&mut self, now: u64, limit: Limit) -> Result<(), ConfigError> {
         self.limits.change_first(now, limit)?;
         let from = replace(&mut self.limit, limit);
-        self.left.events.push(Event::Changed { from, to: limit });
+        self.note_rare(Event::Changed { from, to: limit });
         self.fail_the_late(now);
         Ok(())
     }
@@ -280,7 +280,7 @@ impl State {
 
     fn too_late(&mut self, cost: u64, error: AcquireError) -> AcquireError {
         self.counts.too_late += 1;
-        self.left.events.push(Event::TooLate { cost, retry_after: error.retry_after() });
+        self.note_rare(Event::TooLate { cost, retry_after: error.retry_after() });
         error
     }
 
@@ -294,6 +294,13 @@ impl State {
     /// Keeps an event that is not rare.
     fn note(&mut self, event: Event) {
         if self.is_observed {
+            self.left.events.push(event);
+        }
+    }
+
+    /// Keeps one that a subscriber hears, too.
+    fn note_rare(&mut self, event: Event) {
+        if self.is_observed || is_traced() {
             self.left.events.push(event);
         }
     }

@@ -42,8 +42,6 @@ fn limits(limits: &[Limit], may_owe: bool) -> Limits {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
-
     /// What one refuses is taken from none, and what all let pass is taken from all.
     #[test]
     fn a_request_passes_all_limits_or_takes_from_none(

@@ -128,6 +128,10 @@ impl Word {
         if !self.has_scale(cell.scale()) && self.change(cell.scale(), now).is_none() {
             return;
         }
+        // No word stands for a time before the origin: until the clock is past it, the cell decides.
+        if now < self.origin.load(Relaxed) {
+            return;
+        }
         let origin = cell.scale().time(self.origin.load(Relaxed));
         let ahead = u64::try_from(cell.tat().saturating_sub(origin)).ok();
         let word = ahead.and_then(|ahead| self.base.load(Relaxed).checked_add(ahead));

@@ -119,3 +119,19 @@ fn two_hundred_thousand_changes_are_borne() {
     clock.advance(100 * SECOND);
     assert_eq!(limiter.peek().remaining, 10);
 }
+
+/// No word stands for a time before the origin: there the cell itself has to decide.
+#[test]
+fn a_limiter_fills_from_where_its_clock_was_set_back_to() {
+    let (builder, clock) = manual();
+    clock.set(3600 * SECOND);
+    let limiter = builder.burst(1).build().unwrap();
+    limiter.try_acquire(1).unwrap();
+    clock.set(SECOND);
+    let mut passed = 0;
+    for second in 2..100 {
+        clock.set(second * SECOND);
+        passed += u32::from(limiter.try_acquire(1).is_ok());
+    }
+    assert!(passed >= 97, "{passed}");
+}

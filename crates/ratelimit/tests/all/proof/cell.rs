@@ -46,8 +46,6 @@ fn trace() -> impl Strategy<Value = Vec<(u64, Step)>> {
 
 #[cfg(not(miri))]
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
-
     #[test]
     fn it_decides_as_a_bucket_of_exact_fractions(quota in slow_quota(), steps in trace()) {
         let (mut cell, mut bucket) = (Gcra::new(quota).unwrap(), Bucket::new(quota));

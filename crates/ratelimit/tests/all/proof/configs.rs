@@ -106,8 +106,6 @@ fn acts() -> impl Strategy<Value = Vec<(u64, Act)>> {
 
 #[cfg(not(miri))]
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
-
     /// At the edges of what fits, as anywhere.
     #[test]
     fn any_quota_decides_exactly_or_is_refused(

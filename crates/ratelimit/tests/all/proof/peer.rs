@@ -37,8 +37,6 @@ fn ask(peer: &Peer, clock: &FakeRelativeClock, cost: u64) -> Result<(), Refusal>
 
 #[cfg(not(miri))]
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
-
     #[test]
     fn governor_decides_as_the_cell_in_its_safe_range(
         interval in prop_oneof![1..100_u64, 1..10_000_000_000_u64],

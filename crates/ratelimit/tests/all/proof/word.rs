@@ -40,8 +40,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 #[cfg(not(miri))]
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
-
     #[test]
     fn a_limiter_decides_as_the_cell(rate in rates(), burst in 1..12_u64, steps in steps()) {
         let mut quota = Quota::new(rate, burst);
