@@ -5,6 +5,9 @@
 
 mod all {
     mod cancel;
+    mod keyed;
+    mod keyed_model;
+    mod keyed_races;
     mod live;
     mod order;
     mod races;

@@ -19,7 +19,11 @@ pub use self::{
     stats::Stats,
 };
 
-use self::shared::Shared;
+pub(crate) use self::{
+    shared::{Shared, time_between},
+    ticket::Ticket,
+};
+
 use crate::{
     AcquireError, ConfigError, Quota, Rate, TryAcquireError,
     clock::{Clock, TokioClock},
@@ -219,7 +223,7 @@ pub struct Peek {
 }
 
 /// A deadline of the limiter's clock.
-fn deadline(within: Option<Duration>) -> impl FnOnce(u64) -> u64 {
+pub(crate) fn deadline(within: Option<Duration>) -> impl FnOnce(u64) -> u64 {
     move |now| {
         let within = within.and_then(|within| u64::try_from(within.as_nanos()).ok());
         within.map_or(u64::MAX, |within| now.saturating_add(within))

@@ -6,7 +6,7 @@ use crate::{
     AcquireError, ConfigError, Quota, TryAcquireError,
     clock::Clock,
     limiter::{Peek, Stats},
-    state::{Limits, Line, Refusal, Scale, Taken, Word},
+    state::{Gcra, Limits, Line, Refusal, Scale, Taken, Word},
 };
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -20,7 +20,7 @@ use tidegate_core::{
 };
 
 /// One limiter, whatever the number of its handles.
-pub(super) struct Shared<C: Clock> {
+pub(crate) struct Shared<C: Clock> {
     pub(super) clock: C,
     word: Word,
     state: Mutex<State>,
@@ -88,7 +88,23 @@ impl<C: Clock> Shared<C> {
     ) -> Arc<Self> {
         let late = Arc::new(OnceLock::new());
         let resource = resource(Arc::clone(&late), name.clone());
-        let shared = Arc::new_cyclic(|me: &Weak<Self>| Self {
+        let shared = Self::closed(clock, limits, quota, name, max_waiters, resource);
+        // It is the first to be put there.
+        let _ = late.set(Arc::downgrade(&shared));
+        shared.with(|_, _| ());
+        shared
+    }
+
+    /// The same as part of another resource, and with everything asked behind the lock at first.
+    pub(crate) fn closed(
+        clock: C,
+        limits: Limits,
+        quota: Quota,
+        name: Name,
+        max_waiters: usize,
+        resource: Resource,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me: &Weak<Self>| Self {
             clock,
             word: Word::closed(),
             driver: Driver::new(Waker::from(Arc::new(Bell(me.clone())))),
@@ -103,16 +119,32 @@ impl<C: Clock> Shared<C> {
             }),
             name,
             max_waiters,
+        })
+    }
+
+    /// Goes on from a cell that was kept elsewhere. Before anybody else knows of it.
+    pub(crate) fn adopt(&self, cell: Gcra) {
+        *lock(&self.state).limits.first() = cell;
+    }
+
+    /// The cell, to be kept elsewhere. When nobody else knows of it any more.
+    pub(crate) fn cell(&self) -> Gcra {
+        let mut state = lock(&self.state);
+        self.word.close(state.limits.first());
+        *state.limits.first()
+    }
+
+    /// Makes it as full as a new one.
+    pub(crate) fn refill(&self) {
+        self.with(|state, _| {
+            let cell = state.limits.first();
+            *cell = Gcra::with_scale(*cell.scale());
         });
-        // It is the first to be put there.
-        let _ = late.set(Arc::downgrade(&shared));
-        shared.with(|_, _| ());
-        shared
     }
 
     /// Takes `cost`, if nobody waits and there is enough.
     #[inline]
-    pub(super) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
+    pub(crate) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
         let mut told = 0;
         let now = || {
             told = self.clock.now();
@@ -159,7 +191,7 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Gives back what was taken and not used.
-    pub(super) fn give_back(&self, cost: u64) {
+    pub(crate) fn give_back(&self, cost: u64) {
         if cost > 0 {
             self.with(|state, now| {
                 state.limits.give_back(now, cost);
@@ -169,7 +201,7 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Changes the first of the limits.
-    pub(super) fn change(&self, change: impl FnOnce(Quota) -> Quota) -> Result<(), ConfigError> {
+    pub(crate) fn change(&self, change: impl FnOnce(Quota) -> Quota) -> Result<(), ConfigError> {
         self.with(|state, now| {
             let quota = change(state.quota);
             state.limits.first().change(now, Scale::new(quota)?);
@@ -183,7 +215,7 @@ impl<C: Clock> Shared<C> {
         lock(&self.state).quota
     }
 
-    pub(super) fn peek(&self) -> Peek {
+    pub(crate) fn peek(&self) -> Peek {
         self.with(|state, now| Peek {
             remaining: state.remaining(now),
             possible: state.limits.possible(now),
@@ -374,7 +406,7 @@ impl State {
 }
 
 /// From one time to another, or none of it.
-pub(super) fn time_between(from: u64, to: u64) -> Duration {
+pub(crate) fn time_between(from: u64, to: u64) -> Duration {
     Duration::from_nanos(to.saturating_sub(from))
 }
 

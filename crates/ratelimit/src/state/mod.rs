@@ -5,12 +5,14 @@ mod gcra;
 mod limits;
 mod line;
 mod scale;
+mod table;
 mod word;
 
 pub use self::{gcra::Gcra, scale::Scale};
 pub(crate) use self::{
     limits::Limits,
     line::Line,
+    table::{Asked, Held, Plan, Swept, Table},
     word::{Taken, Word},
 };
 
