@@ -2,6 +2,7 @@
 
 use super::{
     KeyedLimiter,
+    front::Front,
     shards::{Full, Locked, QuotaFor, Shards},
     stats::KeyedStats,
 };
@@ -176,6 +177,7 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
             resource,
             hasher: self.hasher,
             tables,
+            front: Front::new(),
             keys: AtomicUsize::new(0),
             max_keys: self.max_keys,
             quota_for: self.quota_for,

@@ -4,6 +4,7 @@ mod acquire;
 mod builder;
 mod cell;
 mod error;
+mod front;
 mod permit;
 mod request;
 mod shards;
@@ -18,7 +19,7 @@ pub use self::{
 };
 
 use self::{
-    request::{Outcome, Source, refused},
+    request::{Outcome, Request, Source, refused},
     shards::{Full, Shards},
 };
 use crate::{
@@ -123,7 +124,18 @@ where
         key: &'a K,
         n: u64,
     ) -> Result<KeyedPermit<'a, K, C, S>, TryAcquireKeyError> {
-        let mut request = self.shards.request(key, n);
+        match self.shards.take_plainly(key, n) {
+            None => Ok(KeyedPermit::new(self, key, n, Source::Key)),
+            Some(request) => self.try_acquire_slowly(request),
+        }
+    }
+
+    #[cold]
+    fn try_acquire_slowly<'a>(
+        &'a self,
+        mut request: Request<'a, K>,
+    ) -> Result<KeyedPermit<'a, K, C, S>, TryAcquireKeyError> {
+        let Request { key, cost: n, .. } = request;
         let source = match self.shards.ask(&mut request)? {
             Outcome::Passes(source) => source,
             Outcome::Refused(refusal, left) => {
@@ -131,9 +143,14 @@ where
             }
             Outcome::Owned(owner, source) => {
                 let taken = owner.try_take(n);
-                drop(owner);
                 if source == Source::Key {
-                    self.shards.settle(&request);
+                    // Nobody waits if it passes: then others have it at hand.
+                    if taken.is_ok() {
+                        self.shards.keep_at_hand(&request, owner);
+                    } else {
+                        drop(owner);
+                        self.shards.settle(&request);
+                    }
                 }
                 taken?;
                 source

@@ -2,7 +2,8 @@
 
 use super::{
     error::Failed,
-    shards::{Full, Owner, Shards, Trash, let_go},
+    front::Hot,
+    shards::{Full, Owner, Shard, Shards, Trash, let_go},
 };
 use crate::{
     Quota, TryAcquireError,
@@ -12,9 +13,10 @@ use crate::{
 };
 use std::{
     hash::{BuildHasher, Hash},
-    sync::Arc,
+    sync::{Arc, TryLockError},
 };
 use tidegate_core::sync::{
+    Mutex, MutexGuard,
     atomic::Ordering::{AcqRel, Acquire, Relaxed},
     lock,
 };
@@ -70,14 +72,77 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     #[inline]
     pub(super) fn request<'a>(&self, key: &'a K, cost: u64) -> Request<'a, K> {
         let quota = self.quota_for.as_ref().map(|quota_for| quota_for(key));
+        self.request_of(key, cost, quota, self.clock.now())
+    }
+
+    #[inline]
+    fn request_of<'a>(
+        &self,
+        key: &'a K,
+        cost: u64,
+        quota: Option<Quota>,
+        now: u64,
+    ) -> Request<'a, K> {
         // A hasher may leave most of the bits alone; then those it has are spread.
         let hash = self.hasher.hash_one(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (tag, rest) = (hash >> 48, hash ^ (hash >> 32));
         let tag = u16::try_from(tag).unwrap_or_default();
-        let shard =
-            usize::try_from(rest & 0xffff_ffff).unwrap_or_default() & (self.tables.len() - 1);
-        let now = self.clock.now();
+        let shard = usize::try_from(rest & 0xffff_ffff).unwrap_or_default();
+        let shard = shard & (self.tables.len() - 1);
         Request { key, cost, now, shard, tag, quota, plan: None, clone: None }
+    }
+
+    /// Takes `cost` from the cell of the key in the plain case that there is enough, and nothing else to
+    /// do. Otherwise says what is to be asked.
+    #[inline]
+    pub(super) fn take_plainly<'a>(&self, key: &'a K, cost: u64) -> Option<Request<'a, K>> {
+        let quota = self.quota_for.as_ref().map(|quota_for| quota_for(key));
+        let now = self.clock.now();
+        if self.front.take(key, quota, now, cost) {
+            return None;
+        }
+        let request = self.request_of(key, cost, quota, now);
+        let (mut shard, is_disputed) = lock_or_wait(self.shard(&request));
+        let now = shard.table.time(now);
+        let taken = match shard.table.find(request.tag, key) {
+            Some(at) => shard.table.take_plainly(at, now, cost, quota.as_ref()),
+            None => false,
+        };
+        if !taken || shard.is_due(now) || is_disputed {
+            let is_disputed = is_disputed && shard.is_disputed(request.tag);
+            drop(shard);
+            return self.after(request, taken, is_disputed);
+        }
+        None
+    }
+
+    #[cold]
+    fn after<'a>(
+        &self,
+        request: Request<'a, K>,
+        taken: bool,
+        is_disputed: bool,
+    ) -> Option<Request<'a, K>> {
+        if is_disputed {
+            if let Some(owner) = self.own(&request) {
+                self.keep_at_hand(&request, owner);
+            }
+        }
+        if !taken {
+            return Some(request);
+        }
+        self.sweep_in_passing(request.now);
+        None
+    }
+
+    /// Has the thread keep an owner at hand.
+    pub(super) fn keep_at_hand(&self, request: &Request<'_, K>, owner: Owner<C>) {
+        let Request { key, quota, .. } = *request;
+        let left = self.front.keep(Hot { key: key.clone(), quota, owner, is_used: true });
+        if left.is_some() {
+            drop(left);
+            self.settle(request);
+        }
     }
 
     /// Takes what is asked for from the cell of the key.
@@ -185,15 +250,22 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         if self.keys.load(Acquire) < self.max_keys && !is_full() {
             return Ok(());
         }
-        let (evicted, first) = self.sweep(request.shard, request.now, SWEPT_FOR_ROOM);
-        if evicted > 0 {
-            return Ok(());
+        self.front.let_go_of_idle(request.now);
+        let first = match self.sweep_for_room(request.shard, request.now) {
+            Err(first) if !is_full() => first,
+            room => return room,
+        };
+        let other = self.sweep_for_room(self.next_table(), request.now);
+        other.map_err(|other| [first, other].into_iter().flatten().min())
+    }
+
+    fn sweep_for_room(&self, at: usize, now: u64) -> Result<(), Option<u64>> {
+        let busy_until = lock(&self.tables[at].0).table.busy_until(now);
+        if let Some(until) = busy_until {
+            return Err(Some(until).filter(|until| *until < u64::MAX));
         }
-        if is_full() {
-            return Err(first);
-        }
-        let (evicted, other) = self.sweep(self.next_table(), request.now, SWEPT_FOR_ROOM);
-        if evicted > 0 { Ok(()) } else { Err([first, other].into_iter().flatten().min()) }
+        let (evicted, next) = self.sweep(at, now, SWEPT_FOR_ROOM);
+        if evicted > 0 { Ok(()) } else { Err(next) }
     }
 
     fn without_room(
@@ -231,6 +303,17 @@ fn look_closer<K: Eq, C: Clock>(
         return Answer::Owned(Arc::clone(owner), quota.filter(|_| is_other));
     }
     Answer::Asked(table.take(at, now, cost, quota))
+}
+
+/// Locks, and says whether somebody else had it locked.
+#[inline]
+fn lock_or_wait<K, C: Clock>(shard: &Mutex<Shard<K, C>>) -> (MutexGuard<'_, Shard<K, C>>, bool) {
+    match shard.try_lock() {
+        Ok(shard) => (shard, false),
+        // A comparison has panicked.
+        Err(TryLockError::Poisoned(shard)) => (shard.into_inner(), false),
+        Err(TryLockError::WouldBlock) => (lock(shard), true),
+    }
 }
 
 /// As an error of a limiter.

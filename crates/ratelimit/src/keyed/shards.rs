@@ -1,6 +1,6 @@
 //! The tables of a keyed limiter, each behind a lock of its own.
 
-use super::{request::Request, stats::KeyedStats};
+use super::{front::Front, request::Request, stats::KeyedStats};
 use crate::{
     ConfigError, Quota,
     clock::Clock,
@@ -24,6 +24,9 @@ use tidegate_core::{
 /// How many cells of some table are looked at in passing, and after which time again.
 const SWEPT_IN_PASSING: usize = 64;
 const PASSING: u64 = 10_000_000;
+
+/// How often threads get in each other's way for a key, until they have it at hand.
+const DISPUTES: u32 = 16;
 
 /// Looks after a key that somebody waits for.
 pub(super) type Owner<C> = Arc<Shared<Arc<C>>>;
@@ -51,6 +54,7 @@ pub(super) struct Shards<K, C: Clock, S> {
     pub(super) hasher: S,
     /// Their number is a power of two.
     pub(super) tables: Box<[Locked<K, C>]>,
+    pub(super) front: Front<K, C>,
     /// How many keys there are in all tables.
     pub(super) keys: AtomicUsize,
     pub(super) max_keys: usize,
@@ -65,11 +69,11 @@ pub(super) struct Shards<K, C: Clock, S> {
 
 /// On cache lines of its own: threads that use neighbours do not slow each other down.
 #[repr(align(128))]
-pub(super) struct Locked<K, C: Clock>(Mutex<Shard<K, C>>);
+pub(super) struct Locked<K, C: Clock>(pub(super) Mutex<Shard<K, C>>);
 
 impl<K, C: Clock> Locked<K, C> {
     pub(super) fn new(plan: Plan) -> Self {
-        Self(Mutex::new(Shard { table: Table::new(plan), due: 0 }))
+        Self(Mutex::new(Shard { table: Table::new(plan), due: 0, disputed: 0, disputes: 0 }))
     }
 }
 
@@ -77,9 +81,26 @@ pub(super) struct Shard<K, C: Clock> {
     pub(super) table: Table<K, Owner<C>>,
     /// When some cells are looked at again in passing.
     due: u64,
+    /// The tag of the key for which somebody has had to wait for the lock, and how often in a row.
+    disputed: u16,
+    disputes: u32,
 }
 
 impl<K, C: Clock> Shard<K, C> {
+    /// Somebody has had to wait for the lock; says whether it is for the same key all the time.
+    #[cold]
+    pub(super) fn is_disputed(&mut self, tag: u16) -> bool {
+        if tag != self.disputed {
+            (self.disputed, self.disputes) = (tag, 0);
+        }
+        self.disputes += 1;
+        let is_disputed = self.disputes >= DISPUTES;
+        if is_disputed {
+            self.disputes = 0;
+        }
+        is_disputed
+    }
+
     /// Whether it is time to look at some cells in passing. Each time it is said once.
     #[inline]
     pub(super) fn is_due(&mut self, now: u64) -> bool {
@@ -119,6 +140,7 @@ impl<K, C: Clock, S> Shards<K, C, S> {
 
     /// Takes out all cells that are full.
     pub(super) fn evict(&self) -> usize {
+        self.front.let_go_of_all();
         let now = self.clock.now();
         (0..self.tables.len()).map(|at| self.sweep(at, now, usize::MAX).0).sum()
     }
@@ -130,7 +152,7 @@ impl<K, C: Clock, S> Shards<K, C, S> {
             waiting: self.waiting.load(Acquire),
             turned_away: self.turned_away.load(Relaxed),
             evicted: 0,
-            bytes: size_of::<Self>() + size_of_val(&*self.tables),
+            bytes: size_of::<Self>() + size_of_val(&*self.tables) + self.front.bytes(),
         };
         for table in &self.tables {
             let shard = lock(&table.0);
@@ -152,6 +174,7 @@ impl<K, C: Clock, S> Shards<K, C, S> {
 
     #[cold]
     pub(super) fn sweep_in_passing(&self, now: u64) {
+        self.front.let_go_of_idle(now);
         self.sweep(self.next_table(), now, SWEPT_IN_PASSING);
     }
 

@@ -169,6 +169,12 @@ impl<C: Clock> Shared<C> {
         self.word.take(|| self.clock.now(), cost) == Taken::Yes
     }
 
+    /// The same for who knows the time.
+    #[inline]
+    pub(crate) fn try_take_at(&self, now: u64, cost: u64) -> bool {
+        self.word.take(|| now, cost) == Taken::Yes
+    }
+
     /// After which time the waiter of that key passes.
     pub(super) fn delay(&self, key: usize) -> Duration {
         self.with(|state, now| match state.ready_at(key) {

@@ -168,3 +168,44 @@ fn stress_who_waits_for_a_key_leaves_it_as_it_was() {
         },
     );
 }
+
+/// Threads that get in each other's way for one key have it at hand: the limit is the same, and nothing is
+/// kept once they are through.
+#[test]
+fn stress_a_disputed_key_is_a_key_as_others() {
+    const BURST: u64 = 100_000;
+    Stress::new("a_disputed_key_is_a_key_as_others").run(
+        |_rng| {
+            let clock = ManualClock::new();
+            let builder = KeyedLimiter::builder(Quota::new(Rate::per_hour(1), BURST));
+            (builder.clock(clock.clone()).build().unwrap(), AtomicU64::new(0))
+        },
+        |(limiter, taken), ctx| {
+            for _ in 0..200 {
+                let key = if ctx.rng().one_in(8) { ctx.rng().below(6) } else { KEY };
+                let cost = 1 + ctx.rng().below(3);
+                let Ok(permit) = limiter.try_acquire(&key, cost) else { continue };
+                match ctx.rng().below(40) {
+                    0 => permit.refund(),
+                    _ if key == KEY => drop(taken.fetch_add(cost, SeqCst)),
+                    _ => {}
+                }
+                match ctx.rng().below(200) {
+                    0 => limiter.set_quota(Quota::new(Rate::per_hour(1), BURST)).unwrap(),
+                    1 => drop(limiter.evict()),
+                    _ => {}
+                }
+            }
+        },
+        |(limiter, taken), _threads| {
+            let left = limiter.peek(&KEY).unwrap().remaining;
+            let taken = taken.load(SeqCst);
+            limiter.set_quota(Rate::UNLIMITED).unwrap();
+            limiter.evict();
+            match (left + taken, limiter.len()) {
+                (BURST, 0) => Ok(()),
+                sum => Err(format!("{left} and {taken}: {sum:?}")),
+            }
+        },
+    );
+}

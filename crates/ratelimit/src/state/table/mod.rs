@@ -13,6 +13,7 @@ pub(crate) use self::{
 use self::{
     index::Index,
     plan::{Plans, Shelf},
+    sweep::Round,
 };
 use super::Gcra;
 use crate::Quota;
@@ -56,6 +57,7 @@ pub(crate) struct Table<K, O> {
     /// The time that the clock was last set back to.
     set_back: u64,
     hand: usize,
+    round: Round,
     forgotten: u64,
     evicted: u64,
 }
@@ -81,6 +83,7 @@ impl<K, O> Table<K, O> {
             latest: 0,
             set_back: 0,
             hand: 0,
+            round: Round::new(),
             forgotten: 0,
             evicted: 0,
         }
@@ -139,18 +142,27 @@ impl<K, O> Table<K, O> {
     /// Takes `cost` from the cell of an entry, if it goes by that plan.
     #[inline]
     pub(crate) fn take(&mut self, at: usize, now: u64, cost: u64, quota: Option<Quota>) -> Asked {
-        let shelf = &self.plans.0[self.place(at)];
-        let word = self.words[at];
-        if word & APART != 0 || quota.is_some_and(|quota| quota != shelf.plan.quota) {
-            return self.take_slowly(at, now, cost, quota);
+        if self.take_plainly(at, now, cost, quota.as_ref()) {
+            return Asked::Passes;
         }
-        match plain_take(shelf, self.base, word, now, cost) {
-            Some(word) => {
-                self.words[at] = word;
-                Asked::Passes
-            }
-            None => self.take_slowly(at, now, cost, quota),
+        self.take_slowly(at, now, cost, quota)
+    }
+
+    /// The same in the plain case that it passes; false in all others, and then nothing is taken.
+    #[inline]
+    pub(crate) fn take_plainly(
+        &mut self,
+        at: usize,
+        now: u64,
+        cost: u64,
+        quota: Option<&Quota>,
+    ) -> bool {
+        let (word, shelf) = (self.words[at], &self.plans.0[self.place(at)]);
+        if word & APART != 0 || quota.is_some_and(|quota| *quota != shelf.plan.quota) {
+            return false;
         }
+        let next = plain_take(shelf, self.base, word, now, cost);
+        next.inspect(|next| self.words[at] = *next).is_some()
     }
 
     #[cold]
@@ -209,6 +221,7 @@ impl<K, O> Table<K, O> {
         if !self.places.is_empty() {
             grow(&mut self.places, 0);
         }
+        self.round = Round::new();
         self.plans.0[0].cells += 1;
         self.index.add_last(&self.tags);
         self.set(at, now, plan, cell);
@@ -250,12 +263,14 @@ impl<K, O> Table<K, O> {
     pub(crate) fn give_back(&mut self, at: usize, now: u64, cost: u64) -> bool {
         let Held::Here(plan, mut cell) = self.held(at) else { return false };
         cell.give_back(now, cost);
+        self.round = Round::new();
         self.set(at, now, plan, cell);
         true
     }
 
     /// Has a cell go by another plan. What was taken stays taken, in tokens. An owner is to be told.
     pub(crate) fn convert(&mut self, at: usize, now: u64, plan: Plan) {
+        self.round = Round::new();
         if let Held::Here(_, mut cell) = self.held(at) {
             cell.change(now, plan.scale);
             self.set(at, now, plan, cell);
@@ -267,6 +282,7 @@ impl<K, O> Table<K, O> {
     /// Takes an entry that nobody owns out, whether it is full or not.
     pub(crate) fn remove(&mut self, at: usize) -> K {
         self.discard(self.words[at]);
+        self.round = Round::new();
         self.index.swap_remove(&self.tags, at);
         if let Some(place) = self.places.get(at) {
             self.plans.0[usize::from(*place)].cells -= 1;
@@ -285,6 +301,7 @@ impl<K, O> Table<K, O> {
     /// somebody owns. What was taken stays taken, in tokens.
     pub(crate) fn change(&mut self, now: u64, plan: Plan, mut other: impl FnMut(&O)) {
         let before = self.plan();
+        self.round = Round::new();
         // While some words are in the old units and others in the new ones, the base has to stay.
         if now > self.base {
             self.rebase(now);

@@ -6,7 +6,38 @@ use crate::state::Gcra;
 /// How many cells are looked at for each that is added: with two, about half of a table is of no use.
 const SWEPT_PER_NEW: usize = 2;
 
+/// When it is looked again whether the owner of a cell lets go of it.
+const OWNED: u64 = 10_000_000;
+
+/// A look at all cells, one after the other: while nothing but taking happens, those that owe something do
+/// so until the first of them is full, and it need not be looked again before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Round {
+    seen: usize,
+    next: u64,
+    /// Until then no cell is full.
+    busy_until: u64,
+}
+
+impl Round {
+    pub(super) fn new() -> Self {
+        Self { seen: 0, next: u64::MAX, busy_until: 0 }
+    }
+
+    fn see(&mut self, next: u64, len: usize) {
+        (self.seen, self.next) = (self.seen + 1, self.next.min(next));
+        if self.seen >= len {
+            *self = Self { busy_until: self.next, ..Self::new() };
+        }
+    }
+}
+
 impl<K, O> Table<K, O> {
+    /// When the first cell is full, if it is known that none is now.
+    pub(crate) fn busy_until(&self, now: u64) -> Option<u64> {
+        Some(self.round.busy_until).filter(|until| now < *until)
+    }
+
     /// Looks at some of the cells, in turn, and takes out those that are full. Who owns one may give it
     /// back by `released`.
     pub(crate) fn sweep<R>(
@@ -36,6 +67,8 @@ impl<K, O> Table<K, O> {
                     swept.evicted += 1;
                 }
                 full => {
+                    let next = full.unwrap_or_else(|| self.next_of_none(at, now));
+                    self.round.see(next, self.len());
                     swept.next = [swept.next, full].into_iter().flatten().min();
                     self.hand += 1;
                 }
@@ -69,6 +102,7 @@ impl<K, O> Table<K, O> {
         self.words[at] = 0;
         match release(owner) {
             Ok((cell, rest)) => {
+                self.round = Round::new();
                 self.set(at, now, plan, cell);
                 Some(rest)
             }
@@ -76,6 +110,14 @@ impl<K, O> Table<K, O> {
                 self.set_owner(at, plan, owner);
                 None
             }
+        }
+    }
+
+    /// When to look again at an entry that is not known to be full at any time.
+    fn next_of_none(&self, at: usize, now: u64) -> u64 {
+        match self.held(at) {
+            Held::Owned(..) => now.saturating_add(OWNED),
+            Held::Here(..) => u64::MAX,
         }
     }
 
