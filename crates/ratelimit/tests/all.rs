@@ -5,17 +5,25 @@
 
 mod all {
     mod cancel;
+    #[cfg(feature = "http")]
+    mod http;
     mod keyed;
     mod keyed_model;
     mod keyed_races;
+    #[cfg(feature = "tower")]
+    mod layer;
     mod live;
     mod order;
+    mod proof;
     mod races;
     mod refusals;
     mod reservations;
     mod runtimes;
+    #[cfg(feature = "stream")]
+    mod stream;
     mod told;
     mod waiting;
+    mod windows;
 }
 
 use std::{

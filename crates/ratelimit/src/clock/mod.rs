@@ -2,7 +2,13 @@
 
 mod manual;
 mod tokio_clock;
+#[cfg(feature = "quanta")]
+mod trust;
+#[cfg(feature = "quanta")]
+mod tsc;
 
+#[cfg(feature = "quanta")]
+pub use self::tsc::TscClock;
 pub use self::{manual::ManualClock, tokio_clock::TokioClock};
 
 use std::{

@@ -7,10 +7,10 @@ use super::{
     stats::KeyedStats,
 };
 use crate::{
-    ConfigError, Quota,
+    ConfigError, Limit, Quota,
     clock::{Clock, TokioClock},
-    limiter::{DEFAULT_MAX_WAITERS, Shared},
-    state::{Gcra, Limits, Plan},
+    limiter::{DEFAULT_MAX_WAITERS, Observer, Shared},
+    state::{Limits, Plan},
 };
 use std::{
     fmt,
@@ -162,10 +162,11 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
             OnFull::Admit => Full::Admit,
             OnFull::Share(quota) => Full::Share(Shared::closed(
                 Arc::clone(&clock),
-                Limits::new(vec![Gcra::new(quota)?], false),
-                quota,
+                Limits::new([Limit::Quota(quota)], false)?,
+                Limit::Quota(quota),
                 self.name.clone(),
                 self.max_waiters,
+                Observer::default(),
                 resource.clone(),
             )),
         };

@@ -5,10 +5,10 @@ use super::{
     shards::{Owner, Shards, let_go},
 };
 use crate::{
-    ConfigError, Peek,
+    ConfigError, Limit, Peek,
     clock::Clock,
-    limiter::{Shared, time_between},
-    state::{Gcra, Held, Limits, Plan},
+    limiter::{Observer, Shared, time_between},
+    state::{Held, Limits, Plan},
 };
 use std::{
     hash::{BuildHasher, Hash},
@@ -25,13 +25,13 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
             let at = shard.table.find(request.tag, request.key)?;
             shard.table.held(at).plan()
         };
-        let cell = Gcra::with_scale(plan.scale);
         let new = Shared::closed(
             Arc::clone(&self.clock),
-            Limits::new(vec![cell], false),
-            plan.quota,
+            Limits::new([Limit::Quota(plan.quota)], false).ok()?,
+            Limit::Quota(plan.quota),
             self.name.clone(),
             self.max_waiters,
+            Observer::default(),
             self.resource.clone(),
         );
         let mut shard = lock(self.shard(request));
@@ -50,7 +50,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     /// Takes the cell of the key back from its owner, unless somebody else knows of that.
     pub(super) fn settle(&self, request: &Request<'_, K>) {
         let mut shard = lock(self.shard(request));
-        let now = shard.table.time(request.now);
+        let now = shard.table.time(request.now, || self.clock.now());
         let at = shard.table.find(request.tag, request.key);
         let released = at.and_then(|at| shard.table.release(at, now, &mut let_go));
         drop(shard);
@@ -60,7 +60,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     /// Gives back what was taken from the cell of the key. A key that is not in the table is full.
     pub(super) fn give_back(&self, request: &Request<'_, K>) {
         let mut shard = lock(self.shard(request));
-        let now = shard.table.time(request.now);
+        let now = shard.table.time(request.now, || self.clock.now());
         let Some(at) = shard.table.find(request.tag, request.key) else { return };
         if shard.table.give_back(at, now, request.cost) {
             return;
@@ -77,7 +77,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     pub(super) fn peek(&self, request: &Request<'_, K>) -> Result<Peek, ConfigError> {
         let asked = request.quota.map(Plan::new).transpose()?;
         let mut shard = lock(self.shard(request));
-        let now = shard.table.time(request.now);
+        let now = shard.table.time(request.now, || self.clock.now());
         let table = &shard.table;
         let (mut cell, kept) = match table.find(request.tag, request.key) {
             None => {

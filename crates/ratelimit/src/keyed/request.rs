@@ -6,7 +6,7 @@ use super::{
     shards::{Full, Owner, Shard, Shards, Trash, let_go},
 };
 use crate::{
-    Quota, TryAcquireError,
+    Limit, Quota, TryAcquireError,
     clock::Clock,
     limiter::time_between,
     state::{Asked, Held, Plan, Refusal, Table},
@@ -103,7 +103,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         }
         let request = self.request_of(key, cost, quota, now);
         let (mut shard, is_disputed) = lock_or_wait(self.shard(&request));
-        let now = shard.table.time(now);
+        let now = shard.table.time(now, || self.clock.now());
         let taken = match shard.table.find(request.tag, key) {
             Some(at) => shard.table.take_plainly(at, now, cost, quota.as_ref()),
             None => false,
@@ -169,7 +169,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
                 Answer::Asked(_) => return Ok(Outcome::Passes(Source::Key)),
                 Answer::Owned(owner, quota) => {
                     if let Some(quota) = quota {
-                        owner.change(|_| quota).map_err(Failed::Quota)?;
+                        owner.change(|_| Ok(Limit::Quota(quota))).map_err(Failed::Quota)?;
                     }
                     return Ok(Outcome::Owned(owner, Source::Key));
                 }
@@ -196,7 +196,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     fn look(&self, request: &mut Request<'_, K>) -> Answer<C> {
         let Request { key, cost, tag, quota, .. } = *request;
         let mut shard = lock(self.shard(request));
-        let now = shard.table.time(request.now);
+        let now = shard.table.time(request.now, || self.clock.now());
         request.now = now;
         let is_due = shard.is_due(now);
         let table = &mut shard.table;

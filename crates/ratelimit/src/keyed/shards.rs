@@ -2,7 +2,7 @@
 
 use super::{front::Front, request::Request, stats::KeyedStats};
 use crate::{
-    ConfigError, Quota,
+    ConfigError, Limit, Quota,
     clock::Clock,
     limiter::Shared,
     state::{Gcra, Plan, Swept, Table},
@@ -120,11 +120,11 @@ impl<K, C: Clock, S> Shards<K, C, S> {
             let mut owners = Vec::new();
             let now = self.clock.now();
             let mut shard = lock(&table.0);
-            let now = shard.table.time(now);
+            let now = shard.table.time(now, || self.clock.now());
             shard.table.change(now, plan, |owner| owners.push(Arc::clone(owner)));
             drop(shard);
             for owner in owners {
-                owner.change(|_| quota)?;
+                owner.change(|_| Ok(Limit::Quota(quota)))?;
             }
         }
         Ok(())
@@ -165,7 +165,7 @@ impl<K, C: Clock, S> Shards<K, C, S> {
     /// Takes full cells out of one table; says how many, and when the first of the others is full.
     pub(super) fn sweep(&self, at: usize, now: u64, cells: usize) -> (usize, Option<u64>) {
         let mut shard = lock(&self.tables[at].0);
-        let now = shard.table.time(now);
+        let now = shard.table.time(now, || self.clock.now());
         let swept: Trash<K, C> = shard.table.sweep(now, cells, &mut let_go);
         self.keys.fetch_sub(swept.evicted, AcqRel);
         drop(shard);

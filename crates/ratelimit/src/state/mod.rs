@@ -6,9 +6,10 @@ mod limits;
 mod line;
 mod scale;
 mod table;
+mod window;
 mod word;
 
-pub use self::{gcra::Gcra, scale::Scale};
+pub use self::{gcra::Gcra, scale::Scale, window::Window};
 pub(crate) use self::{
     limits::Limits,
     line::Line,

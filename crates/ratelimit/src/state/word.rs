@@ -28,7 +28,7 @@ const STEP_BACK: u64 = 1_000_000_000;
 /// no counter of versions to wrap.
 #[derive(Debug)]
 pub(crate) struct Word {
-    tat: AtomicU64,
+    tat: Alone,
     /// The time, in nanoseconds, and the word that stands for it.
     origin: AtomicU64,
     base: AtomicU64,
@@ -38,6 +38,12 @@ pub(crate) struct Word {
     /// No word that was opened was above it. Only for who holds the lock.
     top: AtomicU64,
 }
+
+/// The word that everybody writes to, and nothing that anybody reads besides: on two cache lines, which
+/// processors fetch together.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Alone(AtomicU64);
 
 /// What has become of an attempt to take from the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +61,7 @@ impl Word {
     pub(crate) fn closed() -> Self {
         let zero = || AtomicU64::new(0);
         Self {
-            tat: AtomicU64::new(CLOSED),
+            tat: Alone(AtomicU64::new(CLOSED)),
             origin: zero(),
             base: zero(),
             tick: zero(),
@@ -65,36 +71,53 @@ impl Word {
         }
     }
 
-    /// Takes `cost` tokens at the time that `now` tells, if the word is open and it is a plain case.
+    /// Takes `cost` tokens at `now`; if it does not, [`decide`](Self::decide) has to tell why.
+    ///
+    /// Small enough to become part of whoever asks. The time comes in instead of being read here: between
+    /// the load and the swap there is as little as can be, or another thread comes in between.
     #[inline]
-    pub(crate) fn take(&self, now: impl FnOnce() -> u64, cost: u64) -> Taken {
-        let mut word = self.tat.load(Acquire);
-        if word == CLOSED {
-            return Taken::Ask;
+    pub(crate) fn take(&self, now: u64, cost: u64) -> bool {
+        let mut word = self.tat.0.load(Acquire);
+        // A closed word is above all that may be: nothing is added to it.
+        while let Some(sum) = Sum::of(self, word, now, cost).filter(Sum::passes) {
+            match self.tat.0.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
+                Ok(_) => return true,
+                Err(other) => word = other,
+            }
         }
-        let now = now();
+        false
+    }
+
+    /// Takes `cost` tokens at `now`, or tells why not, if the word is open and it is a plain case.
+    pub(crate) fn decide(&self, now: u64, cost: u64) -> Taken {
+        let mut word = self.tat.0.load(Acquire);
         loop {
+            if word == CLOSED {
+                return Taken::Ask;
+            }
             let Some(sum) = Sum::of(self, word, now, cost) else { return Taken::Ask };
-            if sum.next <= sum.most {
-                match self.tat.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
+            let found = if sum.passes() {
+                match self.tat.0.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
                     Ok(_) => return Taken::Yes,
-                    Err(CLOSED) => return Taken::Ask,
-                    Err(other) => word = other,
+                    Err(other) => other,
                 }
             } else {
-                // Nothing is written that would tell whether the scale was that of the word.
-                match self.tat.load(Acquire) {
-                    same if same == word => return sum.refusal(),
-                    CLOSED => return Taken::Ask,
-                    other => word = other,
+                if !sum.is_plain() {
+                    return Taken::Ask;
                 }
-            }
+                // Nothing is written that would tell whether the scale was that of the word.
+                match self.tat.0.load(Acquire) {
+                    same if same == word => return sum.refusal(),
+                    other => other,
+                }
+            };
+            word = found;
         }
     }
 
     /// Closes the word, and brings the cell up to what was taken from it. Only with the lock held.
     pub(crate) fn close(&self, cell: &mut Gcra) {
-        let word = self.tat.swap(CLOSED, AcqRel);
+        let word = self.tat.0.swap(CLOSED, AcqRel);
         if word != CLOSED {
             cell.set_tat(self.tat(word));
         }
@@ -110,7 +133,7 @@ impl Word {
         let word = ahead.and_then(|ahead| self.base.load(Relaxed).checked_add(ahead));
         if let Some(word) = word.filter(|word| *word != CLOSED) {
             self.top.store(self.top.load(Relaxed).max(word), Relaxed);
-            self.tat.store(word, Release);
+            self.tat.0.store(word, Release);
         }
     }
 
@@ -149,6 +172,7 @@ struct Sum {
     /// The words that stand for the time, and for the latest arrival time at it.
     time: u64,
     most: u64,
+    burst: u64,
     cost: u64,
     tick: u64,
     token: u64,
@@ -156,7 +180,7 @@ struct Sum {
 }
 
 impl Sum {
-    /// None, if it takes more than one word to tell, or more than a look at one.
+    /// None, if it takes more than one word to tell.
     #[inline]
     fn of(words: &Word, word: u64, now: u64, cost: u64) -> Option<Self> {
         // Loaded after the word, so that they are of its scale or a later one.
@@ -167,25 +191,30 @@ impl Sum {
         let most = time.checked_add(burst).filter(|most| *most != CLOSED)?;
         let cost = cost.checked_mul(token)?;
         let next = word.max(time).checked_add(cost)?;
-        let sum = Self { word, next, time, most, cost, tick, token, now };
-        (next <= most || sum.is_plain(burst)).then_some(sum)
+        Some(Self { word, next, time, most, burst, cost, tick, token, now })
+    }
+
+    #[inline]
+    fn passes(&self) -> bool {
+        self.next <= self.most
     }
 
     /// Whether it is refused for now, and for no other reason than what was taken.
-    #[cold]
-    fn is_plain(&self, burst: u64) -> bool {
+    fn is_plain(&self) -> bool {
         let latest = self.tick.checked_mul(STEP_BACK).and_then(|back| back.checked_add(self.most));
         self.tick > 0
             && self.cost > 0
-            && self.cost <= burst
+            && self.cost <= self.burst
             && latest.is_some_and(|at| self.word <= at)
     }
 
-    #[cold]
+    /// Of a plain refusal. Who is refused may ask again and again: it divides where it has to only.
     fn refusal(&self) -> Taken {
-        // Both are less than a burst and its time, for a plain refusal.
-        let wait = (self.next - self.most).div_ceil(self.tick);
+        // Both are less than a burst and its time.
+        let wait = self.next - self.most;
+        let wait = if self.tick == 1 { wait } else { wait.div_ceil(self.tick) };
         let left = self.most.saturating_sub(self.word.max(self.time));
-        Taken::Not { until: self.now.saturating_add(wait), remaining: left / self.token }
+        let remaining = if left < self.token { 0 } else { left / self.token };
+        Taken::Not { until: self.now.saturating_add(wait), remaining }
     }
 }

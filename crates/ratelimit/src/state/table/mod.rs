@@ -103,9 +103,13 @@ impl<K, O> Table<K, O> {
 
     /// What time it is, as far as the table knows. Of threads that ask at once, one may come with a time that
     /// is past already: what another one has taken meanwhile had come back by then, and so the later time is
-    /// that of both. A clock that was set back by more than a second is believed.
+    /// that of both. A clock that was set back by more than a second is believed if it says so `again`: a thread
+    /// may have been held up for that long between its look at the clock and this.
     #[inline]
-    pub(crate) fn time(&mut self, now: u64) -> u64 {
+    pub(crate) fn time(&mut self, mut now: u64, again: impl FnOnce() -> u64) -> u64 {
+        if self.latest.saturating_sub(now) > STEP_BACK {
+            now = again();
+        }
         if now >= self.latest {
             self.latest = now;
         } else if self.latest - now > STEP_BACK {
