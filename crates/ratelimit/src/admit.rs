@@ -3,6 +3,7 @@
 mod denied;
 mod extract;
 mod from_fn;
+mod keyed;
 mod limiter;
 
 pub use self::{

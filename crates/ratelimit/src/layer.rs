@@ -101,6 +101,18 @@ impl<L: Reserve> RateLimitLayer<Readiness<L>> {
 
 impl<L, K, C, A> RateLimitLayer<Reject<L, K, C>, A> {
     /// What a limiter per key tells requests apart by. It is asked for only if the request costs anything.
+    ///
+    /// ```
+    /// use tidegate_ratelimit::{KeyedLimiter, Quota, Rate, RateLimitLayer};
+    ///
+    /// struct Request {
+    ///     user: u64,
+    /// }
+    ///
+    /// let limiter = KeyedLimiter::builder(Quota::new(Rate::per_second(10), 20)).build().unwrap();
+    /// let layer = RateLimitLayer::reject(limiter).key(|request: &Request| request.user);
+    /// # drop(layer);
+    /// ```
     pub fn key<R, V, F: Fn(&R) -> V>(self, key: F) -> RateLimitLayer<Reject<L, By<F>, C>, A> {
         let Reject { limiter, key: _, cost } = self.mode;
         RateLimitLayer { mode: Reject { limiter, key: By(key), cost }, answer: self.answer }

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod all {
+    #[cfg(feature = "tower")]
+    mod admission;
+    #[cfg(all(feature = "tower", feature = "http"))]
+    mod axum_service;
     mod cancel;
     #[cfg(feature = "http")]
     mod http;

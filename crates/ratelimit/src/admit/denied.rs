@@ -1,6 +1,6 @@
 //! Why something does not pass, in one type for all ways to ask.
 
-use crate::{AcquireError, TryAcquireError};
+use crate::{AcquireError, AcquireKeyError, ConfigError, TryAcquireError, TryAcquireKeyError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -14,6 +14,17 @@ pub enum Denied {
     /// Not by waiting, either.
     #[error(transparent)]
     Waiting(#[from] AcquireError),
+    /// The limiter keeps as many keys as it may, and has no room for this one.
+    #[error("as many keys as may are in use: {max_keys}")]
+    TooManyKeys {
+        /// How many there may be.
+        max_keys: usize,
+        /// After this there is room again, if ever.
+        retry_after: Option<Duration>,
+    },
+    /// The quota of the key is not usable.
+    #[error("the quota of the key: {0}")]
+    Quota(#[from] ConfigError),
     /// Whoever knows cannot be asked, and nothing is to pass without.
     #[error("the limiter is unavailable")]
     Unavailable {
@@ -29,7 +40,10 @@ impl Denied {
         match self {
             Self::Now(error) => error.retry_after(),
             Self::Waiting(error) => error.retry_after(),
-            Self::Unavailable { retry_after } => *retry_after,
+            Self::TooManyKeys { retry_after, .. } | Self::Unavailable { retry_after } => {
+                *retry_after
+            }
+            Self::Quota(_) => None,
         }
     }
 
@@ -40,7 +54,34 @@ impl Denied {
             Self::Now(error) => error.remaining(),
             Self::Waiting(AcquireError::Never { possible, .. }) => possible,
             // Others wait already, or it would not have had to.
-            Self::Waiting(_) | Self::Unavailable { .. } => 0,
+            Self::Waiting(_)
+            | Self::TooManyKeys { .. }
+            | Self::Quota(_)
+            | Self::Unavailable { .. } => 0,
+        }
+    }
+}
+
+impl From<TryAcquireKeyError> for Denied {
+    fn from(error: TryAcquireKeyError) -> Self {
+        match error {
+            TryAcquireKeyError::Limit(error) => Self::Now(error),
+            TryAcquireKeyError::TooManyKeys { max_keys, retry_after } => {
+                Self::TooManyKeys { max_keys, retry_after }
+            }
+            TryAcquireKeyError::Quota(error) => Self::Quota(error),
+        }
+    }
+}
+
+impl From<AcquireKeyError> for Denied {
+    fn from(error: AcquireKeyError) -> Self {
+        match error {
+            AcquireKeyError::Limit(error) => Self::Waiting(error),
+            AcquireKeyError::TooManyKeys { max_keys, retry_after } => {
+                Self::TooManyKeys { max_keys, retry_after }
+            }
+            AcquireKeyError::Quota(error) => Self::Quota(error),
         }
     }
 }
