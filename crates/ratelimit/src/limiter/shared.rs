@@ -125,8 +125,15 @@ impl<C: Clock> Shared<C> {
             Taken::Not { until, remaining } => {
                 Err(TryAcquireError::Denied { retry_after: time_between(now, until), remaining })
             }
-            Taken::Ask => self.with(|state, now| state.try_take(now, cost)),
+            Taken::Ask => self.try_take_locked(cost),
         }
+    }
+
+    /// Kept apart in turn: a plain refusal needs no room for this.
+    #[cold]
+    #[inline(never)]
+    fn try_take_locked(&self, cost: u64) -> Result<(), TryAcquireError> {
+        self.with(|state, now| state.try_take(now, cost))
     }
 
     /// Takes `cost`, if the word alone can say so.
