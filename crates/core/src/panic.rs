@@ -132,12 +132,12 @@ pub fn drop_quietly<T>(value: T) {
 
 /// Wakes a task, whatever its waker does: a foreign waker that panics must not keep the
 /// others from being woken.
-pub(crate) fn wake_quietly(waker: Waker) {
+pub fn wake_quietly(waker: Waker) {
     quietly(|| waker.wake());
 }
 
 /// Runs foreign code whose panic belongs to nobody; false if it panicked.
-pub(crate) fn quietly(code: impl FnOnce()) -> bool {
+pub fn quietly(code: impl FnOnce()) -> bool {
     let Err(second) = catch_unwind(AssertUnwindSafe(code)) else { return true };
     if let Err(third) = catch_unwind(AssertUnwindSafe(|| drop(second))) {
         // A payload whose destructor panics with another one of its kind has no end.

@@ -22,6 +22,13 @@ pub enum ConfigError {
     /// It takes more than 292 years until a burst has come back.
     #[error("it takes more than 292 years until a burst has come back")]
     BurstTooLarge,
+    /// A strict window has no burst that could be set.
+    #[error("a strict window has no burst of its own")]
+    NoBurst,
+    /// The resolution of a strict window is none, longer than the window, or makes a log of more than
+    /// 65 536 slots.
+    #[error("the resolution of a window is zero, longer than it, or too fine for 65536 slots")]
+    Resolution,
 }
 
 /// It does not pass now.

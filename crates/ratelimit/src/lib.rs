@@ -3,6 +3,7 @@
 
 pub mod clock;
 mod error;
+mod limit;
 mod limiter;
 mod rate;
 pub mod state;
@@ -12,9 +13,10 @@ pub use self::clock::TscClock;
 pub use self::{
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
+    limit::{Limit, SlidingWindow},
     limiter::{
-        Acquire, DEFAULT_MAX_WAITERS, Peek, Permit, RateLimiter, RateLimiterBuilder, Reservation,
-        Stats,
+        Acquire, DEFAULT_MAX_WAITERS, Event, Peek, Permit, RateLimiter, RateLimiterBuilder,
+        Reservation, Stats,
     },
     rate::{Quota, Rate},
 };

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::inspect::Waiting;
+use tokio::task::coop::{Coop, cooperative};
 
 pin_project! {
     /// The future of [`RateLimiter::acquire`].
@@ -22,14 +23,15 @@ pin_project! {
         limiter: &'a RateLimiter<C>,
         cost: u64,
         #[pin]
-        waiting: Waiting<Wait<'a, C>>,
+        waiting: Waiting<Coop<Wait<'a, C>>>,
     }
 }
 
 impl<'a, C: Clock> Acquire<'a, C> {
     #[track_caller]
     pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64, within: Option<Duration>) -> Self {
-        let wait = Wait { limiter, cost, within, ticket: None };
+        // A task that is never made to wait is made to let others run, as by tokio's semaphore.
+        let wait = cooperative(Wait { limiter, cost, within, ticket: None });
         let waiting = limiter.shared.resource.waiting("tokens", wait);
         Self { limiter, cost, waiting }
     }

@@ -11,7 +11,7 @@ use tidegate_core::sync::{
     Mutex,
     atomic::{
         AtomicUsize,
-        Ordering::{AcqRel, Acquire, Release},
+        Ordering::{AcqRel, Acquire},
     },
     lock,
 };
@@ -27,17 +27,6 @@ pub(super) struct Driver<T> {
     /// How many have called since somebody began to drive; none while nobody does.
     calls: AtomicUsize,
     timers: Mutex<Slab<Seat<T>>>,
-}
-
-/// Lets others drive if a waker panics.
-struct Reset<'a>(&'a AtomicUsize);
-
-impl Drop for Reset<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.store(0, Release);
-        }
-    }
 }
 
 /// A timer, and how many wait by it.
@@ -75,6 +64,11 @@ impl<T: Timer> Driver<T> {
         lock(&self.timers)[key].is_of_caller()
     }
 
+    /// How many there are.
+    pub(super) fn timers(&self) -> usize {
+        lock(&self.timers).len()
+    }
+
     /// Somebody has stopped waiting.
     pub(super) fn leave(&self, key: usize) {
         let mut seats = lock(&self.timers);
@@ -90,7 +84,6 @@ impl<T: Timer> Driver<T> {
         if before > 0 {
             return;
         }
-        let _reset = Reset(&self.calls);
         let mut seen = 1;
         loop {
             let is_due = serve().is_some_and(|at| self.set(at));

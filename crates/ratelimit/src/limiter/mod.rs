@@ -3,23 +3,28 @@
 mod acquire;
 mod builder;
 mod driver;
+mod event;
+#[cfg(all(test, tidegate_loom))]
+mod loom_tests;
 mod permit;
 mod reservation;
 mod shared;
 mod stats;
 mod ticket;
+mod waiters;
 
 pub use self::{
     acquire::Acquire,
     builder::{DEFAULT_MAX_WAITERS, RateLimiterBuilder},
+    event::Event,
     permit::Permit,
     reservation::Reservation,
-    stats::Stats,
+    stats::{Peek, Stats},
 };
 
 use self::shared::Shared;
 use crate::{
-    AcquireError, ConfigError, Quota, Rate, TryAcquireError,
+    AcquireError, ConfigError, Limit, Quota, Rate, TryAcquireError,
     clock::{Clock, TokioClock},
 };
 use std::{fmt, sync::Arc, time::Duration};
@@ -34,9 +39,10 @@ pub struct RateLimiter<C: Clock = TokioClock> {
 }
 
 impl RateLimiter {
-    /// A limiter of that rate on tokio's clock, to be built.
-    pub fn builder(rate: Rate) -> RateLimiterBuilder {
-        RateLimiterBuilder::new(rate)
+    /// A limiter on tokio's clock, to be built: of a [`Rate`], a [`Quota`], or a
+    /// [`SlidingWindow`](crate::SlidingWindow).
+    pub fn builder(limit: impl Into<Limit>) -> RateLimiterBuilder {
+        RateLimiterBuilder::new(limit.into())
     }
 }
 
@@ -138,11 +144,14 @@ impl<C: Clock> RateLimiter<C> {
     /// Changes the rate, at once and for all who wait. What was taken stays taken: tokens that are missing
     /// from a burst come back at the new rate.
     ///
+    /// The rate of a strict window is its count per its length. What passed before counts in the new
+    /// one, as far as it did in the old one.
+    ///
     /// # Errors
     ///
     /// If it cannot be kept to; then nothing has changed.
     pub fn set_rate(&self, rate: Rate) -> Result<(), ConfigError> {
-        self.shared.change(|quota| Quota::new(rate, quota.burst()))
+        self.shared.change(|limit| Ok(limit.with_rate(rate)))
     }
 
     /// Changes the burst, at once and for all who wait. What was taken stays taken: a burst that is larger
@@ -150,15 +159,17 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # Errors
     ///
-    /// If it cannot be kept to; then nothing has changed.
+    /// If it cannot be kept to, or if the limit is a strict window, which has no burst; then nothing has
+    /// changed.
     pub fn set_burst(&self, burst: u64) -> Result<(), ConfigError> {
-        self.shared.change(|quota| Quota::new(quota.rate(), burst))
+        self.shared.change(|limit| limit.with_burst(burst))
     }
 
-    /// The rate and burst; the first of them, where there are [several](RateLimiterBuilder::also).
+    /// The rate and burst; the first of them, where there are [several](RateLimiterBuilder::also). Those of
+    /// a strict window are as [`Limit::quota`] says.
     #[must_use]
     pub fn quota(&self) -> Quota {
-        self.shared.quota()
+        self.shared.limit().quota()
     }
 
     /// What could be taken now, without taking it.
@@ -197,23 +208,9 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
         let Self { shared } = self;
         f.debug_struct("RateLimiter")
             .field("name", &shared.name)
-            .field("quota", &shared.quota())
+            .field("limit", &shared.limit())
             .finish_non_exhaustive()
     }
-}
-
-/// What a limiter would say, as [`RateLimiter::peek`] sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Peek {
-    /// How many tokens can be taken now: none while somebody waits.
-    pub remaining: u64,
-    /// How many can be taken at once at most.
-    pub possible: u64,
-    /// After which time the limiter is full, if nobody takes anything and nobody waits; none, if never.
-    pub full_after: Option<Duration>,
-    /// How many wait.
-    pub waiting: usize,
 }
 
 /// A deadline of the limiter's clock.

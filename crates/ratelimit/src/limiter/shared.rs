@@ -1,12 +1,16 @@
 //! What the handles of a limiter share: the word for the plain case, and the state behind a lock for all
 //! others.
 
-use super::{driver::Driver, stats::Counts};
+use super::{
+    driver::Driver,
+    event::{Event, Observer},
+    stats::{Peek, Stats},
+    waiters::{State, time_between},
+};
 use crate::{
-    AcquireError, ConfigError, Quota, TryAcquireError,
+    AcquireError, ConfigError, Limit, TryAcquireError,
     clock::Clock,
-    limiter::{Peek, Stats},
-    state::{Limits, Line, Refusal, Scale, Taken, Word},
+    state::{Limits, Taken, Word},
 };
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -16,6 +20,7 @@ use std::{
 use tidegate_core::{
     Name,
     inspect::Resource,
+    panic::wake_quietly,
     sync::{Mutex, lock},
 };
 
@@ -27,39 +32,7 @@ pub(super) struct Shared<C: Clock> {
     pub(super) driver: Driver<C::Timer>,
     pub(super) resource: Resource,
     pub(super) name: Name,
-    max_waiters: usize,
-}
-
-/// What is behind the lock.
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) limits: Limits,
-    /// The first of the limits.
-    quota: Quota,
-    pub(super) line: Line<Waiter>,
-    /// What the timers are set to.
-    armed: Option<u64>,
-    /// To be woken once the lock is released.
-    woken: Vec<Waker>,
-    pub(super) counts: Counts,
-}
-
-/// Who waits in the line, or has been in it and was not told yet.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    /// It has to pass before this.
-    pub(super) deadline: u64,
-    pub(super) step: Step,
-}
-
-#[derive(Debug)]
-pub(super) enum Step {
-    /// In the line, and woken by this, if by anything.
-    Waits(Option<Waker>),
-    /// Its tokens were taken for it.
-    Passes,
-    /// It never passes in time.
-    Fails(AcquireError),
+    observer: Observer,
 }
 
 /// Rung by timers: whoever is first in the line need not be polled for the others to go on.
@@ -82,9 +55,10 @@ impl<C: Clock> Shared<C> {
     pub(super) fn new(
         clock: C,
         limits: Limits,
-        quota: Quota,
+        limit: Limit,
         name: Name,
         max_waiters: usize,
+        observer: Observer,
     ) -> Arc<Self> {
         let late = Arc::new(OnceLock::new());
         let resource = resource(Arc::clone(&late), name.clone());
@@ -93,16 +67,9 @@ impl<C: Clock> Shared<C> {
             word: Word::closed(),
             driver: Driver::new(Waker::from(Arc::new(Bell(me.clone())))),
             resource,
-            state: Mutex::new(State {
-                limits,
-                quota,
-                line: Line::new(),
-                armed: None,
-                woken: Vec::new(),
-                counts: Counts::default(),
-            }),
+            state: Mutex::new(State::new(limits, limit, max_waiters, observer.wants())),
             name,
-            max_waiters,
+            observer,
         });
         // It is the first to be put there.
         let _ = late.set(Arc::downgrade(&shared));
@@ -120,13 +87,18 @@ impl<C: Clock> Shared<C> {
     /// Kept apart, so that the plain case becomes part of whoever asks.
     #[inline(never)]
     fn try_take_slowly(&self, now: u64, cost: u64) -> Result<(), TryAcquireError> {
-        match self.word.decide(now, cost) {
+        let taken = match self.word.decide(now, cost) {
             Taken::Yes => Ok(()),
             Taken::Not { until, remaining } => {
                 Err(TryAcquireError::Denied { retry_after: time_between(now, until), remaining })
             }
             Taken::Ask => self.try_take_locked(cost),
+        };
+        if let (Err(error), true) = (&taken, self.observer.wants()) {
+            let retry_after = error.retry_after();
+            self.observer.tell(&self.name, &Event::Denied { cost, retry_after });
         }
+        taken
     }
 
     /// Kept apart in turn: a plain refusal needs no room for this.
@@ -156,230 +128,92 @@ impl<C: Clock> Shared<C> {
         deadline: impl FnOnce(u64) -> u64,
         waker: Option<Waker>,
     ) -> Result<Option<usize>, AcquireError> {
-        self.with(|state, now| {
-            let deadline = deadline(now);
-            state.take_or_join(now, cost, deadline, waker, self.max_waiters)
-        })
+        self.with(|state, now| state.take_or_join(now, cost, deadline(now), waker))
     }
 
     /// Gives back what was taken and not used.
     pub(super) fn give_back(&self, cost: u64) {
         if cost > 0 {
-            self.with(|state, now| {
-                state.limits.give_back(now, cost);
-                state.counts.refunded += u128::from(cost);
-            });
+            self.with(|state, now| state.give_back(now, cost));
         }
     }
 
     /// Changes the first of the limits.
-    pub(super) fn change(&self, change: impl FnOnce(Quota) -> Quota) -> Result<(), ConfigError> {
-        self.with(|state, now| {
-            let quota = change(state.quota);
-            state.limits.first().change(now, Scale::new(quota)?);
-            state.quota = quota;
-            state.give_up_on_the_late(now);
-            Ok(())
-        })
+    pub(super) fn change(
+        &self,
+        change: impl FnOnce(Limit) -> Result<Limit, ConfigError>,
+    ) -> Result<(), ConfigError> {
+        self.with(|state, now| state.change(now, change(state.limit())?))
     }
 
-    pub(super) fn quota(&self) -> Quota {
-        lock(&self.state).quota
+    pub(super) fn limit(&self) -> Limit {
+        lock(&self.state).limit()
     }
 
     pub(super) fn peek(&self) -> Peek {
-        self.with(|state, now| Peek {
-            remaining: state.remaining(now),
-            possible: state.limits.possible(now),
-            full_after: state.limits.full_at().map(|at| time_between(now, at)),
-            waiting: state.line.len(),
-        })
+        self.with(State::peek)
     }
 
     pub(super) fn stats(&self) -> Stats {
-        self.with(|state, now| state.counts.stats(state.remaining(now), &state.line))
+        let timers = self.driver.timers();
+        self.with(|state, now| state.stats(now, timers))
     }
 
     /// Looks at the state, and changes it: with the word closed, with those served before and after whose
     /// time has come, and with the timers set to the next of them.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut State, u64) -> R) -> R {
-        let (result, is_armed) = self.serve(act, |_| ());
+        let (result, is_armed) = self.serve(act, |state, next| {
+            let is_armed = next == state.armed || next.is_none();
+            state.armed = next.filter(|_| is_armed);
+            is_armed
+        });
         if !is_armed {
             self.drive();
         }
         result
     }
 
-    /// The same, but for the timers: says whether they are right.
-    fn serve<R>(
+    /// Serves whose time has come, and sets the timers. Called by timers, and by whoever changes who is
+    /// first in the line; one call at a time does it for all.
+    pub(super) fn drive(&self) {
+        self.driver.run(|| {
+            let arm = |state: &mut State, next| {
+                state.armed = next;
+                next
+            };
+            self.serve(|_, _| (), arm).1
+        });
+    }
+
+    /// What both have in common: `after` is told when the next in the line can pass.
+    fn serve<R, S>(
         &self,
         act: impl FnOnce(&mut State, u64) -> R,
-        after: impl FnOnce(&mut State),
-    ) -> (R, bool) {
+        after: impl FnOnce(&mut State, Option<u64>) -> S,
+    ) -> (R, S) {
         let mut state = lock(&self.state);
-        if state.limits.is_one() {
-            self.word.close(state.limits.first());
+        if let Some(cell) = state.limits.only_quota() {
+            self.word.close(cell);
         }
         let now = self.clock.now();
         state.serve(now);
         let result = act(&mut state, now);
         let next = state.serve(now);
-        let is_armed = next == state.armed || next.is_none();
-        state.armed = next.filter(|_| is_armed);
-        after(&mut state);
-        if state.line.is_empty() && state.limits.is_one() {
-            self.word.open(state.limits.first(), now);
+        let said = after(&mut state, next);
+        let is_idle = state.nobody_waits();
+        if let Some(cell) = state.limits.only_quota().filter(|_| is_idle) {
+            self.word.open(cell, now);
         }
-        let woken = std::mem::take(&mut state.woken);
+        let left = state.take_left();
         drop(state);
-        woken.into_iter().for_each(Waker::wake);
-        (result, is_armed)
-    }
-
-    /// Serves whose time has come, and sets the timers. Called by timers, and by whoever changes who is
-    /// first in the line; one call at a time does it for all.
-    pub(super) fn drive(&self) {
-        self.driver.run(|| {
-            let mut next = None;
-            self.serve(
-                |_, _| (),
-                |state| {
-                    next = state.next_at();
-                    state.armed = next;
-                },
-            );
-            next
-        });
-    }
-}
-
-impl State {
-    /// Lets pass whoever can, and says when the next one can.
-    fn serve(&mut self, now: u64) -> Option<u64> {
-        while let Some((key, cost)) = self.line.first() {
-            let step = match self.limits.take(now, cost) {
-                Ok(()) => {
-                    self.counts.served += 1;
-                    Step::Passes
-                }
-                Err(Refusal::Until(at)) => return Some(at),
-                Err(Refusal::Never) => Step::Fails(self.never(now, cost)),
-            };
-            self.settle(key, step);
+        for waker in left.woken {
+            wake_quietly(waker);
         }
-        None
-    }
-
-    fn settle(&mut self, key: usize, step: Step) {
-        self.line.leave(key);
-        if let Step::Waits(Some(waker)) = std::mem::replace(&mut self.line.waiter(key).step, step) {
-            self.woken.push(waker);
+        for event in left.events {
+            self.observer.tell(&self.name, &event);
         }
+        (result, said)
     }
-
-    /// When a waiter passes; none, if it is not in the line.
-    fn ready_at(&self, key: usize) -> Option<u64> {
-        let mut ahead = 0;
-        for (other, cost, _) in self.line.iter() {
-            if other == key {
-                return self.limits.ready_at(ahead, cost);
-            }
-            ahead += u128::from(cost);
-        }
-        None
-    }
-
-    /// When the first in the line can pass.
-    fn next_at(&self) -> Option<u64> {
-        let (_, cost) = self.line.first()?;
-        self.limits.ready_at(0, cost)
-    }
-
-    fn try_take(&mut self, now: u64, cost: u64) -> Result<(), TryAcquireError> {
-        if cost == 0 {
-            return Ok(());
-        }
-        let is_first = self.line.is_empty();
-        let refusal =
-            if is_first { self.limits.take(now, cost).err() } else { Some(Refusal::Never) };
-        if refusal.is_none() {
-            return Ok(());
-        }
-        match self.limits.ready_at(self.line.queued(), cost) {
-            Some(at) => Err(TryAcquireError::Denied {
-                retry_after: time_between(now, at),
-                remaining: self.remaining(now),
-            }),
-            None => Err(TryAcquireError::Never { cost, possible: self.limits.possible(now) }),
-        }
-    }
-
-    fn take_or_join(
-        &mut self,
-        now: u64,
-        cost: u64,
-        deadline: u64,
-        waker: Option<Waker>,
-        max_waiters: usize,
-    ) -> Result<Option<usize>, AcquireError> {
-        match self.try_take(now, cost) {
-            Ok(()) => return Ok(None),
-            Err(TryAcquireError::Never { .. }) => return Err(self.never(now, cost)),
-            Err(TryAcquireError::Denied { retry_after, .. }) => {
-                let at =
-                    now.saturating_add(u64::try_from(retry_after.as_nanos()).unwrap_or(u64::MAX));
-                if at > deadline {
-                    self.counts.too_late += 1;
-                    return Err(AcquireError::TooLate {
-                        retry_after,
-                        allowed: time_between(now, deadline),
-                    });
-                }
-                if self.line.len() >= max_waiters {
-                    self.counts.turned_away += 1;
-                    return Err(AcquireError::Full { waiting: max_waiters, retry_after });
-                }
-            }
-        }
-        self.counts.waited += 1;
-        Ok(Some(self.line.join(cost, Waiter { deadline, step: Step::Waits(waker) })))
-    }
-
-    /// Fails whoever cannot pass in time any more.
-    pub(super) fn give_up_on_the_late(&mut self, now: u64) {
-        let mut ahead = 0;
-        let mut late = Vec::new();
-        for (key, cost, waiter) in self.line.iter() {
-            match self.limits.ready_at(ahead, cost) {
-                Some(at) if at <= waiter.deadline => ahead += u128::from(cost),
-                Some(at) => late.push((
-                    key,
-                    AcquireError::TooLate {
-                        retry_after: time_between(now, at),
-                        allowed: time_between(now, waiter.deadline),
-                    },
-                )),
-                None => late.push((key, self.never(now, cost))),
-            }
-        }
-        for (key, error) in late {
-            self.settle(key, Step::Fails(error));
-        }
-    }
-
-    /// How much can be taken by who does not wait.
-    fn remaining(&self, now: u64) -> u64 {
-        if self.line.is_empty() { self.limits.available(now) } else { 0 }
-    }
-
-    fn never(&self, now: u64, cost: u64) -> AcquireError {
-        AcquireError::Never { cost, possible: self.limits.possible(now) }
-    }
-}
-
-/// From one time to another, or none of it.
-pub(super) fn time_between(from: u64, to: u64) -> Duration {
-    Duration::from_nanos(to.saturating_sub(from))
 }
 
 /// The limiter in the pictures of the inspection.
@@ -389,7 +223,7 @@ fn resource<C: Clock>(me: Arc<OnceLock<Weak<Shared<C>>>>, name: Name) -> Resourc
         let Some(shared) = me.get().and_then(Weak::upgrade) else { return Vec::new() };
         let Stats { remaining, waiting, queued, .. } = shared.stats();
         vec![
-            ("quota", shared.quota().to_string()),
+            ("limit", shared.limit().to_string()),
             ("remaining", remaining.to_string()),
             ("waiting", waiting.to_string()),
             ("queued", queued.to_string()),

@@ -1,6 +1,7 @@
 //! Plain numbers.
 
 use crate::state::Line;
+use std::time::Duration;
 
 /// What has come up that the fast path does not see.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +12,20 @@ pub(super) struct Counts {
     pub(super) too_late: u64,
     pub(super) turned_away: u64,
     pub(super) refunded: u128,
+}
+
+/// What a limiter would say, as [`RateLimiter::peek`](super::RateLimiter::peek) sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peek {
+    /// How many tokens can be taken now: none while somebody waits.
+    pub remaining: u64,
+    /// How many can be taken at once at most.
+    pub possible: u64,
+    /// After which time the limiter is full, if nobody takes anything and nobody waits; none, if never.
+    pub full_after: Option<Duration>,
+    /// How many wait.
+    pub waiting: usize,
 }
 
 /// How a limiter stands, and what those who waited have come to.
@@ -35,10 +50,12 @@ pub struct Stats {
     pub turned_away: u64,
     /// How many tokens were given back.
     pub refunded: u128,
+    /// How many timers there are: one for each runtime that somebody waits on.
+    pub timers: usize,
 }
 
 impl Counts {
-    pub(super) fn stats<W>(&self, remaining: u64, line: &Line<W>) -> Stats {
+    pub(super) fn stats<W>(&self, remaining: u64, timers: usize, line: &Line<W>) -> Stats {
         let Self { waited, served, cancelled, too_late, turned_away, refunded } = *self;
         let (waiting, queued) = (line.len(), line.queued());
         Stats {
@@ -51,6 +68,7 @@ impl Counts {
             too_late,
             turned_away,
             refunded,
+            timers,
         }
     }
 }

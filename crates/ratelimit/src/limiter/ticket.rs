@@ -1,6 +1,6 @@
 //! A place in the line, and what it costs.
 
-use super::shared::{Shared, Step};
+use super::shared::Shared;
 use crate::{AcquireError, clock::Clock};
 use std::{
     mem::replace,
@@ -63,24 +63,10 @@ impl Ticket {
     /// Brings it up to date.
     pub(super) fn look<C: Clock>(&mut self, shared: &Arc<Shared<C>>, waker: Option<&Waker>) {
         let Self::Waits { key, seat } = *self else { return };
-        let mut before = None;
-        let step = shared.with(|state, _| match &mut state.line.waiter(key).step {
-            Step::Waits(old) => {
-                if let Some(waker) =
-                    waker.filter(|new| !old.as_ref().is_some_and(|old| old.will_wake(new)))
-                {
-                    before = old.replace(waker.clone());
-                }
-                None
-            }
-            _ => Some(state.line.remove(key).step),
-        });
+        let (step, before) = shared.with(|state, _| state.look(key, waker));
         drop(before);
         let Some(step) = step else { return };
-        *self = match step {
-            Step::Fails(error) => Self::Fails(error),
-            _ => Self::Passes,
-        };
+        *self = step.map_or_else(Self::Fails, |()| Self::Passes);
         if let Some(seat) = seat {
             shared.driver.leave(seat);
         }
@@ -111,16 +97,8 @@ impl Ticket {
     pub(super) fn cancel<C: Clock>(&mut self, shared: &Arc<Shared<C>>, cost: u64) {
         match replace(self, Self::Done) {
             Self::Waits { key, seat } => {
-                let waiter = shared.with(|state, now| {
-                    let waiter = state.line.remove(key);
-                    state.counts.cancelled += 1;
-                    if matches!(waiter.step, Step::Passes) {
-                        state.limits.give_back(now, cost);
-                        state.counts.refunded += u128::from(cost);
-                    }
-                    waiter
-                });
-                drop(waiter);
+                let waker = shared.with(|state, now| state.cancel(now, key, cost));
+                drop(waker);
                 if let Some(seat) = seat {
                     shared.driver.leave(seat);
                 }

@@ -74,15 +74,17 @@ impl Gcra {
     /// As [`take`](Self::take).
     pub fn check(&mut self, now: u64, cost: u64) -> Result<(), Refusal> {
         self.mind_steps_back(now);
-        match self.ready_at(cost) {
-            Some(at) if at <= now => Ok(()),
-            Some(at) => Err(Refusal::Until(at)),
-            None => Err(Refusal::Never),
+        let (time, asked) = (self.scale.time(now), self.scale.tokens(cost));
+        // In units: the last time that nanoseconds can tell may be too early.
+        if asked == 0 || self.tat.max(time).saturating_add(asked) <= time + self.scale.burst {
+            return Ok(());
         }
+        self.ready_at(cost).map_or(Err(Refusal::Never), |at| Err(Refusal::Until(at)))
     }
 
     /// Takes `cost` tokens even if there are fewer: who comes next waits for them.
     pub fn spend(&mut self, now: u64, cost: u64) {
+        self.mind_steps_back(now);
         let now = self.scale.time(now);
         self.tat = self.tat.max(now).saturating_add(self.scale.tokens(cost));
         self.horizon = self.horizon.max(self.tat - now);
@@ -90,6 +92,7 @@ impl Gcra {
 
     /// Puts `cost` tokens back. The cell never has more than a burst.
     pub fn give_back(&mut self, now: u64, cost: u64) {
+        self.mind_steps_back(now);
         let tat = self.tat.saturating_sub(self.scale.tokens(cost));
         self.tat = tat.max(self.scale.time(now).min(self.tat));
     }
@@ -138,6 +141,7 @@ impl Gcra {
 
     /// Changes the quota. What was taken stays taken, in tokens.
     pub fn change(&mut self, now: u64, scale: Scale) {
+        self.mind_steps_back(now);
         let owed = self.tat.saturating_sub(self.scale.time(now));
         let owed = convert(owed, self.scale.token, scale.token);
         self.tat = scale.time(now).saturating_add(owed);

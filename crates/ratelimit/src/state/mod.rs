@@ -5,9 +5,10 @@ mod gcra;
 mod limits;
 mod line;
 mod scale;
+mod window;
 mod word;
 
-pub use self::{gcra::Gcra, scale::Scale};
+pub use self::{gcra::Gcra, scale::Scale, window::Window};
 pub(crate) use self::{
     limits::Limits,
     line::Line,

@@ -1,3 +1,0 @@
-//! The limiter from outside.
-
-mod waiting;
