@@ -1,16 +1,32 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod admit;
 pub mod clock;
 mod error;
+#[cfg(feature = "tower")]
+mod future;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod limit;
 mod limiter;
 mod rate;
+#[cfg(feature = "tower")]
+mod service;
+#[cfg(feature = "stream")]
+mod sink;
 pub mod state;
+#[cfg(feature = "stream")]
+mod stream;
 
 #[cfg(feature = "quanta")]
 pub use self::clock::TscClock;
 pub use self::{
+    admit::{
+        Admit, By, Denied, Extract, FromFn, NoKey, One, Queue, Queued, Reserve, Reserved, from_fn,
+    },
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
     limit::{Limit, SlidingWindow},
@@ -19,4 +35,15 @@ pub use self::{
         Reservation, Stats,
     },
     rate::{Quota, Rate},
+};
+#[cfg(feature = "tower")]
+pub use self::{
+    future::{ResponseFuture, WaitFuture},
+    layer::RateLimitLayer,
+    service::{RateLimit, RateLimitError},
+};
+#[cfg(feature = "stream")]
+pub use self::{
+    sink::{RateLimitSinkExt, RateLimitedSink, RateLimitedSinkError},
+    stream::{DeniedItem, RateLimitStreamExt, RateLimitedStream},
 };

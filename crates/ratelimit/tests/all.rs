@@ -5,6 +5,10 @@
 
 mod all {
     mod cancel;
+    #[cfg(feature = "http")]
+    mod http;
+    #[cfg(feature = "tower")]
+    mod layer;
     mod live;
     mod order;
     mod proof;
@@ -12,6 +16,8 @@ mod all {
     mod refusals;
     mod reservations;
     mod runtimes;
+    #[cfg(feature = "stream")]
+    mod stream;
     mod told;
     mod waiting;
     mod windows;

@@ -28,7 +28,7 @@ use crate::{
     clock::{Clock, TokioClock},
 };
 use std::{fmt, sync::Arc, time::Duration};
-use tidegate_core::Name;
+use tidegate_core::{Name, inspect::Resource};
 use tokio::time::Instant;
 
 /// Lets pass what a quota allows: in any time `t` at most `burst + rate * t`, whoever asks, and however.
@@ -170,6 +170,11 @@ impl<C: Clock> RateLimiter<C> {
     #[must_use]
     pub fn quota(&self) -> Quota {
         self.shared.limit().quota()
+    }
+
+    /// What waits for tokens waits for this.
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.shared.resource
     }
 
     /// What could be taken now, without taking it.
