@@ -4,6 +4,7 @@
 mod admit;
 pub mod clock;
 mod error;
+pub mod fleet;
 #[cfg(feature = "tower")]
 mod future;
 #[cfg(feature = "http")]

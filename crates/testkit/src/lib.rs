@@ -14,6 +14,8 @@ mod leak;
 mod linear;
 pub mod models;
 mod payload;
+#[cfg(unix)]
+mod redis;
 mod repro;
 mod rng;
 mod seed;
@@ -37,6 +39,8 @@ pub use self::fault::{
 pub use self::history::{Call, Client, History, Operation};
 pub use self::leak::{Leak, LeakGuard, LeakedChild, LeakedFd, LeakedThread};
 pub use self::linear::{Model, Verdict, Witness, check_linearizable, check_linearizable_within};
+#[cfg(unix)]
+pub use self::redis::{RedisServer, RedisServerError};
 pub use self::rng::Rng;
 pub use self::seed::{ParseSeedError, Seed, scale};
 pub use self::stress::{

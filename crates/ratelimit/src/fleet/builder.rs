@@ -1,0 +1,237 @@
+//! Building a [`FleetLimiter`].
+
+use super::{
+    FleetLimiter,
+    error::FleetConfigError,
+    inner::Inner,
+    state::{Health, Rules, StoreQuota},
+    stats::Counts,
+    store::Store,
+    table::Table,
+};
+use crate::{
+    Quota, Rate,
+    clock::{Clock, TokioClock},
+    state::Scale,
+};
+use std::{sync::Arc, time::Duration};
+use tidegate_core::{
+    Backoff, Jitter, Name,
+    inspect::Resource,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+/// How many keys an instance knows of, unless told otherwise.
+pub const DEFAULT_MAX_KEYS: usize = 65_536;
+
+/// What passes while the store is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fallback {
+    /// Each of so many instances keeps to its share of the quota: rate and burst divided by their number,
+    /// a burst of one at least. It goes on from how empty the key was when it was last seen.
+    LocalShare {
+        /// How many instances there are.
+        instances: u64,
+    },
+    /// Nothing passes, but what is in hand.
+    Closed,
+    /// Everything passes.
+    Open,
+}
+
+/// Builds a [`FleetLimiter`]: by [`FleetLimiter::builder`].
+#[derive(Debug)]
+#[must_use = "a limiter is made by `build`"]
+pub struct FleetLimiterBuilder<S, C = TokioClock> {
+    store: S,
+    quota: Quota,
+    name: Name,
+    prefix: String,
+    lease: Option<u64>,
+    pace: Duration,
+    fallback: Fallback,
+    timeout: Duration,
+    backoff: Backoff,
+    max_keys: usize,
+    max_waiters: usize,
+    clock: C,
+}
+
+impl<S: Store> FleetLimiterBuilder<S> {
+    pub(super) fn new(store: S, quota: Quota) -> Self {
+        let backoff = Backoff::exponential(Duration::from_millis(100));
+        Self {
+            store,
+            quota,
+            name: "fleet limiter".into(),
+            prefix: "tidegate:".into(),
+            lease: None,
+            pace: Duration::from_millis(10),
+            fallback: Fallback::LocalShare { instances: 2 },
+            timeout: Duration::from_millis(100),
+            // Never at once: who fails together does not come back together.
+            backoff: backoff.jitter(Jitter::Equal).max(Duration::from_secs(5)),
+            max_keys: DEFAULT_MAX_KEYS,
+            max_waiters: crate::DEFAULT_MAX_WAITERS,
+            clock: TokioClock::new(),
+        }
+    }
+}
+
+impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
+    /// The name that [inspection](tidegate_core::inspect) and events know it by; `fleet limiter` by
+    /// default.
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// What keys in the store begin with, `tidegate:` by default: `user 7` is `tidegate:{user 7}` there.
+    /// Limiters with one quota and one prefix share their keys; those with different ones must not.
+    pub fn key_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How many tokens of a key an instance takes from the store at once, and has in hand unspent at most.
+    ///
+    /// With 1 the limit is exact. With `k` there is a round trip for `k` decisions, and the fleet may
+    /// exceed the burst by `k` for each instance, once. By default a tenth of the burst, from 1 to 100.
+    pub fn lease(mut self, tokens: u64) -> Self {
+        self.lease = Some(tokens);
+        self
+    }
+
+    /// How long the store is left alone with a key after it had fewer tokens than a lease, 10 ms by
+    /// default: at the limit, an instance asks at most once in this time. Tokens that come back meanwhile
+    /// are not lost.
+    pub fn pace(mut self, pace: Duration) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// What passes while the store is down. By default the share of one of two instances: state how many
+    /// there are.
+    pub fn fallback(mut self, fallback: Fallback) -> Self {
+        self.fallback = fallback;
+        self
+    }
+
+    /// How long the store may take to answer, 100 ms by default. One that takes longer is down.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long a store that is down is left alone before one request looks at it again. By default from
+    /// 100 ms, doubled up to 5 s, each spread over its second half.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// How many keys an instance knows of at most, 65 536 by default. Those that are not known are asked
+    /// for again; no more than that is lost, but for tokens in hand.
+    pub fn max_keys(mut self, max: usize) -> Self {
+        self.max_keys = max;
+        self
+    }
+
+    /// How many may wait for a key at a time; 65 536 by default.
+    pub fn max_waiters(mut self, max: usize) -> Self {
+        self.max_waiters = max;
+        self
+    }
+
+    /// The clock that waiting goes by, tokio's by default. It decides nothing while the store is up.
+    pub fn clock<D: Clock>(self, clock: D) -> FleetLimiterBuilder<S, D> {
+        let Self { store, quota, name, prefix, lease, pace, fallback, timeout, backoff, .. } = self;
+        let (max_keys, max_waiters) = (self.max_keys, self.max_waiters);
+        FleetLimiterBuilder {
+            store,
+            quota,
+            name,
+            prefix,
+            lease,
+            pace,
+            fallback,
+            timeout,
+            backoff,
+            max_keys,
+            max_waiters,
+            clock,
+        }
+    }
+
+    /// Builds it. It does not ask the store.
+    ///
+    /// # Errors
+    ///
+    /// If the quota cannot be kept to by a store, or another setting makes no sense: see
+    /// [`FleetConfigError`].
+    #[track_caller]
+    pub fn build(self) -> Result<FleetLimiter<S, C>, FleetConfigError> {
+        let rules = self.rules()?;
+        let is_unlimited = self.quota.rate().is_unlimited();
+        let quota = if is_unlimited { None } else { Some(StoreQuota::new(self.quota)?) };
+        let patience = nanos(self.timeout.saturating_mul(2));
+        let health = Health::new(self.backoff, patience);
+        let inner = Inner {
+            store: Arc::new(self.store),
+            clock: self.clock,
+            resource: Resource::new("fleet limiter", self.name.clone()),
+            name: self.name,
+            prefix: self.prefix,
+            quota,
+            rules,
+            fallback: self.fallback,
+            timeout: self.timeout,
+            table: Table::new(self.max_keys),
+            is_up: AtomicBool::new(true),
+            epoch: AtomicU64::new(health.epoch()),
+            health: Mutex::new(health),
+            counts: Counts::default(),
+        };
+        Ok(FleetLimiter { inner: Arc::new(inner) })
+    }
+
+    fn rules(&self) -> Result<Rules, FleetConfigError> {
+        let burst = self.quota.burst();
+        let lease = self.lease.unwrap_or_else(|| (burst / 10).clamp(1, 100));
+        if lease == 0 || lease > burst {
+            return Err(FleetConfigError::Lease { lease, burst });
+        }
+        if self.timeout.is_zero() {
+            return Err(FleetConfigError::ZeroTimeout);
+        }
+        if self.max_keys == 0 {
+            return Err(FleetConfigError::ZeroKeys);
+        }
+        Ok(Rules {
+            scale: Scale::new(self.quota)?,
+            share: Scale::new(self.share()?)?,
+            lease,
+            pace: nanos(self.pace),
+            max_waiters: self.max_waiters,
+        })
+    }
+
+    fn share(&self) -> Result<Quota, FleetConfigError> {
+        let Fallback::LocalShare { instances } = self.fallback else { return Ok(self.quota) };
+        let (rate, burst) = (self.quota.rate(), self.quota.burst());
+        let part = burst.checked_div(instances).ok_or(FleetConfigError::NoInstances)?.max(1);
+        if rate.is_unlimited() {
+            return Ok(self.quota);
+        }
+        let period = u32::try_from(instances).ok().and_then(|n| rate.period().checked_mul(n));
+        Ok(Quota::new(Rate::new(rate.count(), period.unwrap_or(Duration::MAX)), part))
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,142 @@
+//! One key: its account, and the work that is done for its line by whoever waits in it.
+
+use super::{
+    state::{Account, Rules, Tally},
+    store::{Answer, StoreError},
+};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll, Wake, Waker},
+};
+use tidegate_core::sync::{Mutex, lock};
+
+/// An exchange with the store that belongs to the key, not to who has begun it.
+pub(super) type Exchange = Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send>>;
+
+/// A key, as one bell for those who wait: whatever is waited for wakes the first of them, and whoever is
+/// polled first does the work. There is no task, and none of them has to be polled for others to go on.
+pub(super) struct Entry<T> {
+    pub(super) key: Arc<str>,
+    pub(super) bell: Waker,
+    pub(super) state: Mutex<State<T>>,
+}
+
+/// What is behind the lock of a key.
+pub(super) struct State<T> {
+    pub(super) account: Account<Waker>,
+    pub(super) work: Work<T>,
+    /// Somebody polls the work now, without the lock.
+    pub(super) is_driven: bool,
+    /// Meanwhile somebody else wanted to.
+    pub(super) again: bool,
+    /// When it was asked last.
+    pub(super) touched: u64,
+}
+
+/// What the line waits for.
+#[derive(Default)]
+pub(super) enum Work<T> {
+    #[default]
+    Nothing,
+    Sleeps {
+        timer: Pin<Box<T>>,
+        at: u64,
+    },
+    Exchanges {
+        exchange: Exchange,
+        asked_at: u64,
+        epoch: u64,
+    },
+}
+
+impl<T: Send + 'static> Entry<T> {
+    pub(super) fn new(key: Arc<str>, rules: &Rules) -> Arc<Self> {
+        let account = Account::new(rules);
+        let (work, is_driven, again, touched) = (Work::Nothing, false, false, 0);
+        let state = Mutex::new(State { account, work, is_driven, again, touched });
+        Arc::new_cyclic(|me: &Weak<Self>| {
+            let bell = Waker::from(Arc::new(Bell(Weak::clone(me))));
+            Self { key, bell, state }
+        })
+    }
+}
+
+impl<T> Entry<T> {
+    /// Looks at the account, and changes it. Those who have been served are woken.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut State<T>) -> R) -> (R, Tally) {
+        let mut state = lock(&self.state);
+        let result = act(&mut state);
+        let (woken, tally) = (state.account.take_woken(), state.account.take_tally());
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+        (result, tally)
+    }
+
+    /// Wakes who waits: what they wait for has changed.
+    pub(super) fn ring(&self) {
+        let mut state = lock(&self.state);
+        state.again |= state.is_driven;
+        let woken = state.account.take_first();
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// What the entry waits for holds this, and the entry holds what it waits for.
+struct Bell<T>(Weak<Entry<T>>);
+
+impl<T: Send + 'static> Wake for Bell<T> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(entry) = self.0.upgrade() {
+            entry.ring();
+        }
+    }
+}
+
+/// Lets others work if whoever does panics.
+pub(super) struct Driving<'a, T>(pub(super) &'a Entry<T>);
+
+impl<T> Drop for Driving<'_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = lock(&self.0.state);
+            state.is_driven = false;
+            state.account.failed();
+            drop(state);
+            self.0.ring();
+        }
+    }
+}
+
+impl<T> Work<T> {
+    /// Polls what is waited for; ready with the answer, if it was the store's.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answer, StoreError>>>
+    where
+        T: crate::clock::Timer,
+    {
+        match self {
+            Self::Nothing => Poll::Ready(None),
+            Self::Sleeps { timer, at } => timer.as_mut().poll_until(*at, cx).map(|()| None),
+            Self::Exchanges { exchange, .. } => {
+                let poll = || exchange.as_mut().poll(cx);
+                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)) {
+                    Ok(poll) => poll.map(Some),
+                    Err(_) => Poll::Ready(Some(Err(StoreError::Panicked))),
+                }
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Entry<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("key", &self.key).finish_non_exhaustive()
+    }
+}

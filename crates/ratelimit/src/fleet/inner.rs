@@ -1,0 +1,275 @@
+//! What the handles of a fleet limiter share, and the work that whoever waits does.
+
+use super::{
+    builder::Fallback,
+    entry::{Driving, Entry, Exchange, Work},
+    observe,
+    state::{Fail, Form, Health, Mode, Next, Now, Rules, StoreQuota, Turn},
+    stats::{Counts, FleetStats},
+    store::{Answer, Ask, Store, StoreError},
+    table::Table,
+};
+use crate::clock::Clock;
+use std::{
+    mem::{replace, take},
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tidegate_core::{
+    Name,
+    inspect::Resource,
+    sync::{
+        Mutex,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+        lock,
+    },
+};
+use tokio::time::timeout;
+
+/// One limiter, whatever the number of its handles.
+pub(super) struct Inner<S, C: Clock> {
+    pub(super) store: Arc<S>,
+    pub(super) clock: C,
+    pub(super) name: Name,
+    pub(super) prefix: String,
+    /// None, if everything passes.
+    pub(super) quota: Option<StoreQuota>,
+    pub(super) rules: Rules,
+    pub(super) fallback: Fallback,
+    pub(super) timeout: Duration,
+    pub(super) table: Table<C::Timer>,
+    pub(super) health: Mutex<Health>,
+    /// What `health` says, for those who find it well.
+    pub(super) is_up: AtomicBool,
+    pub(super) epoch: AtomicU64,
+    pub(super) counts: Counts,
+    pub(super) resource: Resource,
+}
+
+impl<S: Store, C: Clock> Inner<S, C> {
+    pub(super) fn entry(&self, key: &str) -> Arc<Entry<C::Timer>> {
+        self.table.get(key, &self.rules, self.clock.now())
+    }
+
+    /// Decides, if that takes neither the store nor waiting.
+    pub(super) fn ask(&self, entry: &Entry<C::Timer>, cost: u64, form: Form) -> Now {
+        let now = self.clock.now();
+        let mode = self.mode(now);
+        let (said, tally) = entry.with(|state| {
+            state.touched = now;
+            state.account.ask(&self.rules, now, cost, form, &mode)
+        });
+        self.counts.add(tally);
+        said
+    }
+
+    /// Whose decision it is.
+    fn mode(&self, now: u64) -> Mode {
+        if self.is_up.load(Acquire) {
+            return Mode::Store;
+        }
+        let health = lock(&self.health);
+        match (health.look(now), health.error()) {
+            (Turn::Store, _) | (_, None) => Mode::Store,
+            (Turn::Without { until }, Some((_, error))) => match self.fallback {
+                Fallback::LocalShare { .. } => Mode::Local { until },
+                Fallback::Closed => {
+                    let retry_after = Duration::from_nanos(until.saturating_sub(now));
+                    Mode::Closed { retry_after, error }
+                }
+                Fallback::Open => Mode::Open,
+            },
+        }
+    }
+
+    /// Whether the caller is to ask the store: while it is down, one at a time.
+    fn takes_turn(&self, now: u64) -> bool {
+        self.is_up.load(Acquire) || lock(&self.health).take_turn(now) == Turn::Store
+    }
+
+    /// Does what is to be done for the line of the key, as far as it can be done now. Called by whoever
+    /// waits in it, after it has left its waker there.
+    pub(super) fn drive(&self, entry: &Arc<Entry<C::Timer>>) {
+        loop {
+            let mut state = lock(&entry.state);
+            if state.is_driven {
+                state.again = true;
+                return;
+            }
+            let now = self.clock.now();
+            let next = if state.account.is_exchanging() {
+                None
+            } else {
+                let mode = self.mode(now);
+                let epoch = self.epoch.load(Acquire);
+                match state.account.next(&self.rules, now, &mode, epoch) {
+                    Next::Exchange(_) if !self.takes_turn(now) => {
+                        // Somebody else probes: once more, without the store.
+                        state.account.withdraw();
+                        continue;
+                    }
+                    next => Some((next, epoch)),
+                }
+            };
+            let mut work = take(&mut state.work);
+            state.is_driven = next.is_none_or(|(next, _)| next != Next::Nothing);
+            let (woken, tally) = (state.account.take_woken(), state.account.take_tally());
+            let goes_on = state.is_driven;
+            drop(state);
+            self.counts.add(tally);
+            woken.into_iter().for_each(Waker::wake);
+            if !goes_on || self.step(entry, &mut work, next, now).is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// One thing that the line waits for; pending, if it still does.
+    fn step(
+        &self,
+        entry: &Arc<Entry<C::Timer>>,
+        work: &mut Work<C::Timer>,
+        next: Option<(Next, u64)>,
+        now: u64,
+    ) -> Poll<()> {
+        let driving = Driving(entry);
+        match next {
+            Some((Next::Sleep(at), _)) => {
+                *work = match take(work) {
+                    Work::Sleeps { timer, .. } => Work::Sleeps { timer, at },
+                    _ => Work::Sleeps { timer: Box::pin(self.clock.timer()), at },
+                };
+            }
+            Some((Next::Exchange(ask), epoch)) => {
+                let exchange = self.exchange(&entry.key, ask);
+                // With the timer, if there was one: dropped without the lock.
+                drop(replace(work, Work::Exchanges { exchange, asked_at: now, epoch }));
+            }
+            _ => {}
+        }
+        let poll = work.poll(&mut Context::from_waker(&entry.bell));
+        let Poll::Ready(done) = poll else {
+            let mut state = lock(&entry.state);
+            state.work = take(work);
+            state.is_driven = false;
+            let woken =
+                if take(&mut state.again) { state.account.take_first() } else { Vec::new() };
+            drop(state);
+            drop(driving);
+            woken.into_iter().for_each(Waker::wake);
+            return Poll::Pending;
+        };
+        self.finish(entry, work, done);
+        Poll::Ready(())
+    }
+
+    /// What was waited for is there.
+    fn finish(
+        &self,
+        entry: &Entry<C::Timer>,
+        work: &mut Work<C::Timer>,
+        done: Option<Result<Answer, StoreError>>,
+    ) {
+        let (Some(done), Work::Exchanges { asked_at, epoch, .. }) = (done, &*work) else {
+            let mut state = lock(&entry.state);
+            state.work = take(work);
+            state.is_driven = false;
+            return;
+        };
+        let (asked_at, epoch) = (*asked_at, *epoch);
+        let answer = self.note(done, asked_at);
+        let mut state = lock(&entry.state);
+        state.is_driven = false;
+        match answer {
+            Some(answer) => state.account.answered(&self.rules, answer, epoch),
+            None => state.account.failed(),
+        }
+        drop(state);
+        // What is left of the exchange.
+        drop(take(work));
+    }
+
+    /// Remembers whether the store can be relied on.
+    fn note(&self, done: Result<Answer, StoreError>, asked_at: u64) -> Option<Answer> {
+        match done {
+            Ok(answer) => {
+                if !self.is_up.load(Acquire) {
+                    let mut health = lock(&self.health);
+                    let was_down = health.answered();
+                    self.is_up.store(true, Release);
+                    drop(health);
+                    if was_down {
+                        observe::recovered(&self.name);
+                    }
+                }
+                Some(answer)
+            }
+            Err(error) => {
+                self.counts.errors.fetch_add(1, Relaxed);
+                let now = self.clock.now();
+                let mut health = lock(&self.health);
+                let was_up = health.failed(now, asked_at, error.clone());
+                self.is_up.store(false, Release);
+                self.epoch.store(health.epoch(), Release);
+                let retry_at = health.error().map_or(now, |(at, _)| at);
+                drop(health);
+                if was_up {
+                    let retry_after = Duration::from_nanos(retry_at.saturating_sub(now));
+                    observe::degraded(&self.name, &error, retry_after);
+                }
+                None
+            }
+        }
+    }
+
+    /// An exchange that outlives who begins it, but not its time.
+    pub(super) fn exchange(&self, key: &str, ask: Ask) -> Exchange {
+        let Some(quota) = self.quota else {
+            let answer = Answer { granted: ask.max, full_after: Duration::ZERO };
+            return Box::pin(std::future::ready(Ok(answer)));
+        };
+        self.counts.round_trips.fetch_add(1, Relaxed);
+        // The hash tag: all that belongs to a key is in one slot of a cluster.
+        let key = format!("{}{{{key}}}", self.prefix);
+        let (store, within) = (Arc::clone(&self.store), self.timeout);
+        let exchange = timeout(within, async move { store.exchange(&key, &quota, ask).await });
+        Box::pin(async move { exchange.await.unwrap_or(Err(StoreError::Timeout(within))) })
+    }
+
+    /// Gives up the place of a waiter, and what was taken for it.
+    pub(super) fn leave(&self, entry: &Entry<C::Timer>, key: usize, cost: u64) {
+        let ((rings, waker), tally) =
+            entry.with(|state| state.account.leave(&self.rules, key, cost));
+        self.counts.add(tally);
+        drop(waker);
+        if rings {
+            // What the line waits for may not be what the next one does.
+            entry.ring();
+        }
+    }
+
+    pub(super) fn give_back(&self, entry: &Entry<C::Timer>, n: u64) {
+        entry.with(|state| state.account.refund(&self.rules, n));
+        entry.ring();
+    }
+
+    pub(super) fn unavailable(&self, now: u64) -> Option<Fail> {
+        let (retry_at, source) = lock(&self.health).error()?;
+        let retry_after = Duration::from_nanos(retry_at.saturating_sub(now));
+        Some(Fail::Unavailable { retry_after, source })
+    }
+
+    pub(super) fn stats(&self) -> FleetStats {
+        let stats = self.counts.stats();
+        FleetStats {
+            keys: self.table.len(),
+            is_degraded: !self.is_up.load(Acquire),
+            forfeited: stats.forfeited + self.table.forfeited(),
+            ..stats
+        }
+    }
+}

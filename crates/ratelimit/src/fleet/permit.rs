@@ -1,0 +1,44 @@
+//! Leave to go on.
+
+use super::{entry::Entry, inner::Inner, store::Store};
+use crate::clock::{Clock, TokioClock};
+use std::{fmt, sync::Arc};
+
+/// Leave to go on: the tokens are spent. Where nothing came of it, give them back.
+pub struct FleetPermit<'a, S: Store, C: Clock = TokioClock> {
+    inner: &'a Inner<S, C>,
+    /// None, if it took nothing.
+    entry: Option<Arc<Entry<C::Timer>>>,
+    cost: u64,
+}
+
+impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
+    pub(super) fn new(
+        inner: &'a Inner<S, C>,
+        entry: Option<Arc<Entry<C::Timer>>>,
+        cost: u64,
+    ) -> Self {
+        Self { inner, entry, cost }
+    }
+
+    /// How many tokens were taken.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Gives the tokens back: what they were for has not happened. This instance has them in hand again,
+    /// and who waits here may pass by them; what is more than a lease goes back to the store with the next
+    /// exchange for the key.
+    pub fn refund(self) {
+        if let Some(entry) = &self.entry {
+            self.inner.give_back(entry, self.cost);
+        }
+    }
+}
+
+impl<S: Store, C: Clock> fmt::Debug for FleetPermit<'_, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetPermit").field("cost", &self.cost).finish_non_exhaustive()
+    }
+}

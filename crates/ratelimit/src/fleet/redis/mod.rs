@@ -1,0 +1,141 @@
+//! A store in Redis or Valkey.
+
+mod connection;
+
+use self::connection::Connection;
+use super::{
+    state::StoreQuota,
+    store::{Answer, Ask, Store, StoreError},
+};
+use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind};
+use std::{fmt, future::Future, sync::Arc};
+
+/// What the server does.
+const EXCHANGE: &str = include_str!("exchange.lua");
+
+/// A [`Store`] in a Redis or Valkey server, from version 5 on.
+///
+/// Each exchange is one script, by the clock of the server, on one key, which the server forgets when it is
+/// full. A server that does not know the script is sent it once. All exchanges go over one connection, which
+/// is made by the first of them, and again by the first after it was lost or two in a row were not answered.
+/// It needs no permission but for `EVAL`, `EVALSHA`, `GET`, `SET`, `DEL` and `TIME`.
+///
+/// It is for one server, or one that sentinels or a proxy choose; what it keeps has hash tags, as a cluster
+/// wants it.
+///
+/// ```no_run
+/// use tidegate_ratelimit::{Quota, Rate, fleet::{Fallback, FleetLimiter, RedisStore}};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::new("redis://redis.internal/")?;
+/// let limiter = FleetLimiter::builder(store, Quota::new(Rate::per_second(1000), 200))
+///     .lease(20)
+///     .fallback(Fallback::LocalShare { instances: 8 })
+///     .build()?;
+/// limiter.acquire("user 7", 1).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct RedisStore {
+    connection: Connection,
+    script: Script,
+}
+
+/// An address that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("not the address of a Redis server")]
+pub struct RedisStoreError(#[source] RedisError);
+
+impl RedisStore {
+    /// A store in the server at that address: `redis://user:password@host:port/database`,
+    /// `unix:///path/to/socket`, or what else the [client](redis) takes. It does not connect yet.
+    ///
+    /// # Errors
+    ///
+    /// If it is no address.
+    pub fn new(address: impl IntoConnectionInfo) -> Result<Self, RedisStoreError> {
+        Client::open(address).map(Self::with_client).map_err(RedisStoreError)
+    }
+
+    /// A store in the server of that client.
+    #[must_use]
+    pub fn with_client(client: Client) -> Self {
+        Self { connection: Connection::new(client), script: Script::new(EXCHANGE) }
+    }
+
+    /// As [`Store::exchange`], by another time than that of the server: for tests of what it does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::exchange`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::exchange`]. Tested by `the_script_is_the_model`.
+    #[doc(hidden)]
+    pub async fn exchange_at(
+        &self,
+        key: &str,
+        quota: &StoreQuota,
+        ask: Ask,
+        now: Option<u64>,
+    ) -> Result<Answer, StoreError> {
+        let attempt = self.connection.attempt();
+        let mut connection = attempt.connection().await?;
+        let mut invocation = self.script.key(key);
+        for number in [quota.tick(), quota.token(), quota.burst(), ask.at_least, ask.refund] {
+            invocation.arg(number);
+        }
+        invocation.arg(ask.min).arg(ask.max);
+        if let Some(now) = now {
+            invocation.arg(now);
+        }
+        let result: Result<(u64, u64, u64), _> = invocation.invoke_async(&mut connection).await;
+        let (granted, micros, units) = result.map_err(|error| {
+            if error.is_unrecoverable_error() {
+                attempt.is_lost();
+            } else {
+                attempt.is_answered();
+            }
+            failure(error)
+        })?;
+        attempt.is_answered();
+        let units = quota.time(units);
+        Ok(Answer { granted, full_after: std::time::Duration::from_micros(micros) + units })
+    }
+}
+
+impl Store for RedisStore {
+    fn exchange(
+        &self,
+        key: &str,
+        quota: &StoreQuota,
+        ask: Ask,
+    ) -> impl Future<Output = Result<Answer, StoreError>> + Send {
+        self.exchange_at(key, quota, ask, None)
+    }
+}
+
+fn failure(error: RedisError) -> StoreError {
+    let is_passing = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ReadOnly
+        )
+    );
+    if is_passing || error.is_io_error() || error.is_unrecoverable_error() {
+        StoreError::Unreachable(Arc::new(error))
+    } else {
+        StoreError::Refused(Arc::new(error))
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").finish_non_exhaustive()
+    }
+}

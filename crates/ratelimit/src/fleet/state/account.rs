@@ -1,0 +1,474 @@
+//! What an instance knows and holds of one key.
+
+use super::{
+    super::store::{Answer, Ask},
+    verdict::{Fail, Form, Mode, Now, Step, Tally},
+};
+use crate::state::{Gcra, Line, Refusal, Scale};
+use std::time::Duration;
+
+/// What a key is left alone for after the store had nothing for it, whatever the pace: who asks again and
+/// again would never let go.
+const PAUSE: u64 = 1_000_000;
+
+/// How many are woken when there is work to be done for the line.
+const WOKEN_MAX: usize = 32;
+
+/// What holds for all keys of a limiter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) scale: Scale,
+    /// What an instance keeps to by itself while the store is down.
+    pub(crate) share: Scale,
+    /// How many tokens are taken from the store at once, at most, unless more wait for them.
+    pub(crate) lease: u64,
+    /// How long the store is left alone after it had fewer tokens than it was asked for, in nanoseconds.
+    pub(crate) pace: u64,
+    pub(crate) max_waiters: usize,
+}
+
+/// What is to be done for the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing: nobody is in it.
+    Nothing,
+    /// Look again at this time.
+    Sleep(u64),
+    Exchange(Ask),
+}
+
+/// One key: the tokens that the instance has in hand, what it knows of the store, and who waits.
+///
+/// What the store has told holds from then on: others can only take more. So a request that could not pass
+/// by that is denied without asking again, until the time at which it could. Only what others give back is
+/// seen later than it might be.
+#[derive(Debug)]
+pub(crate) struct Account<W> {
+    /// Tokens in hand.
+    lease: u64,
+    /// Tokens in hand that are not to be spent, but given back with the next exchange.
+    back: u64,
+    /// What the exchange under way gives back, how much it asks for, and when it began.
+    under_way: Option<(Ask, u64)>,
+    /// The cell of the store as it was last seen, by the clock of the instance.
+    known: Gcra,
+    /// The share of the instance, since the store is down.
+    share: Option<Gcra>,
+    /// The store is not asked before this.
+    not_before: u64,
+    /// The epoch of the last answer.
+    epoch: u64,
+    line: Line<Place<W>>,
+    woken: Vec<W>,
+    tally: Tally,
+}
+
+#[derive(Debug)]
+struct Place<W> {
+    form: Form,
+    step: Step<W>,
+}
+
+impl<W> Account<W> {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        Self {
+            lease: 0,
+            back: 0,
+            under_way: None,
+            known: Gcra::with_scale(rules.scale),
+            share: None,
+            not_before: 0,
+            epoch: 0,
+            line: Line::new(),
+            woken: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Decides, if it can be decided without the store and without the line.
+    pub(crate) fn ask(
+        &mut self,
+        rules: &Rules,
+        now: u64,
+        cost: u64,
+        form: Form,
+        mode: &Mode,
+    ) -> Now {
+        if cost == 0 {
+            return Now::Passes;
+        }
+        if cost > rules.scale.most() {
+            self.tally.denied += 1;
+            return Now::Fails(Fail::Never { cost, possible: rules.scale.most() });
+        }
+        let is_try = form == Form::Try;
+        // Who probes a store that is down holds up nobody.
+        let is_probed = self.under_way.is_some() && !matches!(mode, Mode::Store);
+        if self.line.is_empty() || (is_try && is_probed) {
+            match self.decide(rules, now, cost, mode) {
+                Ok(true) => {
+                    self.tally.admitted += 1;
+                    return Now::Passes;
+                }
+                Err(Refused::By(fail)) => {
+                    self.tally.denied += 1;
+                    return Now::Fails(fail);
+                }
+                Err(Refused::Until(at)) if is_try => return self.deny(rules, now, at),
+                Ok(false) | Err(Refused::Until(_)) => {}
+            }
+        } else if is_try && self.under_way.is_none() {
+            // The first in the line waits for time to pass, and is not overtaken.
+            let at = self.ready_behind(now, self.line.queued(), cost);
+            return self.deny(rules, now, at);
+        }
+        if self.line.len() >= rules.max_waiters {
+            self.tally.denied += 1;
+            return Now::Fails(Fail::Full { waiting: rules.max_waiters });
+        }
+        Now::Joins
+    }
+
+    fn deny(&mut self, rules: &Rules, now: u64, at: u64) -> Now {
+        self.tally.denied += 1;
+        self.tally.cached += 1;
+        Now::Fails(self.denied(rules, now, at))
+    }
+
+    fn denied(&self, rules: &Rules, now: u64, at: u64) -> Fail {
+        let in_store = match &self.share {
+            Some(share) => share.available(now),
+            None if now < self.not_before => 0,
+            None => self.known.available(now),
+        };
+        let remaining = self.lease.saturating_add(in_store).min(rules.scale.most());
+        Fail::Denied { retry_after: between(now, at), remaining }
+    }
+
+    /// Spends tokens in hand, or those of its share where the store is down; false, if the store has to
+    /// be asked.
+    fn decide(&mut self, rules: &Rules, now: u64, cost: u64, mode: &Mode) -> Result<bool, Refused> {
+        if self.lease >= cost {
+            self.lease -= cost;
+            return Ok(true);
+        }
+        match mode {
+            Mode::Store => {
+                self.leave_share(now);
+                // What passes at once by what is known may not any more: the store has to say.
+                match self.gate(rules, now, cost - self.lease) {
+                    at if at > now => Err(Refused::Until(at)),
+                    _ => Ok(false),
+                }
+            }
+            Mode::Local { until } => {
+                let need = cost - self.lease;
+                let taken = self.share(rules, now).take(now, need);
+                match taken {
+                    Ok(()) => {
+                        self.lease = 0;
+                        self.tally.local += 1;
+                        Ok(true)
+                    }
+                    Err(Refusal::Until(at)) => Err(Refused::Until(at)),
+                    // More than the share: the store may give it once it is back.
+                    Err(Refusal::Never) => Err(Refused::Until((*until).max(now + 1))),
+                }
+            }
+            Mode::Closed { retry_after, error } => Err(Refused::By(Fail::Unavailable {
+                retry_after: *retry_after,
+                source: error.clone(),
+            })),
+            Mode::Open => {
+                self.tally.local += 1;
+                Ok(true)
+            }
+        }
+    }
+
+    /// The share of the instance: as empty as the key was, by time, when it was last seen.
+    fn share(&mut self, rules: &Rules, now: u64) -> &mut Gcra {
+        let known = &self.known;
+        self.share.get_or_insert_with(|| {
+            let mut share = Gcra::with_scale(rules.share);
+            let full_at = known.full_at().unwrap_or(u64::MAX).max(now);
+            share.set_tat(rules.share.time(full_at));
+            share
+        })
+    }
+
+    /// The store decides again: it owes at least as much, by time, as the share did.
+    fn leave_share(&mut self, now: u64) {
+        if let Some(share) = self.share.take() {
+            let full_at = share.full_at().unwrap_or(u64::MAX).max(now);
+            let tat = self.known.scale().time(full_at);
+            self.known.set_tat(self.known.tat().max(tat));
+        }
+    }
+
+    /// When it is worth asking the store for so many. A clock that was set back is minded.
+    fn gate(&mut self, rules: &Rules, now: u64, need: u64) -> u64 {
+        self.not_before = self.not_before.min(now.saturating_add(rules.pace.max(PAUSE)));
+        match self.known.check(now, need) {
+            Ok(()) => self.not_before,
+            Err(Refusal::Until(at)) => at.max(self.not_before),
+            Err(Refusal::Never) => u64::MAX,
+        }
+    }
+
+    /// When it passes behind others, at the earliest.
+    fn ready_behind(&self, now: u64, ahead: u128, cost: u64) -> u64 {
+        let cell = self.share.as_ref().unwrap_or(&self.known);
+        let ahead = ahead.saturating_sub(u128::from(self.lease));
+        // It may be more than the share ever has; then as many as it has, which is too early.
+        let cost = cost.min(cell.scale().most());
+        cell.ready_at_behind(ahead, cost).unwrap_or(u64::MAX).max(self.not_before).max(now + 1)
+    }
+
+    pub(crate) fn join(&mut self, cost: u64, form: Form, waker: Option<W>) -> usize {
+        self.line.join(cost, Place { form, step: Step::Waits(waker) })
+    }
+
+    /// Gives back all that is in hand with the next exchange.
+    pub(crate) fn give_up_lease(&mut self) {
+        self.back = self.back.saturating_add(std::mem::take(&mut self.lease));
+    }
+
+    /// Lets pass whoever can, and says what is to be done for the others.
+    pub(crate) fn next(&mut self, rules: &Rules, now: u64, mode: &Mode, epoch: u64) -> Next {
+        debug_assert!(self.under_way.is_none(), "one exchange at a time");
+        while let Some((key, cost)) = self.line.first() {
+            let form = self.line.waiter(key).form;
+            if form == Form::GiveBack {
+                if self.back > 0 && matches!(mode, Mode::Store) {
+                    return self.exchange(rules, now, 0, epoch);
+                }
+                self.settle(key, Step::Passes);
+                continue;
+            }
+            match self.decide(rules, now, cost, mode) {
+                Ok(true) => self.settle(key, Step::Passes),
+                Ok(false) => return self.exchange(rules, now, cost, epoch),
+                Err(Refused::By(fail)) => self.settle(key, Step::Fails(fail)),
+                Err(Refused::Until(at)) if form == Form::Try => {
+                    let fail = self.denied(rules, now, at);
+                    self.settle(key, Step::Fails(fail));
+                }
+                Err(Refused::Until(at)) => match form {
+                    Form::Wait { deadline } if at > deadline => {
+                        self.settle(
+                            key,
+                            Step::Fails(Fail::TooLate { retry_after: between(now, at) }),
+                        );
+                    }
+                    _ => {
+                        self.fail_behind(rules, now);
+                        return match mode {
+                            Mode::Local { until } => Next::Sleep(at.min(*until).max(now + 1)),
+                            _ => Next::Sleep(at),
+                        };
+                    }
+                },
+            }
+        }
+        Next::Nothing
+    }
+
+    /// The first in the line waits for time to pass: those behind who cannot, or not so long, are told.
+    fn fail_behind(&mut self, rules: &Rules, now: u64) {
+        let mut ahead = 0;
+        let mut done = Vec::new();
+        for (key, cost, place) in self.line.iter() {
+            let at = self.ready_behind(now, ahead, cost);
+            match place.form {
+                Form::Try => done.push((key, Step::Fails(self.denied(rules, now, at)))),
+                Form::Wait { deadline } if at > deadline => {
+                    let fail = Fail::TooLate { retry_after: between(now, at) };
+                    done.push((key, Step::Fails(fail)));
+                }
+                Form::Wait { .. } => ahead += u128::from(cost),
+                // With the exchange that the first one waits for.
+                Form::GiveBack => done.push((key, Step::Passes)),
+            }
+        }
+        for (key, step) in done {
+            self.settle(key, step);
+        }
+    }
+
+    fn exchange(&mut self, rules: &Rules, now: u64, cost: u64, epoch: u64) -> Next {
+        let lease = self.lease;
+        let queued = u64::try_from(self.line.queued()).unwrap_or(u64::MAX);
+        let most = rules.scale.most().saturating_sub(lease);
+        let max =
+            if cost == 0 { 0 } else { rules.lease.max(queued).saturating_sub(lease).min(most) };
+        let at_least = if epoch == self.epoch {
+            0
+        } else {
+            let ahead = self.known.full_at().unwrap_or(u64::MAX).saturating_sub(now);
+            ahead.div_ceil(1000)
+        };
+        let min = cost.saturating_sub(lease);
+        let ask = Ask { at_least, refund: std::mem::take(&mut self.back), min, max };
+        self.under_way = Some((ask, now));
+        Next::Exchange(ask)
+    }
+
+    /// The store has answered what was asked in that epoch.
+    pub(crate) fn answered(&mut self, rules: &Rules, answer: Answer, epoch: u64) {
+        let Some((ask, at)) = self.under_way.take() else { return };
+        self.lease = self.lease.saturating_add(answer.granted);
+        self.epoch = epoch;
+        let ahead = u64::try_from(answer.full_after.as_nanos()).unwrap_or(u64::MAX);
+        // As if it had been told when it was asked: an exchange begun then gets there just in time.
+        self.known.set_tat(rules.scale.time(at.saturating_add(ahead)));
+        let pace = match answer.granted {
+            granted if granted == ask.max => 0,
+            0 => rules.pace.max(PAUSE),
+            _ => rules.pace,
+        };
+        self.not_before = at.saturating_add(pace);
+    }
+
+    /// The exchange is not begun, after all.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some((ask, _)) = self.under_way.take() {
+            self.back = self.back.saturating_add(ask.refund);
+        }
+    }
+
+    /// The store has failed: whatever it did of it is lost.
+    pub(crate) fn failed(&mut self) {
+        if let Some((ask, _)) = self.under_way.take() {
+            self.tally.forfeited += ask.refund;
+        }
+    }
+
+    /// Puts tokens back in hand; what is more than a lease is for the store.
+    pub(crate) fn refund(&mut self, rules: &Rules, n: u64) {
+        self.lease = self.lease.saturating_add(n);
+        self.trim(rules);
+    }
+
+    /// Keeps no more than a lease in hand, unless somebody waits for it.
+    pub(crate) fn trim(&mut self, rules: &Rules) {
+        if self.line.is_empty() && self.lease > rules.lease {
+            self.back = self.back.saturating_add(self.lease - rules.lease);
+            self.lease = rules.lease;
+        }
+    }
+
+    fn settle(&mut self, key: usize, step: Step<W>) {
+        let place = self.line.waiter(key);
+        if place.form != Form::GiveBack {
+            match step {
+                Step::Passes => self.tally.admitted += 1,
+                _ => self.tally.denied += 1,
+            }
+        }
+        self.line.leave(key);
+        let place = self.line.waiter(key);
+        if let Step::Waits(Some(waker)) = std::mem::replace(&mut place.step, step) {
+            self.woken.push(waker);
+        }
+    }
+
+    /// What has become of a place; it is given up unless it still waits, with that waker.
+    pub(crate) fn poll(&mut self, key: usize, waker: W) -> Result<Step<W>, Option<W>> {
+        match &mut self.line.waiter(key).step {
+            Step::Waits(old) => Err(old.replace(waker)),
+            _ => Ok(self.line.remove(key).step),
+        }
+    }
+
+    /// Gives up a place, and what was taken for it. Says whether others have to be woken: it was the first
+    /// of those in the line, or was woken itself and did nothing.
+    pub(crate) fn leave(&mut self, rules: &Rules, key: usize, cost: u64) -> (bool, Option<W>) {
+        let was_first = self.line.first().is_some_and(|(first, _)| first == key);
+        let place = self.line.remove(key);
+        let was_woken = matches!(place.step, Step::Waits(None));
+        let waker = match place.step {
+            Step::Waits(waker) => waker,
+            Step::Passes => {
+                self.refund(rules, cost);
+                None
+            }
+            Step::Fails(_) => None,
+        };
+        self.trim(rules);
+        (was_first || was_woken, waker)
+    }
+
+    /// Those who were served or failed.
+    pub(crate) fn take_woken(&mut self) -> Vec<W> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// The first of those who wait and were not woken: whoever of them is polled first does the work. One
+    /// would do, if it could be relied on being polled; all would be a herd.
+    pub(crate) fn take_first(&mut self) -> Vec<W> {
+        let keys: Vec<_> = self
+            .line
+            .iter()
+            .filter(|(_, _, place)| matches!(place.step, Step::Waits(Some(_))))
+            .map(|(key, _, _)| key)
+            .take(WOKEN_MAX)
+            .collect();
+        let mut wakers = self.take_woken();
+        for key in keys {
+            if let Step::Waits(waker) = &mut self.line.waiter(key).step {
+                wakers.extend(waker.take());
+            }
+        }
+        wakers
+    }
+
+    /// How long it takes at least until so many pass.
+    pub(crate) fn wait(&mut self, rules: &Rules, now: u64, cost: u64) -> Duration {
+        between(now, self.gate(rules, now, cost.saturating_sub(self.lease)))
+    }
+
+    pub(crate) fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    pub(crate) fn is_exchanging(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Tokens in hand.
+    pub(crate) fn lease(&self) -> u64 {
+        self.lease
+    }
+
+    /// Tokens that could pass now, as far as is known here.
+    pub(crate) fn known(&self, now: u64) -> (u64, Option<Duration>) {
+        let cell = self.share.as_ref().unwrap_or(&self.known);
+        (cell.available(now), cell.full_at().map(|at| between(now, at)))
+    }
+
+    /// Whether nothing is lost if it is forgotten.
+    pub(crate) fn is_blank(&self, now: u64) -> bool {
+        let cell = self.share.as_ref().unwrap_or(&self.known);
+        self.holds() == 0
+            && self.line.is_empty()
+            && !self.is_exchanging()
+            && cell.full_at().is_some_and(|at| at <= now)
+    }
+
+    /// Tokens that are lost if it is forgotten.
+    pub(crate) fn holds(&self) -> u64 {
+        self.lease.saturating_add(self.back)
+    }
+}
+
+/// Why something does not pass now.
+enum Refused {
+    Until(u64),
+    By(Fail),
+}
+
+/// From one time to another, or none of it.
+fn between(from: u64, to: u64) -> Duration {
+    Duration::from_nanos(to.saturating_sub(from))
+}

@@ -1,0 +1,94 @@
+//! Whether the store is to be relied on, and who asks it when it was not.
+
+use super::super::store::StoreError;
+use std::time::Duration;
+use tidegate_core::Backoff;
+
+/// Up, or down until somebody finds it up again.
+///
+/// | state | asked for a turn | an answer | a failure |
+/// |---|---|---|---|
+/// | up | the store | | down, the next probe after a delay |
+/// | down, a probe is not due | without the store | up | later failures of what was asked before: nothing |
+/// | down, a probe is due | the store, for one: it is the probe | up | the next probe after a longer delay |
+///
+/// One failure is enough: the delays begin short, and nobody is worse off with his share meanwhile. A probe
+/// that comes to nothing, as nobody drives it any more, is given up after a time.
+#[derive(Debug)]
+pub(crate) struct Health {
+    down: Option<Down>,
+    backoff: Backoff,
+    patience: u64,
+    /// Goes up with each failure: who has heard nothing since tells the store what he knows.
+    epoch: u64,
+}
+
+#[derive(Debug)]
+struct Down {
+    /// When the next probe is due.
+    retry_at: u64,
+    /// Whose turn it was to probe, by the time of it.
+    probe: Option<u64>,
+    error: StoreError,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The store.
+    Store,
+    /// Nobody, before this time.
+    Without { until: u64 },
+}
+
+impl Health {
+    /// Up. A probe is given up after `patience` nanoseconds.
+    pub(crate) fn new(backoff: Backoff, patience: u64) -> Self {
+        Self { down: None, backoff, patience, epoch: 1 }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What was wrong, while it is down, and when it is asked again.
+    pub(crate) fn error(&self) -> Option<(u64, StoreError)> {
+        self.down.as_ref().map(|down| (down.retry_at, down.error.clone()))
+    }
+
+    /// Whom to ask, without taking the turn of the probe.
+    pub(crate) fn look(&self, now: u64) -> Turn {
+        match &self.down {
+            Some(down) if down.retry_at > now => Turn::Without { until: down.retry_at },
+            _ => Turn::Store,
+        }
+    }
+
+    /// Whom to ask; who is told to ask the store, does.
+    pub(crate) fn take_turn(&mut self, now: u64) -> Turn {
+        let turn = self.look(now);
+        if let (Turn::Store, Some(down)) = (turn, &mut self.down) {
+            down.retry_at = now.saturating_add(self.patience);
+            down.probe = Some(now);
+        }
+        turn
+    }
+
+    /// The store has answered; says whether it was down.
+    pub(crate) fn answered(&mut self) -> bool {
+        self.backoff.reset();
+        self.down.take().is_some()
+    }
+
+    /// The store has failed somebody whose turn was at `asked_at`; says whether it was up.
+    pub(crate) fn failed(&mut self, now: u64, asked_at: u64, error: StoreError) -> bool {
+        self.epoch += 1;
+        if self.down.as_ref().is_some_and(|down| down.probe != Some(asked_at)) {
+            return false;
+        }
+        let delay = self.backoff.next().unwrap_or(Duration::from_secs(30));
+        let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
+        let down = Down { retry_at: now.saturating_add(delay), probe: None, error };
+        self.down.replace(down).is_none()
+    }
+}

@@ -1,0 +1,15 @@
+//! The decisions of a fleet limiter, without I/O, clocks, locks and tasks.
+
+mod account;
+mod health;
+mod quota;
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;
+mod verdict;
+
+pub use self::quota::{StoreQuota, Tat};
+pub(crate) use self::{
+    account::{Account, Next, Rules},
+    health::{Health, Turn},
+    verdict::{Fail, Form, Mode, Now, Step, Tally},
+};

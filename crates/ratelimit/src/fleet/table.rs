@@ -1,0 +1,120 @@
+//! The keys that an instance knows of: as many as it may, and no more.
+
+use super::{entry::Entry, state::Rules};
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+use tidegate_core::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering::Relaxed},
+    lock,
+};
+
+/// As many locks, so that threads that ask for different keys seldom meet.
+const SHARDS: usize = 16;
+
+/// A bounded table of keys. Where it is full, those go first with which nothing is lost, then any that
+/// nobody uses; the tokens that those had in hand are given up.
+pub(super) struct Table<T> {
+    shards: Box<[Mutex<Shard<T>>]>,
+    hasher: RandomState,
+    /// Keys per shard.
+    most: usize,
+    /// Tokens that keys had in hand which had to go.
+    forfeited: AtomicU64,
+}
+
+type Shard<T> = HashMap<Arc<str>, Arc<Entry<T>>>;
+
+impl<T: Send + 'static> Table<T> {
+    pub(super) fn new(max_keys: usize) -> Self {
+        let count = SHARDS.min(max_keys);
+        let shards = (0..count).map(|_| Mutex::new(HashMap::new())).collect();
+        Self {
+            shards,
+            hasher: RandomState::new(),
+            most: max_keys / count,
+            forfeited: AtomicU64::new(0),
+        }
+    }
+
+    /// The entry of a key; a new one, if there is none. Where all that are there are in use, a new one is
+    /// not kept: it works, on its own.
+    pub(super) fn get(&self, key: &str, rules: &Rules, now: u64) -> Arc<Entry<T>> {
+        let hash = usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or(0);
+        let mut shard = lock(&self.shards[hash % self.shards.len()]);
+        if let Some(entry) = shard.get(key) {
+            return Arc::clone(entry);
+        }
+        let dropped =
+            if shard.len() >= self.most { self.make_room(&mut shard, now) } else { Vec::new() };
+        let key: Arc<str> = Arc::from(key);
+        let entry = Entry::new(Arc::clone(&key), rules);
+        if shard.len() < self.most {
+            shard.insert(key, Arc::clone(&entry));
+        }
+        drop(shard);
+        // With what the store has for them under way.
+        drop(dropped);
+        entry
+    }
+
+    /// An eighth at once, so that a flood of new keys looks at each of them eight times, not more.
+    fn make_room(&self, shard: &mut Shard<T>, now: u64) -> Vec<Arc<Entry<T>>> {
+        let mut dropped: Vec<_> =
+            shard.extract_if_unused(|entry| lock(&entry.state).account.is_blank(now), usize::MAX);
+        let goal = self.most - self.most.div_ceil(8);
+        let more = shard.len().saturating_sub(goal);
+        let held = shard.extract_if_unused(|_| true, more);
+        let lost: u64 = held.iter().map(|entry| lock(&entry.state).account.holds()).sum();
+        self.forfeited.fetch_add(lost, Relaxed);
+        dropped.extend(held);
+        dropped
+    }
+
+    /// All keys.
+    pub(super) fn all(&self) -> Vec<Arc<Entry<T>>> {
+        self.shards
+            .iter()
+            .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    pub(super) fn forfeited(&self) -> u64 {
+        self.forfeited.load(Relaxed)
+    }
+}
+
+/// What `extract_if` of newer compilers does, for those that nobody holds.
+trait ExtractUnused<T> {
+    fn extract_if_unused(
+        &mut self,
+        suits: impl FnMut(&Entry<T>) -> bool,
+        most: usize,
+    ) -> Vec<Arc<Entry<T>>>;
+}
+
+impl<T> ExtractUnused<T> for Shard<T> {
+    fn extract_if_unused(
+        &mut self,
+        mut suits: impl FnMut(&Entry<T>) -> bool,
+        most: usize,
+    ) -> Vec<Arc<Entry<T>>> {
+        let mut extracted = Vec::new();
+        self.retain(|_, entry| {
+            // Under the lock of the shard, nobody can begin to hold it.
+            let goes = extracted.len() < most && Arc::strong_count(entry) == 1 && suits(entry);
+            if goes {
+                extracted.push(Arc::clone(entry));
+            }
+            !goes
+        });
+        extracted
+    }
+}
