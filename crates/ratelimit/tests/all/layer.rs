@@ -487,7 +487,10 @@ async fn a_call_that_waits_is_seen() {
     limiter.try_acquire(1).unwrap();
     let job = scope("app", async |cx: Cx<Infallible>| {
         let service = RateLimitLayer::wait(limiter).layer(echo());
-        cx.spawn("charge", async { Ok(drop(service.oneshot(1).await)) });
+        cx.spawn("charge", async {
+            drop(service.oneshot(1).await);
+            Ok(())
+        });
         settle().await;
         let text = cx.tree().to_string();
         assert!(text.contains("tokens") && text.contains("billing"), "{text}");
