@@ -1,6 +1,9 @@
 //! Whether a limiter lets pass what it may, before anybody asks how fast.
 
-use super::direct::{Limit, Limiter, governor_of, leaky_bucket_of, ours, ratelimit_of};
+use super::{
+    direct::{Limit, Limiter, governor_of, leaky_bucket_of, ours, ratelimit_of},
+    row::counted,
+};
 use crate::contest::Ratio;
 use governor::clock::QuantaClock;
 use std::{
@@ -46,14 +49,6 @@ fn row(peer: &str, target: Option<f64>, limiter: &dyn Limiter) -> Ratio {
     }
     let came_back = start.elapsed().as_secs_f64() * f64::from(LIMIT.rate);
     let share = admitted as f64 / (f64::from(LIMIT.burst) + came_back).ceil();
-    Ratio {
-        op: format!("let pass, of burst {} and {} a second", LIMIT.burst, LIMIT.rate),
-        peer: peer.to_owned(),
-        unit: "count",
-        median: share,
-        min: share,
-        target,
-        work: admitted,
-        rounds: 1,
-    }
+    let op = format!("let pass, of burst {} and {} a second", LIMIT.burst, LIMIT.rate);
+    counted(op, peer, share, target, admitted)
 }

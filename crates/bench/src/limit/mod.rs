@@ -5,7 +5,12 @@
 
 mod correct;
 mod direct;
+mod echo;
+mod fleet;
+mod layer;
+mod row;
 mod threads;
+mod waiters;
 
 use crate::{Plan, contest::Ratio};
 
@@ -14,5 +19,8 @@ pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
     println!("  load average {}", load.trim());
     let mut ratios = correct::run();
     ratios.extend(direct::run(plan));
+    ratios.extend(layer::run(plan));
+    ratios.extend(waiters::run(plan));
+    ratios.extend(fleet::run(plan));
     ratios
 }

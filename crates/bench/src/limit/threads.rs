@@ -1,7 +1,7 @@
 //! Work that several threads do at the same time, and not one after the other.
 
-use crate::clock::Spent;
-use crate::contest::Done;
+use crate::{clock::Spent, contest::Done};
+use rustix::time::{ClockId, clock_gettime};
 use std::{
     sync::{
         Barrier,
@@ -23,10 +23,12 @@ struct Run {
     work: u64,
     start: Instant,
     end: Instant,
+    cpu: Duration,
 }
 
 /// Has `threads` threads do the work that `prepare` returns, all at once: the sum of what it returns,
-/// and the time from the first start to the last end.
+/// the time from the first start to the last end, and the time that the threads were not stopped by
+/// others in.
 pub(super) fn together<W: Fn() -> u64 + Sync>(threads: usize, prepare: impl Fn() -> W) -> Done {
     let mut best: Option<(f64, Done)> = None;
     for _ in 0..TRIES {
@@ -53,9 +55,10 @@ fn attempt(threads: usize, work: &(impl Fn() -> u64 + Sync)) -> (f64, Done) {
         while here.load(Ordering::Acquire) < threads {
             std::hint::spin_loop();
         }
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), cpu());
         let work = work();
-        Run { work, start, end: Instant::now() }
+        let cpu = cpu().saturating_sub(before);
+        Run { work, start, end: Instant::now(), cpu }
     };
     let runs: Vec<Run> = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
@@ -68,6 +71,12 @@ fn attempt(threads: usize, work: &(impl Fn() -> u64 + Sync)) -> (f64, Done) {
     let all_to = runs.iter().map(|run| run.end).min().unwrap();
     let wall = last - first;
     let overlap = all_to.saturating_duration_since(all_from).as_secs_f64() / wall.as_secs_f64();
-    let spent = Some(Spent { wall, cpu: Duration::ZERO });
+    let spent = Some(Spent { wall, cpu: runs.iter().map(|run| run.cpu).sum() });
     (overlap, Done { work: runs.iter().map(|run| run.work).sum(), spent })
+}
+
+/// What this thread alone has used up.
+fn cpu() -> Duration {
+    let own = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(own.tv_sec.unsigned_abs(), own.tv_nsec.try_into().unwrap_or(0))
 }
