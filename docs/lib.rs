@@ -37,6 +37,9 @@ pub mod pipelines {}
 #[doc = include_str!("src/rate-limiting.md")]
 pub mod rate_limiting {}
 
+#[doc = include_str!("src/fleet.md")]
+pub mod fleet {}
+
 #[doc = include_str!("src/walking.md")]
 pub mod walking {}
 

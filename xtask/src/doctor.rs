@@ -7,7 +7,7 @@ use crate::{
     term,
     tools::{
         self, B3SUM, CARGO_CAREFUL, CARGO_DENY, CARGO_MUTANTS, CARGO_SEMVER_CHECKS, MDBOOK,
-        NIGHTLY_LINE, Tool,
+        NIGHTLY_LINE, REDIS_SERVER, Tool,
     },
     workspace::{Workspace, version_line},
 };
@@ -50,6 +50,7 @@ pub fn run() -> io::Result<ExitCode> {
     say("git", git, "semver, mutants", "by the system's packages", false);
     let valgrind = version_line(&Cmd::new("valgrind").arg("--version"));
     say("valgrind", valgrind, "icount", "apt-get install valgrind", false);
+    say("redis-server", REDIS_SERVER.find(), "test", &REDIS_SERVER.install_line(), false);
     let nextest = cargo("nextest");
     say(
         "cargo-nextest",

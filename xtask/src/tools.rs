@@ -63,6 +63,61 @@ pub const CARGO_MUTANTS: Tool = Tool {
     debug: true,
 };
 
+/// A program from the packages of the system.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemTool {
+    /// The package, in Debian.
+    pub package: &'static str,
+    /// The program.
+    pub program: &'static str,
+}
+
+/// The server that limiters of a fleet share in their tests.
+pub const REDIS_SERVER: SystemTool =
+    SystemTool { package: "redis-server", program: "redis-server" };
+
+impl SystemTool {
+    /// The line that installs it by hand.
+    #[must_use]
+    pub fn install_line(&self) -> String {
+        format!("apt-get install {}", self.package)
+    }
+
+    /// What the program on `PATH` says its version is.
+    #[must_use]
+    pub fn find(&self) -> Option<String> {
+        version_line(&Cmd::new(self.program).arg("--version"))
+    }
+
+    /// Makes sure that the program is there, installed if need be. A service that its package starts is
+    /// not what tests use: they start their own.
+    ///
+    /// # Errors
+    /// `unavailable` when it is missing and may not or cannot be installed.
+    pub fn require(&self, cx: &mut Cx<'_>) -> Result<(), Stop> {
+        if let Some(version) = self.find() {
+            cx.note(format_args!("using {version}"));
+            return Ok(());
+        }
+        let mut what = "is not installed";
+        if !cx.options.no_install {
+            // One without the rights to do it may still have the program.
+            let apt = |args: &[&str]| {
+                Cmd::new("apt-get")
+                    .args(args.iter().copied())
+                    .env("DEBIAN_FRONTEND", "noninteractive")
+            };
+            let install = ["install", "--yes", "--no-install-recommends", self.package];
+            let done = cx.run(&apt(&["update"])).is_ok() && cx.run(&apt(&install)).is_ok();
+            if done && self.find().is_some() {
+                return Ok(());
+            }
+            what = "could not be installed";
+        }
+        Err(Stop::unavailable(format_args!("{} {what}", self.program), self.install_line()))
+    }
+}
+
 impl Tool {
     /// The line that installs it by hand.
     #[must_use]
@@ -244,6 +299,15 @@ mod tests {
         std::fs::write(dir.path().join(".crates.toml"), list).unwrap();
         let (path, _) = CARGO_CAREFUL.find(dir.path()).unwrap();
         assert_eq!(path, dir.path().join("bin/cargo-careful"));
+    }
+
+    #[test]
+    fn a_program_of_the_system_is_found_by_its_version() {
+        let shell = SystemTool { package: "cargo", program: "cargo" };
+        assert!(shell.find().is_some_and(|version| version.contains("cargo")));
+        let none = SystemTool { program: "no-such-program-of-tidegate", ..REDIS_SERVER };
+        assert_eq!(none.find(), None);
+        assert_eq!(REDIS_SERVER.install_line(), "apt-get install redis-server");
     }
 
     #[test]

@@ -25,16 +25,20 @@ const READY: &str = "eady to accept connections";
 ///
 /// It is killed and its directory removed when this is dropped, and killed when the test is killed.
 ///
-/// ```no_run
-/// use tidegate_testkit::RedisServer;
+/// ```
+/// use tidegate_testkit::{RedisServer, RedisServerError};
 ///
-/// let mut server = RedisServer::start()?;
+/// let mut server = match RedisServer::start() {
+///     // `error` says how it gets there.
+///     Err(error @ RedisServerError::Missing) => return Ok(println!("{error}")),
+///     started => started?,
+/// };
 /// println!("connect to {}", server.address());
 /// server.pause()?; // it takes connections, and says nothing
 /// server.resume()?;
 /// server.kill()?;
 /// server.restart()?; // empty, at the same address
-/// # Ok::<(), tidegate_testkit::RedisServerError>(())
+/// # Ok::<(), RedisServerError>(())
 /// ```
 #[derive(Debug)]
 pub struct RedisServer {

@@ -5,6 +5,7 @@ use crate::{
     outcome::Stop,
     parse::{self, Tests},
     process::Cmd,
+    tools::REDIS_SERVER,
     workspace::version_line,
 };
 
@@ -13,6 +14,9 @@ use crate::{
 /// # Errors
 /// Why the lane did not pass.
 pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
+    if !super::members_with(cx.workspace, "RedisServer::start(")?.is_empty() {
+        REDIS_SERVER.require(cx)?;
+    }
     let nextest = has_nextest();
     let options = ["--locked", "--all-features"];
     let fail_fast = cx.options.keep_going.then_some("--no-fail-fast");

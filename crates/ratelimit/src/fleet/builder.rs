@@ -74,7 +74,7 @@ impl<S: Store> FleetLimiterBuilder<S> {
             fallback: Fallback::LocalShare { instances: 2 },
             timeout: Duration::from_millis(100),
             // Never at once: who fails together does not come back together.
-            backoff: backoff.jitter(Jitter::Equal).max(Duration::from_secs(5)),
+            backoff: backoff.jitter(Jitter::Equal).max(Duration::from_secs(1)),
             max_keys: DEFAULT_MAX_KEYS,
             max_waiters: crate::DEFAULT_MAX_WAITERS,
             clock: TokioClock::new(),
@@ -107,8 +107,11 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     }
 
     /// How long the store is left alone with a key after it had fewer tokens than a lease, 10 ms by
-    /// default: at the limit, an instance asks at most once in this time. Tokens that come back meanwhile
-    /// are not lost.
+    /// default: at the limit an instance asks at most once in this time, and whoever waits may wait so much
+    /// longer. Tokens that come back meanwhile are not lost, up to a burst.
+    ///
+    /// In a pace of `instances * lease / rate` a lease comes back for each of them: there are two round trips
+    /// then for as many decisions at the limit as there is one for below it.
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace;
         self
@@ -128,7 +131,10 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     }
 
     /// How long a store that is down is left alone before one request looks at it again. By default from
-    /// 100 ms, doubled up to 5 s, each spread over its second half.
+    /// 100 ms, doubled up to 1 s, each spread over its second half.
+    ///
+    /// For as long as the longest delay after it was found again, an instance with a
+    /// [share](Fallback::LocalShare) keeps to that as well: others may not have found it yet.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
@@ -191,6 +197,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             fallback: self.fallback,
             timeout: self.timeout,
             table: Table::new(self.max_keys),
+            settled_at: AtomicU64::new(0),
             is_up: AtomicBool::new(true),
             epoch: AtomicU64::new(health.epoch()),
             health: Mutex::new(health),

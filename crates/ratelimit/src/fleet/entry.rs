@@ -7,14 +7,39 @@ use super::{
 use std::{
     fmt,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
 use tidegate_core::sync::{Mutex, lock};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// An exchange with the store that belongs to the key, not to who has begun it.
 pub(super) type Exchange = Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send>>;
+
+/// The time that a store has to answer, as long as somebody waits for it.
+pub(super) struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    within: Duration,
+    /// Nobody polls it: what may be there already is taken before it can be late.
+    is_parked: bool,
+}
+
+impl Alarm {
+    pub(super) fn new(within: Duration) -> Self {
+        Self { sleep: Box::pin(sleep(within)), within, is_parked: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<StoreError> {
+        if std::mem::take(&mut self.is_parked) {
+            let deadline = Instant::now() + self.within;
+            self.sleep.as_mut().reset(deadline);
+        }
+        self.sleep.as_mut().poll(cx).map(|()| StoreError::Timeout(self.within))
+    }
+}
 
 /// A key, as one bell for those who wait: whatever is waited for wakes the first of them, and whoever is
 /// polled first does the work. There is no task, and none of them has to be polled for others to go on.
@@ -47,6 +72,7 @@ pub(super) enum Work<T> {
     },
     Exchanges {
         exchange: Exchange,
+        alarm: Alarm,
         asked_at: u64,
         epoch: u64,
     },
@@ -65,6 +91,14 @@ impl<T: Send + 'static> Entry<T> {
 }
 
 impl<T> Entry<T> {
+    /// If nobody waits any more for what the store is asked, it is not late.
+    pub(super) fn park(&self) {
+        let mut state = lock(&self.state);
+        if let (0, Work::Exchanges { alarm, .. }) = (state.account.waiting(), &mut state.work) {
+            alarm.is_parked = true;
+        }
+    }
+
     /// Looks at the account, and changes it. Those who have been served are woken.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut State<T>) -> R) -> (R, Tally) {
         let mut state = lock(&self.state);
@@ -124,10 +158,11 @@ impl<T> Work<T> {
         match self {
             Self::Nothing => Poll::Ready(None),
             Self::Sleeps { timer, at } => timer.as_mut().poll_until(*at, cx).map(|()| None),
-            Self::Exchanges { exchange, .. } => {
+            Self::Exchanges { exchange, alarm, .. } => {
                 let poll = || exchange.as_mut().poll(cx);
-                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(poll)) {
-                    Ok(poll) => poll.map(Some),
+                match catch_unwind(AssertUnwindSafe(poll)) {
+                    Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
+                    Ok(Poll::Pending) => alarm.poll(cx).map(|error| Some(Err(error))),
                     Err(_) => Poll::Ready(Some(Err(StoreError::Panicked))),
                 }
             }

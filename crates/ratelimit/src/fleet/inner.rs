@@ -2,7 +2,7 @@
 
 use super::{
     builder::Fallback,
-    entry::{Driving, Entry, Exchange, Work},
+    entry::{Alarm, Driving, Entry, Exchange, Work},
     observe,
     state::{Fail, Form, Health, Mode, Next, Now, Rules, StoreQuota, Turn},
     stats::{Counts, FleetStats},
@@ -46,6 +46,8 @@ pub(super) struct Inner<S, C: Clock> {
     /// What `health` says, for those who find it well.
     pub(super) is_up: AtomicBool,
     pub(super) epoch: AtomicU64,
+    /// Until then the share counts beside the store, which was down.
+    pub(super) settled_at: AtomicU64,
     pub(super) counts: Counts,
     pub(super) resource: Resource,
 }
@@ -70,11 +72,15 @@ impl<S: Store, C: Clock> Inner<S, C> {
     /// Whose decision it is.
     fn mode(&self, now: u64) -> Mode {
         if self.is_up.load(Acquire) {
-            return Mode::Store;
+            return Mode::Store { settled_at: self.settled_at.load(Relaxed) };
         }
         let health = lock(&self.health);
         match (health.look(now), health.error()) {
-            (Turn::Store, _) | (_, None) => Mode::Store,
+            // Who probes keeps to its share, too, if there is one.
+            (Turn::Store, _) | (_, None) if self.has_share() => {
+                Mode::Store { settled_at: u64::MAX }
+            }
+            (Turn::Store, _) | (_, None) => Mode::STORE,
             (Turn::Without { until }, Some((_, error))) => match self.fallback {
                 Fallback::LocalShare { .. } => Mode::Local { until },
                 Fallback::Closed => {
@@ -84,6 +90,10 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 Fallback::Open => Mode::Open,
             },
         }
+    }
+
+    fn has_share(&self) -> bool {
+        matches!(self.fallback, Fallback::LocalShare { .. })
     }
 
     /// Whether the caller is to ask the store: while it is down, one at a time.
@@ -145,9 +155,9 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 };
             }
             Some((Next::Exchange(ask), epoch)) => {
-                let exchange = self.exchange(&entry.key, ask);
+                let (exchange, alarm) = (self.exchange(&entry.key, ask), Alarm::new(self.timeout));
                 // With the timer, if there was one: dropped without the lock.
-                drop(replace(work, Work::Exchanges { exchange, asked_at: now, epoch }));
+                drop(replace(work, Work::Exchanges { exchange, alarm, asked_at: now, epoch }));
             }
             _ => {}
         }
@@ -199,10 +209,13 @@ impl<S: Store, C: Clock> Inner<S, C> {
             Ok(answer) => {
                 if !self.is_up.load(Acquire) {
                     let mut health = lock(&self.health);
-                    let was_down = health.answered();
+                    let settled_at = health.answered(self.clock.now());
+                    if let Some(at) = settled_at.filter(|_| self.has_share()) {
+                        self.settled_at.store(at, Relaxed);
+                    }
                     self.is_up.store(true, Release);
                     drop(health);
-                    if was_down {
+                    if settled_at.is_some() {
                         observe::recovered(&self.name);
                     }
                 }
@@ -226,7 +239,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
         }
     }
 
-    /// An exchange that outlives who begins it, but not its time.
+    /// An exchange that outlives who begins it.
     pub(super) fn exchange(&self, key: &str, ask: Ask) -> Exchange {
         let Some(quota) = self.quota else {
             let answer = Answer { granted: ask.max, full_after: Duration::ZERO };
@@ -235,9 +248,14 @@ impl<S: Store, C: Clock> Inner<S, C> {
         self.counts.round_trips.fetch_add(1, Relaxed);
         // The hash tag: all that belongs to a key is in one slot of a cluster.
         let key = format!("{}{{{key}}}", self.prefix);
-        let (store, within) = (Arc::clone(&self.store), self.timeout);
-        let exchange = timeout(within, async move { store.exchange(&key, &quota, ask).await });
-        Box::pin(async move { exchange.await.unwrap_or(Err(StoreError::Timeout(within))) })
+        let store = Arc::clone(&self.store);
+        Box::pin(async move { store.exchange(&key, &quota, ask).await })
+    }
+
+    /// What the store says of a key.
+    pub(super) async fn peek(&self, key: &str) -> Result<Answer, StoreError> {
+        let exchange = timeout(self.timeout, self.exchange(key, Ask::peek()));
+        exchange.await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
 
     /// Gives up the place of a waiter, and what was taken for it.
@@ -246,6 +264,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
             entry.with(|state| state.account.leave(&self.rules, key, cost));
         self.counts.add(tally);
         drop(waker);
+        entry.park();
         if rings {
             // What the line waits for may not be what the next one does.
             entry.ring();

@@ -7,7 +7,7 @@ use super::{
     permit::FleetPermit,
     state::{Fail, Form, Now},
     stats::{FleetPeek, FleetStats},
-    store::{Ask, Store},
+    store::Store,
     wait::Wait,
 };
 use crate::{
@@ -172,8 +172,7 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
         let inner = &*self.inner;
         let entry = inner.entry(key);
         let is_down = inner.unavailable(inner.clock.now()).is_some();
-        let answer =
-            if is_down { None } else { inner.exchange(&entry.key, Ask::peek()).await.ok() };
+        let answer = if is_down { None } else { inner.peek(&entry.key).await.ok() };
         let now = inner.clock.now();
         let (known, _) = entry.with(|state| (state.account.lease(), state.account.known(now)));
         let (in_hand, (remaining, full_after)) = known;

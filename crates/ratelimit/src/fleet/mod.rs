@@ -13,10 +13,14 @@
 //! ```
 //!
 //! since the store keeps to `burst + rate * t`, and what an instance has in hand at the start was taken
-//! before. While the store is down, instances with [`Fallback::LocalShare`] keep to
-//! `burst / instances + rate * t / instances` each, the burst being as empty as each has last seen the key;
-//! so an outage adds at most one burst when it begins and one when it ends, and nothing for a key that all
-//! instances have found at its limit, as they tell the store how empty it was when it is back.
+//! before.
+//!
+//! While the store is down, each instance with [`Fallback::LocalShare`] keeps to the rate and the burst
+//! divided by `n`, from how empty it has last seen the key. When it is back, each tells it how empty the key
+//! is by now, in case it has forgotten, and keeps to its share as well until the others have had the time to
+//! find it again. So the bound holds across outages and crashes for a key that all instances have found at
+//! its limit; for one that some have not seen, an outage adds their shares of a burst when it begins, and of
+//! another one when it ends. An instance that is cut off while others are not adds its share for as long.
 //!
 //! Tokens are not lost: an instance that is asked for less holds no more than `k`, for which it can be
 //! [told](FleetLimiter::give_back) to let go.

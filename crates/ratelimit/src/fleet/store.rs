@@ -21,7 +21,8 @@ pub trait Store: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// A future that is dropped may have taken its tokens, or not. Limiters do not drop it before their
-    /// timeout: who waits for it may go away, and the next one that comes takes it over.
+    /// timeout: who waits for it may go away, and the next one that comes takes it over. Tested by
+    /// `cancel_try_acquire_loses_nothing`.
     fn exchange(
         &self,
         key: &str,

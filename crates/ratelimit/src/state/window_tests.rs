@@ -168,6 +168,7 @@ proptest! {
             .collect();
         for (nth, (&cost, &said)) in costs.iter().zip(&said).enumerate() {
             while let Err(Refusal::Until(at)) = window.take(now, cost) {
+                prop_assert!(at > now, "{at} is no time to wait for at {now}");
                 now = at;
             }
             prop_assert!(said <= now, "{nth}: said {said}, was {now}");
@@ -198,6 +199,7 @@ proptest! {
         let came: Vec<_> = (0..debt)
             .map(|_| {
                 while let Err(Refusal::Until(next)) = waits.take(at, 1) {
+                    assert!(next > at, "{next} is no time to wait for at {at}");
                     at = next;
                 }
                 at
@@ -352,4 +354,38 @@ fn an_unlimited_window_lets_everything_pass_at_any_time() {
     assert_eq!(window.take(9, 1), Ok(()));
     window.change(9, SlidingWindow::new(u64::MAX, Duration::ZERO)).unwrap();
     assert_eq!(window.take(9, u64::MAX), Ok(()));
+}
+
+/// A hundred thousand steps of one trace: in no window more than may, and what was refused would have been
+/// more in one that is longer by a slot.
+#[test]
+fn a_long_trace_keeps_the_limit_in_every_window() {
+    let seed = Seed::from_env_or_new("a long trace of windows");
+    println!("TIDEGATE_SEED={seed}");
+    let mut rng = seed.rng();
+    for (most, length) in [(7, 1_000), (997, 60_000_000_000), (50_021, 60_000_000_000)] {
+        let mut window = window(most, length);
+        let slot = window.shape.slot;
+        // What passed, and how much of it is in the windows of both lengths that end now.
+        let (mut passed, mut sums, mut begins) = (Vec::<(u64, u64)>::new(), [0, 0], [0, 0]);
+        let mut now = 0;
+        for _ in 0..tidegate_testkit::scale(100_000) {
+            now += if rng.one_in(3) { 0 } else { rng.below(length / most * 8) };
+            let cost = 1 + rng.below(most.min(9));
+            for (nth, length) in [length, length + slot - 1].into_iter().enumerate() {
+                while let Some((_, cost)) = passed.get(begins[nth]).filter(|p| p.0 + length <= now)
+                {
+                    sums[nth] -= cost;
+                    begins[nth] += 1;
+                }
+            }
+            if window.take(now, cost).is_ok() {
+                passed.push((now, cost));
+                sums = sums.map(|sum| sum + cost);
+                assert!(sums[0] <= most, "{} passed until {now}", sums[0]);
+            } else {
+                assert!(sums[1] + cost > most, "{cost} did not pass at {now}");
+            }
+        }
+    }
 }

@@ -338,6 +338,16 @@ async fn a_request_that_costs_nothing_does_not_wait_for_those_that_do() {
     waits.await.unwrap();
 }
 
+#[tidegate_testkit::test]
+async fn a_request_that_costs_nothing_passes_any_limiter() {
+    let closed = from_fn(|(): (), _, _| async { Err(Denied::Unavailable { retry_after: None }) });
+    let mut service = RateLimitLayer::wait(closed).cost(|n: &u64| *n).layer(echo());
+    service.ready().await.unwrap().call(0).await.unwrap();
+    let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert_eq!(error, RateLimitError::Denied(Denied::Unavailable { retry_after: None }));
+    service.ready().await.unwrap().call(0).await.unwrap();
+}
+
 /// The futures are polled in any order, and are served in the order of the calls.
 #[tidegate_testkit::test]
 async fn calls_are_served_in_their_order() {
@@ -488,7 +498,7 @@ async fn a_call_that_waits_is_seen() {
     let job = scope("app", async |cx: Cx<Infallible>| {
         let service = RateLimitLayer::wait(limiter).layer(echo());
         cx.spawn("charge", async {
-            drop(service.oneshot(1).await);
+            service.oneshot(1).await.unwrap();
             Ok(())
         });
         settle().await;

@@ -3,10 +3,10 @@
 use futures::{
     FutureExt, SinkExt, Stream, StreamExt, channel::mpsc, sink, stream, stream::FusedStream,
 };
-use std::{cell::RefCell, convert::Infallible, pin::pin, time::Duration};
+use std::{cell::RefCell, convert::Infallible, future::ready, pin::pin, sync::Arc, time::Duration};
 use tidegate_ratelimit::{
     AcquireError, Denied, Rate, RateLimitSinkExt, RateLimitStreamExt, RateLimitedSink,
-    RateLimitedSinkError, RateLimitedStream, RateLimiter,
+    RateLimitedSinkError, RateLimitedStream, RateLimiter, Reservation, Reserve,
 };
 use tidegate_testkit::{advance, cancel_everywhere};
 use tokio::{
@@ -46,6 +46,28 @@ async fn items_cost_what_they_cost() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(limited.next().await.unwrap().unwrap(), 3);
     assert_eq!(start.elapsed(), 3 * SECOND);
+}
+
+/// Lets nothing pass.
+struct Closed;
+
+impl Reserve for Closed {
+    type Reserved = Reservation;
+
+    fn reserve(&self, _: u64) -> Result<Reservation, Denied> {
+        Err(Denied::Unavailable { retry_after: Some(SECOND) })
+    }
+}
+
+#[tidegate_testkit::test]
+async fn an_item_that_costs_nothing_passes_any_limiter() {
+    let mut limited = stream::iter([0, 1, 0]).rate_limited(Closed).cost(|n| *n);
+    assert_eq!(limited.next().await.unwrap().unwrap(), 0);
+    assert_eq!(limited.next().await.unwrap().unwrap_err().retry_after(), Some(SECOND));
+    assert_eq!(limited.next().await.unwrap().unwrap(), 0);
+    let mut limited = Vec::new().rate_limited(Arc::new(Closed)).cost(|n: &u64| *n);
+    limited.send(0).await.unwrap();
+    assert_eq!(limited.send(1).await.unwrap_err().retry_after(), Some(SECOND));
 }
 
 /// It would starve the others that share its limiter.
@@ -150,6 +172,15 @@ async fn a_stream_ends_after_the_item_that_waits() {
     assert_eq!(limited.next().await.unwrap().unwrap(), 1);
     assert!(limited.next().await.is_none());
     assert!(limited.is_terminated());
+
+    // One that knows of its end when it has given its last item.
+    let limiter = limiter(1, 1);
+    limiter.try_acquire(1).unwrap();
+    let mut last = stream::once(ready(7)).rate_limited(limiter);
+    assert!(last.next().now_or_never().is_none());
+    assert!(last.get_ref().is_terminated() && !last.is_terminated());
+    assert_eq!(last.next().await.unwrap().unwrap(), 7);
+    assert!(last.is_terminated());
 }
 
 #[tidegate_testkit::test]

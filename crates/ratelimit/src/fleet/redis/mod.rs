@@ -1,17 +1,15 @@
 //! A store in Redis or Valkey.
 
 mod connection;
+mod script;
 
-use self::connection::Connection;
+use self::{connection::Connection, script::EXCHANGE};
 use super::{
     state::StoreQuota,
     store::{Answer, Ask, Store, StoreError},
 };
 use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, Script, ServerErrorKind};
 use std::{fmt, future::Future, sync::Arc};
-
-/// What the server does.
-const EXCHANGE: &str = include_str!("exchange.lua");
 
 /// A [`Store`] in a Redis or Valkey server, from version 5 on.
 ///
@@ -23,16 +21,16 @@ const EXCHANGE: &str = include_str!("exchange.lua");
 /// It is for one server, or one that sentinels or a proxy choose; what it keeps has hash tags, as a cluster
 /// wants it.
 ///
-/// ```no_run
+/// ```
 /// use tidegate_ratelimit::{Quota, Rate, fleet::{Fallback, FleetLimiter, RedisStore}};
 ///
-/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = RedisStore::new("redis://redis.internal/")?;
 /// let limiter = FleetLimiter::builder(store, Quota::new(Rate::per_second(1000), 200))
 ///     .lease(20)
 ///     .fallback(Fallback::LocalShare { instances: 8 })
-///     .build()?;
-/// limiter.acquire("user 7", 1).await?;
+///     .build()?; // it connects when it is asked
+/// assert!(!limiter.stats().is_degraded);
 /// # Ok(())
 /// # }
 /// ```

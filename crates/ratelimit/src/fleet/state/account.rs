@@ -1,5 +1,7 @@
 //! What an instance knows and holds of one key.
 
+mod share;
+
 use super::{
     super::store::{Answer, Ask},
     verdict::{Fail, Form, Mode, Now, Step, Tally},
@@ -52,8 +54,10 @@ pub(crate) struct Account<W> {
     under_way: Option<(Ask, u64)>,
     /// The cell of the store as it was last seen, by the clock of the instance.
     known: Gcra,
-    /// The share of the instance, since the store is down.
+    /// The share of the instance, since the store was down.
     share: Option<Gcra>,
+    /// The store knows of what the share has spent.
+    is_told: bool,
     /// The store is not asked before this.
     not_before: u64,
     /// The epoch of the last answer.
@@ -77,6 +81,7 @@ impl<W> Account<W> {
             under_way: None,
             known: Gcra::with_scale(rules.scale),
             share: None,
+            is_told: false,
             not_before: 0,
             epoch: 0,
             line: Line::new(),
@@ -103,7 +108,7 @@ impl<W> Account<W> {
         }
         let is_try = form == Form::Try;
         // Who probes a store that is down holds up nobody.
-        let is_probed = self.under_way.is_some() && !matches!(mode, Mode::Store);
+        let is_probed = self.under_way.is_some() && !matches!(mode, Mode::Store { .. });
         if self.line.is_empty() || (is_try && is_probed) {
             match self.decide(rules, now, cost, mode) {
                 Ok(true) => {
@@ -148,13 +153,22 @@ impl<W> Account<W> {
     /// Spends tokens in hand, or those of its share where the store is down; false, if the store has to
     /// be asked.
     fn decide(&mut self, rules: &Rules, now: u64, cost: u64, mode: &Mode) -> Result<bool, Refused> {
+        if let Mode::Store { settled_at } = mode {
+            if now < *settled_at {
+                self.check_share(rules, now, cost, *settled_at)?;
+            } else {
+                self.leave_share(now);
+            }
+        }
         if self.lease >= cost {
             self.lease -= cost;
+            if let (Mode::Store { .. }, Some(share)) = (mode, &mut self.share) {
+                share.spend(now, cost);
+            }
             return Ok(true);
         }
         match mode {
-            Mode::Store => {
-                self.leave_share(now);
+            Mode::Store { .. } => {
                 // What passes at once by what is known may not any more: the store has to say.
                 match self.gate(rules, now, cost - self.lease) {
                     at if at > now => Err(Refused::Until(at)),
@@ -163,6 +177,7 @@ impl<W> Account<W> {
             }
             Mode::Local { until } => {
                 let need = cost - self.lease;
+                self.is_told = false;
                 let taken = self.share(rules, now).take(now, need);
                 match taken {
                     Ok(()) => {
@@ -183,26 +198,6 @@ impl<W> Account<W> {
                 self.tally.local += 1;
                 Ok(true)
             }
-        }
-    }
-
-    /// The share of the instance: as empty as the key was, by time, when it was last seen.
-    fn share(&mut self, rules: &Rules, now: u64) -> &mut Gcra {
-        let known = &self.known;
-        self.share.get_or_insert_with(|| {
-            let mut share = Gcra::with_scale(rules.share);
-            let full_at = known.full_at().unwrap_or(u64::MAX).max(now);
-            share.set_tat(rules.share.time(full_at));
-            share
-        })
-    }
-
-    /// The store decides again: it owes at least as much, by time, as the share did.
-    fn leave_share(&mut self, now: u64) {
-        if let Some(share) = self.share.take() {
-            let full_at = share.full_at().unwrap_or(u64::MAX).max(now);
-            let tat = self.known.scale().time(full_at);
-            self.known.set_tat(self.known.tat().max(tat));
         }
     }
 
@@ -240,7 +235,7 @@ impl<W> Account<W> {
         while let Some((key, cost)) = self.line.first() {
             let form = self.line.waiter(key).form;
             if form == Form::GiveBack {
-                if self.back > 0 && matches!(mode, Mode::Store) {
+                if self.back > 0 && matches!(mode, Mode::Store { .. }) {
                     return self.exchange(rules, now, 0, epoch);
                 }
                 self.settle(key, Step::Passes);
@@ -271,6 +266,7 @@ impl<W> Account<W> {
                 },
             }
         }
+        self.trim(rules);
         Next::Nothing
     }
 
@@ -305,8 +301,9 @@ impl<W> Account<W> {
         let at_least = if epoch == self.epoch {
             0
         } else {
-            let ahead = self.known.full_at().unwrap_or(u64::MAX).saturating_sub(now);
-            ahead.div_ceil(1000)
+            let share = self.share.as_ref().and_then(Gcra::full_at).unwrap_or(0);
+            let full_at = self.known.full_at().unwrap_or(u64::MAX).max(share);
+            full_at.saturating_sub(now).div_ceil(1000)
         };
         let min = cost.saturating_sub(lease);
         let ask = Ask { at_least, refund: std::mem::take(&mut self.back), min, max };
@@ -319,6 +316,7 @@ impl<W> Account<W> {
         let Some((ask, at)) = self.under_way.take() else { return };
         self.lease = self.lease.saturating_add(answer.granted);
         self.epoch = epoch;
+        self.is_told = true;
         let ahead = u64::try_from(answer.full_after.as_nanos()).unwrap_or(u64::MAX);
         // As if it had been told when it was asked: an exchange begun then gets there just in time.
         self.known.set_tat(rules.scale.time(at.saturating_add(ahead)));
@@ -445,6 +443,10 @@ impl<W> Account<W> {
     pub(crate) fn known(&self, now: u64) -> (u64, Option<Duration>) {
         let cell = self.share.as_ref().unwrap_or(&self.known);
         (cell.available(now), cell.full_at().map(|at| between(now, at)))
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.line.len()
     }
 
     /// Whether nothing is lost if it is forgotten.

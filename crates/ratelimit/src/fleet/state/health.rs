@@ -4,6 +4,9 @@ use super::super::store::StoreError;
 use std::time::Duration;
 use tidegate_core::Backoff;
 
+/// The delay of a backoff that has come to its end.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+
 /// Up, or down until somebody finds it up again.
 ///
 /// | state | asked for a turn | an answer | a failure |
@@ -19,6 +22,8 @@ pub(crate) struct Health {
     down: Option<Down>,
     backoff: Backoff,
     patience: u64,
+    /// How long it takes at most until all who go by this backoff have found the store again.
+    settling: u64,
     /// Goes up with each failure: who has heard nothing since tells the store what he knows.
     epoch: u64,
 }
@@ -44,7 +49,10 @@ pub(crate) enum Turn {
 impl Health {
     /// Up. A probe is given up after `patience` nanoseconds.
     pub(crate) fn new(backoff: Backoff, patience: u64) -> Self {
-        Self { down: None, backoff, patience, epoch: 1 }
+        // It does not tell what it is at most, but shows it.
+        let longest = backoff.clone().take(256).max().unwrap_or(DELAY_MAX);
+        let settling = nanos(longest).saturating_add(patience);
+        Self { down: None, backoff, patience, settling, epoch: 1 }
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -74,10 +82,10 @@ impl Health {
         turn
     }
 
-    /// The store has answered; says whether it was down.
-    pub(crate) fn answered(&mut self) -> bool {
+    /// The store has answered. If it was down: until when others may not have found it again.
+    pub(crate) fn answered(&mut self, now: u64) -> Option<u64> {
         self.backoff.reset();
-        self.down.take().is_some()
+        self.down.take().map(|_| now.saturating_add(self.settling))
     }
 
     /// The store has failed somebody whose turn was at `asked_at`; says whether it was up.
@@ -86,9 +94,12 @@ impl Health {
         if self.down.as_ref().is_some_and(|down| down.probe != Some(asked_at)) {
             return false;
         }
-        let delay = self.backoff.next().unwrap_or(Duration::from_secs(30));
-        let delay = u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX);
-        let down = Down { retry_at: now.saturating_add(delay), probe: None, error };
+        let delay = self.backoff.next().unwrap_or(DELAY_MAX);
+        let down = Down { retry_at: now.saturating_add(nanos(delay)), probe: None, error };
         self.down.replace(down).is_none()
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -22,6 +22,7 @@ const EXACT: u128 = 1 << 52;
 /// |---|---|
 /// | units of a burst, of a token, of a microsecond | together less than 2^52 |
 /// | a time in microseconds since 1970 | 2^52 in the year 2112 |
+/// | an arrival time, which is the sum of a time and a burst | less than 2^53 |
 ///
 /// Quotas beyond are [refused](FleetConfigError::TooFine). 52 bits are, for one token an hour, a burst of a
 /// million, and for one in 100 µs one of 45 trillion.

@@ -6,14 +6,20 @@ use std::time::Duration;
 /// Whose decision it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Mode {
-    /// The store's.
-    Store,
+    /// The store's. Until this time the instance keeps to its share as well, as others may not have found
+    /// the store again; zero, if it was not down.
+    Store { settled_at: u64 },
     /// That of the instance, within its share. The store is looked at again at this time.
     Local { until: u64 },
     /// Nothing passes without the store.
     Closed { retry_after: Duration, error: StoreError },
     /// Everything passes without the store.
     Open,
+}
+
+impl Mode {
+    /// The store's, which was not down.
+    pub(crate) const STORE: Self = Self::Store { settled_at: 0 };
 }
 
 /// How it asks.

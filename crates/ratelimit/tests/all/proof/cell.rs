@@ -134,6 +134,7 @@ proptest! {
         for (nth, (&cost, said)) in (0..).zip(costs.iter().zip(said)) {
             while let Err(refusal) = cell.take(now, cost) {
                 let Refusal::Until(at) = refusal else { panic!("it is not more than a burst") };
+                prop_assert!(at > now, "{at} is no time to wait for at {now}");
                 now = at;
             }
             prop_assert!(said.max(1_000) <= now && now <= said.max(1_000) + nth, "{said}, not {now}");

@@ -4,5 +4,6 @@ mod cell;
 mod configs;
 mod known;
 mod oracle;
+mod peer;
 mod rates;
 mod word;

@@ -1,0 +1,9 @@
+//! Fleets of limiters from outside.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod cancel;
+mod outage;
+#[cfg(all(feature = "redis", unix))]
+mod redis;
+mod store;
+mod together;

@@ -1,0 +1,351 @@
+//! Against a server of our own.
+
+use super::store::{Faulty, Skewed, Trouble};
+use redis::{Client, Connection, FromRedisValue};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tidegate_ratelimit::{
+    Quota, Rate,
+    fleet::{
+        Answer, Ask, Fallback, FleetLimiter, FleetTryAcquireError, RedisStore, Store, StoreError,
+        StoreQuota, Tat,
+    },
+};
+use tidegate_testkit::{RedisServer, Seed};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn store(server: &RedisServer) -> RedisStore {
+    RedisStore::new(server.address()).unwrap()
+}
+
+fn connection(server: &RedisServer) -> Connection {
+    Client::open(server.address()).unwrap().get_connection().unwrap()
+}
+
+fn ask<T: FromRedisValue>(server: &RedisServer, command: &[&str]) -> T {
+    tell(&mut connection(server), command)
+}
+
+fn tell<T: FromRedisValue>(connection: &mut Connection, command: &[&str]) -> T {
+    let mut cmd = redis::cmd(command[0]);
+    cmd.arg(&command[1..]);
+    cmd.query(connection).unwrap()
+}
+
+/// How often the server has run the script.
+fn runs(server: &RedisServer) -> u64 {
+    let stats: String = ask(server, &["INFO", "commandstats"]);
+    let calls = |name: &str| -> u64 {
+        let line = stats.lines().find_map(|line| line.strip_prefix(name));
+        let count = line.and_then(|line| line.strip_prefix(":calls=")?.split(',').next());
+        count.map_or(0, |count| count.parse().unwrap())
+    };
+    calls("cmdstat_evalsha") + calls("cmdstat_eval")
+}
+
+/// What a fleet is to be tested with.
+struct Fleet {
+    rate: u64,
+    burst: u64,
+    lease: u64,
+    instances: u64,
+    time: Duration,
+}
+
+impl Fleet {
+    const fn new(time: Duration) -> Self {
+        Self { rate: 1000, burst: 400, lease: 50, instances: 3, time }
+    }
+
+    fn instance<S: Store>(&self, store: S, skew: &Skewed) -> FleetLimiter<S, Skewed> {
+        FleetLimiter::builder(store, Quota::new(Rate::per_second(self.rate), self.burst))
+            .lease(self.lease)
+            .fallback(Fallback::LocalShare { instances: self.instances })
+            .clock(skew.clone())
+            .build()
+            .unwrap()
+    }
+
+    /// Lets all instances take as much as they get, and returns what they got, and in which time.
+    async fn run<S: Store>(
+        &self,
+        instances: Vec<FleetLimiter<S, Skewed>>,
+        meanwhile: impl AsyncFnOnce(),
+    ) -> (u64, Duration) {
+        let (stop, admitted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let start = Instant::now();
+        let mut tasks = JoinSet::new();
+        for (number, limiter) in instances.into_iter().enumerate() {
+            for _ in 0..2 {
+                let (limiter, stop) = (limiter.clone(), Arc::clone(&stop));
+                let (admitted, cost) = (Arc::clone(&admitted), 1 + number as u64);
+                tasks.spawn(async move {
+                    while !stop.load(SeqCst) {
+                        if limiter.acquire_within("a", cost, MS(500)).await.is_ok() {
+                            admitted.fetch_add(cost, SeqCst);
+                        } else {
+                            sleep(MS(1)).await;
+                        }
+                    }
+                });
+            }
+        }
+        meanwhile().await;
+        sleep(self.time.saturating_sub(start.elapsed())).await;
+        stop.store(true, SeqCst);
+        tasks.join_all().await;
+        (admitted.load(SeqCst), start.elapsed())
+    }
+
+    /// The most that the fleet may admit.
+    fn most(&self, time: Duration) -> u64 {
+        let came_back = self.rate * u64::try_from(time.as_micros()).unwrap() / 1_000_000;
+        self.burst + came_back + self.instances * self.lease
+    }
+}
+
+fn started() -> Arc<RedisServer> {
+    Arc::new(RedisServer::start().unwrap())
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn the_script_is_the_model() {
+    let server = started();
+    let (store, mut plain) = (store(&server), connection(&server));
+    let mut rng = Seed::new(7).rng();
+    // The last of them has numbers as large as there are.
+    let quotas = [
+        Quota::new(Rate::per_second(1000), 50),
+        Quota::new(Rate::new(7, Duration::from_secs(3)), 9),
+        Quota::new(Rate::new(999_983, Duration::from_nanos(1_234_567)), 1000),
+        Quota::new(Rate::per_hour(1), 1_200_000),
+    ];
+    for (number, quota) in quotas.into_iter().enumerate() {
+        let quota = StoreQuota::new(quota).unwrap();
+        let key = format!("model {number}");
+        let (mut tat, mut now): (Option<Tat>, u64) = (None, 1_800_000_000_000_000);
+        let full = quota.burst() / quota.tick();
+        let most = quota.burst() / quota.token();
+        for step in 0..700 {
+            now = match rng.next_u64() % 20 {
+                0 => now.saturating_sub(rng.next_u64() % 2_000_000),
+                1 => now + rng.next_u64() % (2 * full + 1),
+                _ => now + rng.next_u64() % (full / 20 + 2),
+            };
+            // Not after 2112.
+            now = if now < 1 << 52 { now } else { 1_800_000_000_000_000 };
+            let min = rng.next_u64() % (most / 5 + 2);
+            let max = min + rng.next_u64() % (most / 5 + 2);
+            let mut ask = Ask::lease(min, max);
+            match rng.next_u64() % 8 {
+                0 => ask = Ask::peek(),
+                1 => ask.refund = rng.next_u64() % (most + 3),
+                2 => ask.at_least = rng.next_u64() % (full * 2 + 1),
+                _ => {}
+            }
+            // Without an end, which is by the server's own time.
+            if let Some(tat) = tat {
+                let () = tell(&mut plain, &["SET", &key, &text(tat)]);
+            }
+            let (next, expected) = quota.apply(tat, now, &ask);
+            let answer = store.exchange_at(&key, &quota, ask, Some(now)).await.unwrap();
+            assert_eq!(answer, expected, "{number} {step}: {ask:?} at {now}, {tat:?}");
+            let held: Option<String> = tell(&mut plain, &["GET", &key]);
+            let is_unchanged = ask == Ask::peek() || (answer.granted == 0 && ask.min > 0);
+            match held {
+                Some(held) if !is_unchanged => assert_eq!(held, text(next), "{number} {step}"),
+                Some(_) => {}
+                None => assert!(answer.full_after < MS(2000), "{number} {step}"),
+            }
+            tat = Some(next).filter(|_| !answer.full_after.is_zero());
+            let () = tell(&mut plain, &["DEL", &key]);
+        }
+    }
+}
+
+fn text(tat: Tat) -> String {
+    format!("{}:{}", tat.micros, tat.units)
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn a_key_is_gone_when_it_is_full() {
+    let server = started();
+    let limiter = FleetLimiter::builder(store(&server), Quota::new(Rate::per_second(10), 5))
+        .key_prefix("x:")
+        .lease(1)
+        .build()
+        .unwrap();
+    limiter.try_acquire("a", 5).await.unwrap();
+    let keys: Vec<String> = ask(&server, &["KEYS", "*"]);
+    assert_eq!(keys, ["x:{a}"]);
+    let left: i64 = ask(&server, &["PTTL", "x:{a}"]);
+    assert!((1..=501).contains(&left), "{left}");
+    sleep(MS(520)).await;
+    let keys: Vec<String> = ask(&server, &["KEYS", "*"]);
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn ten_runs_of_the_script_serve_a_thousand_decisions() {
+    let server = started();
+    let quota = Quota::new(Rate::per_day(1), 1000);
+    let limiter = FleetLimiter::builder(store(&server), quota).lease(100).build().unwrap();
+    for _ in 0..1000 {
+        limiter.try_acquire("a", 1).await.unwrap();
+    }
+    // One of them found that the server does not know the script yet.
+    assert_eq!((limiter.stats().round_trips, runs(&server)), (10, 11));
+    for _ in 0..1000 {
+        limiter.try_acquire("a", 1).await.unwrap_err();
+    }
+    assert_eq!(runs(&server), 11, "and none a thousand denials");
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_has_forgotten_the_script_is_told_again() {
+    let server = started();
+    let quota = Quota::new(Rate::per_day(1), 1000);
+    let limiter = FleetLimiter::builder(store(&server), quota).lease(1).build().unwrap();
+    for _ in 0..20 {
+        limiter.try_acquire("a", 1).await.unwrap();
+        let () = ask(&server, &["SCRIPT", "FLUSH"]);
+    }
+    let stats = limiter.stats();
+    assert_eq!((stats.admitted, stats.round_trips, stats.errors), (20, 20, 0));
+    assert_eq!(limiter.peek("a").await.remaining, 980);
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn instances_keep_to_the_bound_and_lose_nothing() {
+    let server = started();
+    let fleet = Fleet::new(MS(2000));
+    let all: Vec<_> = (0..3).map(|_| fleet.instance(store(&server), &Skewed::by(0))).collect();
+    let kept = all.clone();
+    let (admitted, time) = fleet.run(all, async || {}).await;
+    assert!(admitted <= fleet.most(time), "{admitted} of {}", fleet.most(time));
+    let mut left = kept[0].peek("a").await.remaining;
+    for limiter in &kept {
+        left += limiter.peek("a").await.in_hand;
+        assert_eq!(limiter.stats().errors, 0);
+    }
+    // Lost is what comes back to a key that is full, if the machine stands still for 400 ms.
+    let least = fleet.burst + fleet.rate * u64::try_from(time.as_millis()).unwrap() / 1000;
+    assert!((admitted + left) * 100 >= least * 97, "{admitted} and {left} of {least}");
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn clocks_of_instances_that_are_wrong_do_not_matter() {
+    let server = started();
+    let fleet = Fleet::new(MS(1500));
+    let skews = [Skewed::by(0), Skewed::by(1_000_000_000), Skewed::by(-1_000_000_000)];
+    let all: Vec<_> = skews.iter().map(|skew| fleet.instance(store(&server), skew)).collect();
+    let (admitted, time) = fleet
+        .run(all, async || {
+            // And they are set, ahead and back.
+            for round in 0..5 {
+                sleep(MS(200)).await;
+                for (number, skew) in skews.iter().enumerate() {
+                    let sign = if (round + number) % 2 == 0 { 1 } else { -1 };
+                    skew.set(sign * 1_000_000_000);
+                }
+            }
+        })
+        .await;
+    assert!(admitted <= fleet.most(time), "{admitted} of {}", fleet.most(time));
+    assert!(admitted * 2 > fleet.most(time), "{admitted} of {}", fleet.most(time));
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn a_slow_server_is_waited_for() {
+    let server = started();
+    let fleet = Fleet::new(MS(2000));
+    let slow = || Faulty::new(store(&server), Trouble::Slow(MS(15)));
+    let all: Vec<_> = (0..3).map(|_| fleet.instance(slow(), &Skewed::by(0))).collect();
+    let (admitted, time) = fleet.run(all, async || {}).await;
+    assert!(admitted <= fleet.most(time), "{admitted} of {}", fleet.most(time));
+    assert!(admitted * 2 > fleet.most(time), "{admitted} of {}", fleet.most(time));
+}
+
+/// Killed and started again, without what it knew.
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_crashes_adds_nothing_to_a_key_at_its_limit() {
+    let mut server = RedisServer::start().unwrap();
+    let fleet = Fleet::new(MS(6000));
+    let all: Vec<_> = (0..3).map(|_| fleet.instance(store(&server), &Skewed::by(0))).collect();
+    let kept = all.clone();
+    let (admitted, time) = fleet
+        .run(all, async || {
+            sleep(MS(1500)).await;
+            server.kill().unwrap();
+            sleep(MS(1000)).await;
+            assert!(kept.iter().all(|limiter| limiter.stats().is_degraded));
+            server.restart().unwrap();
+        })
+        .await;
+    assert!(admitted <= fleet.most(time), "{admitted} of {}", fleet.most(time));
+    assert!(admitted * 2 > fleet.most(time), "{admitted} of {}", fleet.most(time));
+    for limiter in &kept {
+        let stats = limiter.stats();
+        assert!(!stats.is_degraded && stats.local > 0 && stats.errors < 30, "{stats:?}");
+    }
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_hangs_costs_a_timeout_now_and_then() {
+    let server = started();
+    let fleet = Fleet::new(MS(3000));
+    let limiter = fleet.instance(store(&server), &Skewed::by(0));
+    limiter.try_acquire("a", 1).await.unwrap();
+    server.pause().unwrap();
+    let start = Instant::now();
+    let mut decided = 0;
+    while start.elapsed() < MS(1000) {
+        let _ = limiter.try_acquire(&decided.to_string(), 1).await;
+        decided += 1;
+        tokio::task::yield_now().await;
+    }
+    let stats = limiter.stats();
+    assert!(stats.is_degraded && stats.errors <= 10 && decided > 100, "{decided}: {stats:?}");
+    server.resume().unwrap();
+    let start = Instant::now();
+    while limiter.stats().is_degraded {
+        let _ = limiter.try_acquire("a", 1).await;
+        sleep(MS(5)).await;
+        assert!(start.elapsed() < MS(8000), "it was not found again");
+    }
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_is_not_there_is_told_by_its_type() {
+    let store = RedisStore::new("unix:///nowhere/redis.sock").unwrap();
+    let limiter = FleetLimiter::builder(store, Quota::new(Rate::per_second(1), 5))
+        .fallback(Fallback::Closed)
+        .build()
+        .unwrap();
+    let error = limiter.try_acquire("a", 1).await.unwrap_err();
+    let FleetTryAcquireError::Unavailable { source, .. } = error else { panic!("{error:?}") };
+    assert!(matches!(source, StoreError::Unreachable(_)), "{source:?}");
+    assert!(RedisStore::new("http://nowhere/").is_err());
+}
+
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_refuses_is_told_by_its_type() {
+    let server = started();
+    let store = store(&server);
+    let () = ask(&server, &["LPUSH", "a", "not a time"]);
+    let quota = StoreQuota::new(Quota::new(Rate::per_second(1), 5)).unwrap();
+    let refused: Result<Answer, _> = store.exchange("a", &quota, Ask::take(1)).await;
+    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
+    let () = ask(&server, &["SET", "b", "not a time"]);
+    assert_eq!(store.exchange("b", &quota, Ask::take(1)).await.unwrap().granted, 1);
+}
