@@ -9,6 +9,7 @@ pub mod fleet;
 mod future;
 #[cfg(feature = "http")]
 pub mod http;
+mod keyed;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod limit;
@@ -30,6 +31,10 @@ pub use self::{
     },
     clock::{Clock, ManualClock, TokioClock},
     error::{AcquireError, ConfigError, TryAcquireError},
+    keyed::{
+        AcquireKeyError, DEFAULT_MAX_KEYS, KeyedAcquire, KeyedLimiter, KeyedLimiterBuilder,
+        KeyedPermit, KeyedStats, OnFull, TryAcquireKeyError,
+    },
     limit::{Limit, SlidingWindow},
     limiter::{
         Acquire, DEFAULT_MAX_WAITERS, Event, Peek, Permit, RateLimiter, RateLimiterBuilder,

@@ -7,6 +7,9 @@ mod all {
     mod cancel;
     #[cfg(feature = "http")]
     mod http;
+    mod keyed;
+    mod keyed_model;
+    mod keyed_races;
     #[cfg(feature = "tower")]
     mod layer;
     mod live;

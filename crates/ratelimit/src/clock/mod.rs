@@ -13,6 +13,7 @@ pub use self::{manual::ManualClock, tokio_clock::TokioClock};
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -34,6 +35,20 @@ pub trait Clock: Send + Sync + 'static {
     ///
     /// If there is no such runtime.
     fn timer(&self) -> Self::Timer;
+}
+
+/// A clock that is shared.
+impl<C: Clock> Clock for Arc<C> {
+    type Timer = C::Timer;
+
+    #[inline]
+    fn now(&self) -> u64 {
+        C::now(self)
+    }
+
+    fn timer(&self) -> C::Timer {
+        C::timer(self)
+    }
 }
 
 /// Waits for a time of a [`Clock`].

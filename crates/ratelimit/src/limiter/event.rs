@@ -68,7 +68,7 @@ type Hear = dyn Fn(&Event) + Send + Sync;
 
 /// Who is told.
 #[derive(Clone, Default)]
-pub(super) struct Observer(Option<Arc<Hear>>);
+pub(crate) struct Observer(Option<Arc<Hear>>);
 
 impl Observer {
     pub(super) fn new(observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {

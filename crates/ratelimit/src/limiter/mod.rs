@@ -22,7 +22,7 @@ pub use self::{
     stats::{Peek, Stats},
 };
 
-use self::shared::Shared;
+pub(crate) use self::{event::Observer, shared::Shared, ticket::Ticket, waiters::time_between};
 use crate::{
     AcquireError, ConfigError, Limit, Quota, Rate, TryAcquireError,
     clock::{Clock, TokioClock},
@@ -219,7 +219,7 @@ impl<C: Clock> fmt::Debug for RateLimiter<C> {
 }
 
 /// A deadline of the limiter's clock.
-fn deadline(within: Option<Duration>) -> impl FnOnce(u64) -> u64 {
+pub(crate) fn deadline(within: Option<Duration>) -> impl FnOnce(u64) -> u64 {
     move |now| {
         let within = within.and_then(|within| u64::try_from(within.as_nanos()).ok());
         within.map_or(u64::MAX, |within| now.saturating_add(within))

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     AcquireError, ConfigError, Limit, TryAcquireError,
     clock::Clock,
-    state::{Limits, Taken, Word},
+    state::{Gcra, Limits, Taken, Word},
 };
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -25,7 +25,7 @@ use tidegate_core::{
 };
 
 /// One limiter, whatever the number of its handles.
-pub(super) struct Shared<C: Clock> {
+pub(crate) struct Shared<C: Clock> {
     pub(super) clock: C,
     word: Word,
     state: Mutex<State>,
@@ -62,7 +62,24 @@ impl<C: Clock> Shared<C> {
     ) -> Arc<Self> {
         let late = Arc::new(OnceLock::new());
         let resource = resource(Arc::clone(&late), name.clone());
-        let shared = Arc::new_cyclic(|me: &Weak<Self>| Self {
+        let shared = Self::closed(clock, limits, limit, name, max_waiters, observer, resource);
+        // It is the first to be put there.
+        let _ = late.set(Arc::downgrade(&shared));
+        shared.with(|_, _| ());
+        shared
+    }
+
+    /// The same as part of another resource, and with everything asked behind the lock at first.
+    pub(crate) fn closed(
+        clock: C,
+        limits: Limits,
+        limit: Limit,
+        name: Name,
+        max_waiters: usize,
+        observer: Observer,
+        resource: Resource,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me: &Weak<Self>| Self {
             clock,
             word: Word::closed(),
             driver: Driver::new(Waker::from(Arc::new(Bell(me.clone())))),
@@ -70,16 +87,36 @@ impl<C: Clock> Shared<C> {
             state: Mutex::new(State::new(limits, limit, max_waiters, observer.wants())),
             name,
             observer,
+        })
+    }
+
+    /// Goes on from a cell that was kept elsewhere, if it is of one quota. Before anybody else knows of it.
+    pub(crate) fn adopt(&self, from: Gcra) {
+        if let Some(cell) = lock(&self.state).limits.only_quota() {
+            *cell = from;
+        }
+    }
+
+    /// The cell, to be kept elsewhere. When nobody else knows of it any more.
+    pub(crate) fn cell(&self) -> Gcra {
+        let mut state = lock(&self.state);
+        let cell = state.limits.only_quota().expect("it was made for a cell of one quota");
+        self.word.close(cell);
+        *cell
+    }
+
+    /// Makes it as full as a new one.
+    pub(crate) fn refill(&self) {
+        self.with(|state, _| {
+            if let Some(cell) = state.limits.only_quota() {
+                *cell = Gcra::with_scale(*cell.scale());
+            }
         });
-        // It is the first to be put there.
-        let _ = late.set(Arc::downgrade(&shared));
-        shared.with(|_, _| ());
-        shared
     }
 
     /// Takes `cost`, if nobody waits and there is enough.
     #[inline]
-    pub(super) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
+    pub(crate) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
         let now = self.clock.now();
         if self.word.take(now, cost) { Ok(()) } else { self.try_take_slowly(now, cost) }
     }
@@ -121,6 +158,12 @@ impl<C: Clock> Shared<C> {
         self.word.take(self.clock.now(), cost)
     }
 
+    /// The same for who knows the time.
+    #[inline]
+    pub(crate) fn try_take_at(&self, now: u64, cost: u64) -> bool {
+        self.word.take(now, cost)
+    }
+
     /// After which time the waiter of that key passes.
     pub(super) fn delay(&self, key: usize) -> Duration {
         self.with(|state, now| match state.ready_at(key) {
@@ -140,14 +183,14 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Gives back what was taken and not used.
-    pub(super) fn give_back(&self, cost: u64) {
+    pub(crate) fn give_back(&self, cost: u64) {
         if cost > 0 {
             self.with(|state, now| state.give_back(now, cost));
         }
     }
 
     /// Changes the first of the limits.
-    pub(super) fn change(
+    pub(crate) fn change(
         &self,
         change: impl FnOnce(Limit) -> Result<Limit, ConfigError>,
     ) -> Result<(), ConfigError> {
@@ -158,7 +201,7 @@ impl<C: Clock> Shared<C> {
         lock(&self.state).limit()
     }
 
-    pub(super) fn peek(&self) -> Peek {
+    pub(crate) fn peek(&self) -> Peek {
         self.with(State::peek)
     }
 

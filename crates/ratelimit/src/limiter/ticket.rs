@@ -17,7 +17,7 @@ use std::{
 /// | fails | none | |
 /// | done | spent | |
 #[derive(Debug)]
-pub(super) enum Ticket {
+pub(crate) enum Ticket {
     /// Its place in the table of waiters, and its seat at the timers once it was polled.
     Waits {
         key: usize,
@@ -30,7 +30,7 @@ pub(super) enum Ticket {
 
 impl Ticket {
     /// Passes at once, or joins the line.
-    pub(super) fn take<C: Clock>(
+    pub(crate) fn take<C: Clock>(
         shared: &Arc<Shared<C>>,
         cost: u64,
         deadline: impl FnOnce(u64) -> u64,
@@ -44,7 +44,7 @@ impl Ticket {
     }
 
     /// Whether it passes now; if not, the waker is woken when it does.
-    pub(super) fn poll<C: Clock>(
+    pub(crate) fn poll<C: Clock>(
         &mut self,
         shared: &Arc<Shared<C>>,
         cx: &mut Context<'_>,
@@ -88,13 +88,13 @@ impl Ticket {
     }
 
     /// The tokens are spent.
-    pub(super) fn spend(&mut self) {
+    pub(crate) fn spend(&mut self) {
         debug_assert!(matches!(self, Self::Passes), "only what was taken can be spent");
         *self = Self::Done;
     }
 
     /// Leaves the line, or gives the tokens back.
-    pub(super) fn cancel<C: Clock>(&mut self, shared: &Arc<Shared<C>>, cost: u64) {
+    pub(crate) fn cancel<C: Clock>(&mut self, shared: &Arc<Shared<C>>, cost: u64) {
         match replace(self, Self::Done) {
             Self::Waits { key, seat } => {
                 let waker = shared.with(|state, now| state.cancel(now, key, cost));

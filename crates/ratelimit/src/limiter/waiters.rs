@@ -307,6 +307,6 @@ fn late(now: u64, at: u64, deadline: u64) -> AcquireError {
 }
 
 /// From one time to another, or none of it.
-pub(super) fn time_between(from: u64, to: u64) -> Duration {
+pub(crate) fn time_between(from: u64, to: u64) -> Duration {
     Duration::from_nanos(to.saturating_sub(from))
 }

@@ -56,6 +56,11 @@ impl Gcra {
         Self { scale, tat: 0, horizon: scale.burst }
     }
 
+    /// A cell as it was kept elsewhere.
+    pub(crate) fn restored(scale: Scale, tat: u128, horizon: u128) -> Self {
+        Self { scale, tat, horizon }
+    }
+
     /// Takes `cost` tokens, or none.
     ///
     /// # Errors
@@ -156,6 +161,11 @@ impl Gcra {
     /// The arrival time in units of the scale.
     pub(crate) fn tat(&self) -> u128 {
         self.tat
+    }
+
+    /// How far ahead of the time the arrival time may be.
+    pub(crate) fn horizon(&self) -> u128 {
+        self.horizon
     }
 
     pub(crate) fn set_tat(&mut self, tat: u128) {

@@ -5,6 +5,7 @@ mod gcra;
 mod limits;
 mod line;
 mod scale;
+mod table;
 mod window;
 mod word;
 
@@ -12,6 +13,7 @@ pub use self::{gcra::Gcra, scale::Scale, window::Window};
 pub(crate) use self::{
     limits::Limits,
     line::Line,
+    table::{Asked, Held, Plan, Swept, Table},
     word::{Taken, Word},
 };
 

@@ -80,13 +80,13 @@ fn stress_reservations_are_a_limiter_that_takes_back() {
 
 /// Takes and changes, in some order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Op {
+pub(super) enum Op {
     Take(u64),
     Advance(u64),
 }
 
 /// A bucket of four, and a token a second.
-struct Bucket;
+pub(super) struct Bucket;
 
 impl Model for Bucket {
     type Op = Op;

@@ -1,0 +1,464 @@
+//! The cells of many keys, in little memory.
+
+mod asked;
+mod index;
+mod plan;
+mod sweep;
+
+pub(crate) use self::{
+    asked::{Asked, Held, Swept},
+    plan::Plan,
+};
+
+use self::{
+    index::Index,
+    plan::{Plans, Shelf},
+    sweep::Round,
+};
+use super::Gcra;
+use crate::Quota;
+use slab::Slab;
+
+/// In a word: the cell is kept apart, under the number in the other bits.
+const APART: u64 = 1 << 63;
+
+/// See [`Gcra`].
+const STEP_BACK: u64 = 1_000_000_000;
+
+/// The cells of keys, each of which goes by a plan. A key that is not in it has a full cell.
+///
+/// A cell is one word, its arrival time in units since `base`. What does not fit is kept apart, and so is
+/// what is looked after by somebody else, an `O`, for a time: who waits in line at a key, say. Units are
+/// those of [`Scale`](super::Scale), so that nothing here is rounded. In time words grow too large; then
+/// all of them are told from a later base.
+///
+/// Keys, words and tags are in vectors that grow by an eighth: a key of 8 bytes takes 21 to 23, with its
+/// place in the index.
+///
+/// # What is forgotten
+///
+/// A cell that is full is no different from one that is not there, so that it may be taken out: some are
+/// looked at whenever one is added. If the clock then goes back to a time when it was not full yet, there
+/// is nothing to tell; so all keys that are new to the table are, until the clock is past `forgotten`
+/// again, what those that are gone can have been at worst: empty when it was set back.
+#[derive(Debug)]
+pub(crate) struct Table<K, O> {
+    index: Index,
+    keys: Vec<K>,
+    words: Vec<u64>,
+    tags: Vec<u16>,
+    /// Which plan a cell goes by; empty, as long as all go by the first.
+    places: Vec<u8>,
+    plans: Plans,
+    apart: Slab<Apart<O>>,
+    base: u64,
+    /// The latest time that anybody has come with.
+    latest: u64,
+    /// The time that the clock was last set back to.
+    set_back: u64,
+    hand: usize,
+    round: Round,
+    forgotten: u64,
+    evicted: u64,
+}
+
+/// What is not kept in a word.
+#[derive(Debug)]
+enum Apart<O> {
+    Cell { plan: Plan, cell: Gcra },
+    Owned { plan: Plan, owner: O },
+}
+
+impl<K, O> Table<K, O> {
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self {
+            index: Index::default(),
+            keys: Vec::new(),
+            words: Vec::new(),
+            tags: Vec::new(),
+            places: Vec::new(),
+            plans: Plans::new(plan),
+            apart: Slab::new(),
+            base: 0,
+            latest: 0,
+            set_back: 0,
+            hand: 0,
+            round: Round::new(),
+            forgotten: 0,
+            evicted: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= index::MOST
+    }
+
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// What time it is, as far as the table knows. Of threads that ask at once, one may come with a time that
+    /// is past already: what another one has taken meanwhile had come back by then, and so the later time is
+    /// that of both. A clock that was set back by more than a second is believed if it says so `again`: a thread
+    /// may have been held up for that long between its look at the clock and this.
+    #[inline]
+    pub(crate) fn time(&mut self, mut now: u64, again: impl FnOnce() -> u64) -> u64 {
+        if self.latest.saturating_sub(now) > STEP_BACK {
+            now = again();
+        }
+        if now >= self.latest {
+            self.latest = now;
+        } else if self.latest - now > STEP_BACK {
+            (self.latest, self.set_back) = (now, now);
+        }
+        self.latest
+    }
+
+    /// The plan of all keys that have none of their own.
+    pub(crate) fn plan(&self) -> Plan {
+        self.plans.0[0].plan
+    }
+
+    /// All that is allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.capacity() * size_of::<K>()
+            + self.words.capacity() * size_of::<u64>()
+            + self.tags.capacity() * size_of::<u16>()
+            + self.places.capacity()
+            + self.plans.0.capacity() * size_of::<Shelf>()
+            + self.apart.capacity() * (size_of::<Apart<O>>() + size_of::<usize>())
+            + self.index.bytes()
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub(crate) fn find(&self, tag: u16, key: &K) -> Option<usize>
+    where
+        K: Eq,
+    {
+        self.index.find(tag, &self.tags, |at| self.keys[at] == *key)
+    }
+
+    /// Takes `cost` from the cell of an entry, if it goes by that plan.
+    #[inline]
+    pub(crate) fn take(&mut self, at: usize, now: u64, cost: u64, quota: Option<Quota>) -> Asked {
+        if self.take_plainly(at, now, cost, quota.as_ref()) {
+            return Asked::Passes;
+        }
+        self.take_slowly(at, now, cost, quota)
+    }
+
+    /// The same in the plain case that it passes; false in all others, and then nothing is taken.
+    #[inline]
+    pub(crate) fn take_plainly(
+        &mut self,
+        at: usize,
+        now: u64,
+        cost: u64,
+        quota: Option<&Quota>,
+    ) -> bool {
+        let (word, shelf) = (self.words[at], &self.plans.0[self.place(at)]);
+        if word & APART != 0 || quota.is_some_and(|quota| *quota != shelf.plan.quota) {
+            return false;
+        }
+        let next = plain_take(shelf, self.base, word, now, cost);
+        next.inspect(|next| self.words[at] = *next).is_some()
+    }
+
+    #[cold]
+    fn take_slowly(&mut self, at: usize, now: u64, cost: u64, quota: Option<Quota>) -> Asked {
+        let (kept, mut cell) = match self.held(at) {
+            Held::Owned(..) => return Asked::Owned,
+            Held::Here(kept, cell) => (kept, cell),
+        };
+        let before = cell;
+        if quota.is_some_and(|quota| quota != kept.quota) {
+            return Asked::OtherPlan;
+        }
+        let asked = match cell.take(now, cost) {
+            Ok(()) => Asked::Passes,
+            Err(refusal) => Asked::refused(refusal, &cell, now),
+        };
+        if cell != before {
+            self.set(at, now, kept, cell);
+        }
+        asked
+    }
+
+    /// Takes `cost` from a cell that is not in the table, without putting it there.
+    pub(crate) fn take_new(&self, now: u64, cost: u64, plan: &Plan) -> Asked {
+        let mut cell = self.fresh(now, plan);
+        match cell.take(now, cost) {
+            Ok(()) if cell.tat() <= plan.scale.time(now) => Asked::Passes,
+            Ok(()) => Asked::New,
+            Err(refusal) => Asked::refused(refusal, &cell, now),
+        }
+    }
+
+    /// The cell of a key that is not in the table.
+    pub(crate) fn fresh(&self, now: u64, plan: &Plan) -> Gcra {
+        let mut cell = Gcra::with_scale(plan.scale);
+        if now < self.forgotten {
+            let scale = &plan.scale;
+            let most = scale.time(self.set_back).saturating_add(scale.burst);
+            cell.set_tat(scale.time(self.forgotten).min(most));
+        }
+        cell
+    }
+
+    /// Adds a key, and takes `cost` from its cell, which is as [`fresh`](Self::fresh) makes it.
+    pub(crate) fn add(&mut self, tag: u16, key: K, now: u64, plan: Plan, cost: u64) -> Asked {
+        debug_assert!(!self.is_full(), "more keys than an index has places for");
+        let at = self.len();
+        let mut cell = self.fresh(now, &plan);
+        let asked = match cell.take(now, cost) {
+            Ok(()) => Asked::Passes,
+            Err(refusal) => Asked::refused(refusal, &cell, now),
+        };
+        grow(&mut self.keys, key);
+        grow(&mut self.words, 0);
+        grow(&mut self.tags, tag);
+        if !self.places.is_empty() {
+            grow(&mut self.places, 0);
+        }
+        self.round = Round::new();
+        self.plans.0[0].cells += 1;
+        self.index.add_last(&self.tags);
+        self.set(at, now, plan, cell);
+        asked
+    }
+
+    /// What is kept of an entry.
+    pub(crate) fn held(&self, at: usize) -> Held<'_, O> {
+        let word = self.words[at];
+        if word & APART == 0 {
+            let shelf = &self.plans.0[self.place(at)];
+            let scale = shelf.plan.scale;
+            let tat = scale.time(self.base) + u128::from(word);
+            return Held::Here(shelf.plan, Gcra::restored(scale, tat, shelf.horizon));
+        }
+        match &self.apart[slot(word)] {
+            Apart::Cell { plan, cell } => Held::Here(*plan, *cell),
+            Apart::Owned { plan, owner } => Held::Owned(*plan, owner),
+        }
+    }
+
+    /// Keeps a cell in the place of what was kept of an entry before.
+    pub(crate) fn set(&mut self, at: usize, now: u64, plan: Plan, cell: Gcra) {
+        match self.word(at, now, &plan, &cell) {
+            Some(word) => {
+                let before = std::mem::replace(&mut self.words[at], word);
+                self.discard(before);
+            }
+            None => self.set_apart(at, Apart::Cell { plan, cell }),
+        }
+    }
+
+    /// Leaves a cell to somebody.
+    pub(crate) fn set_owner(&mut self, at: usize, plan: Plan, owner: O) {
+        self.set_apart(at, Apart::Owned { plan, owner });
+    }
+
+    /// Gives back `cost` to a cell that nobody owns; says whether that is so.
+    pub(crate) fn give_back(&mut self, at: usize, now: u64, cost: u64) -> bool {
+        let Held::Here(plan, mut cell) = self.held(at) else { return false };
+        cell.give_back(now, cost);
+        self.round = Round::new();
+        self.set(at, now, plan, cell);
+        true
+    }
+
+    /// Has a cell go by another plan. What was taken stays taken, in tokens. An owner is to be told.
+    pub(crate) fn convert(&mut self, at: usize, now: u64, plan: Plan) {
+        self.round = Round::new();
+        if let Held::Here(_, mut cell) = self.held(at) {
+            cell.change(now, plan.scale);
+            self.set(at, now, plan, cell);
+        } else if let Apart::Owned { plan: kept, .. } = &mut self.apart[slot(self.words[at])] {
+            *kept = plan;
+        }
+    }
+
+    /// Takes an entry that nobody owns out, whether it is full or not.
+    pub(crate) fn remove(&mut self, at: usize) -> K {
+        self.discard(self.words[at]);
+        self.round = Round::new();
+        self.index.swap_remove(&self.tags, at);
+        if let Some(place) = self.places.get(at) {
+            self.plans.0[usize::from(*place)].cells -= 1;
+            self.places.swap_remove(at);
+        } else {
+            self.plans.0[0].cells -= 1;
+        }
+        self.words.swap_remove(at);
+        self.tags.swap_remove(at);
+        let key = self.keys.swap_remove(at);
+        self.shrink();
+        key
+    }
+
+    /// Makes another plan that of all keys that have none of their own, and calls `other` for those that
+    /// somebody owns. What was taken stays taken, in tokens.
+    pub(crate) fn change(&mut self, now: u64, plan: Plan, mut other: impl FnMut(&O)) {
+        let before = self.plan();
+        self.round = Round::new();
+        // While some words are in the old units and others in the new ones, the base has to stay.
+        if now > self.base {
+            self.rebase(now);
+        }
+        // Cells that are in the new plan for reasons of their own stay where they are.
+        let first = Shelf { cells: self.plans.0[0].cells, ..Shelf::new(plan) };
+        let old = std::mem::replace(&mut self.plans.0[0], first);
+        for at in 0..self.len() {
+            let word = self.words[at];
+            let is_first = self.places.get(at).is_none_or(|place| *place == 0);
+            if word & APART == 0 {
+                if is_first {
+                    let scale = before.scale;
+                    let tat = scale.time(self.base) + u128::from(word);
+                    let mut cell = Gcra::restored(scale, tat, old.horizon);
+                    cell.change(now, plan.scale);
+                    self.set(at, now, plan, cell);
+                }
+                continue;
+            }
+            match &mut self.apart[slot(word)] {
+                Apart::Cell { plan: kept, cell } if kept.quota == before.quota => {
+                    cell.change(now, plan.scale);
+                    *kept = plan;
+                    let cell = *cell;
+                    self.set(at, now, plan, cell);
+                }
+                Apart::Owned { plan: kept, owner } if kept.quota == before.quota => {
+                    *kept = plan;
+                    other(owner);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What stands for a cell in a word; none, if nothing does.
+    fn word(&mut self, at: usize, now: u64, plan: &Plan, cell: &Gcra) -> Option<u64> {
+        let place = self.plans.place(plan)?;
+        let is_behind = now.saturating_sub(self.base) >= STEP_BACK;
+        let mut word = self.relative(now, plan, cell);
+        if word.is_none() && is_behind && self.plans.0[usize::from(place)].lasts() {
+            self.rebase(now);
+            word = self.relative(now, plan, cell);
+        }
+        let word = word?;
+        self.assign(at, place);
+        let shelf = &mut self.plans.0[usize::from(place)];
+        shelf.horizon = shelf.horizon.max(cell.horizon());
+        Some(word)
+    }
+
+    fn relative(&self, now: u64, plan: &Plan, cell: &Gcra) -> Option<u64> {
+        let base = plan.scale.time(self.base);
+        let since = match cell.tat().checked_sub(base) {
+            // It was full before the base, and so it was at the base.
+            None if now >= self.base => 0,
+            None => return None,
+            Some(since) => since,
+        };
+        u64::try_from(since).ok().filter(|word| word & APART == 0)
+    }
+
+    #[inline]
+    fn place(&self, at: usize) -> usize {
+        self.places.get(at).map_or(0, |place| usize::from(*place))
+    }
+
+    fn assign(&mut self, at: usize, place: u8) {
+        let before = self.place(at);
+        if before == usize::from(place) {
+            return;
+        }
+        if self.places.is_empty() {
+            self.places.reserve_exact(self.keys.capacity());
+            self.places.resize(self.keys.len(), 0);
+        }
+        self.places[at] = place;
+        self.plans.0[before].cells -= 1;
+        self.plans.0[usize::from(place)].cells += 1;
+    }
+
+    /// Tells all words from a later base. Cells that were full before it are full at it.
+    fn rebase(&mut self, now: u64) {
+        let by = now - self.base;
+        for (at, word) in self.words.iter_mut().enumerate().filter(|(_, word)| **word & APART == 0)
+        {
+            let shelf = &self.plans.0[self.places.get(at).map_or(0, |place| usize::from(*place))];
+            let by = u64::try_from(shelf.plan.scale.time(by)).unwrap_or(u64::MAX);
+            *word = word.saturating_sub(by);
+        }
+        self.base = now;
+    }
+
+    fn set_apart(&mut self, at: usize, apart: Apart<O>) {
+        let word = self.words[at];
+        if word & APART == 0 {
+            self.words[at] = APART | self.apart.insert(apart) as u64;
+        } else {
+            self.apart[slot(word)] = apart;
+        }
+    }
+
+    /// Forgets what a word stood for. Whoever owned the cell has been asked before: no owner is dropped
+    /// here.
+    fn discard(&mut self, word: u64) {
+        if word & APART != 0 {
+            let apart = self.take_apart(word);
+            debug_assert!(matches!(apart, Apart::Cell { .. }), "an owner is asked first");
+        }
+    }
+
+    fn take_apart(&mut self, word: u64) -> Apart<O> {
+        let apart = self.apart.remove(slot(word));
+        if self.apart.is_empty() {
+            self.apart = Slab::new();
+        }
+        apart
+    }
+
+    /// Gives memory back, once half of it is of no use.
+    fn shrink(&mut self) {
+        let len = self.len();
+        if self.keys.capacity() > 16 && len * 2 < self.keys.capacity() {
+            let enough = len + len / 8;
+            self.keys.shrink_to(enough);
+            self.words.shrink_to(enough);
+            self.tags.shrink_to(enough);
+            self.places.shrink_to(enough);
+        }
+        if self.index.is_too_large(len) {
+            self.index.resize(&self.tags);
+        }
+    }
+}
+
+/// The next word of a cell from which `cost` is taken, in the plain case that there is enough, and all
+/// numbers fit.
+#[inline]
+fn plain_take(shelf: &Shelf, base: u64, word: u64, now: u64, cost: u64) -> Option<u64> {
+    let time = now.checked_sub(base)?.checked_mul(shelf.tick)?;
+    let next = word.max(time).checked_add(cost.checked_mul(shelf.token)?)?;
+    (next <= time.checked_add(shelf.burst)? && next & APART == 0).then_some(next)
+}
+
+fn slot(word: u64) -> usize {
+    usize::try_from(word & !APART).expect("it was one when it was put there")
+}
+
+/// By an eighth, rather than twice as much.
+fn grow<T>(items: &mut Vec<T>, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact((items.len() / 8).max(4));
+    }
+    items.push(item);
+}

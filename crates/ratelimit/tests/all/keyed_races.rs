@@ -1,0 +1,211 @@
+//! Threads that ask for the same keys at once: for longer by `cargo xtask stress`.
+
+use super::races::{Bucket, Op};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tidegate_ratelimit::{KeyedLimiter, ManualClock, Quota, Rate};
+use tidegate_testkit::{
+    History, Stress, check_linearizable,
+    conformance::{Limit, TryLimiter, limiter},
+};
+
+const LIMIT: Limit = Limit { burst: 3, interval: Duration::from_millis(10) };
+const KEY: u64 = 7;
+
+/// A limiter whose clock is told by who asks; it does not go back.
+struct Told {
+    limiter: KeyedLimiter<u64, ManualClock>,
+    clock: ManualClock,
+    latest: Mutex<Duration>,
+}
+
+impl Told {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let quota = Quota::new(Rate::every(LIMIT.interval), LIMIT.burst.into());
+        let limiter = KeyedLimiter::builder(quota).clock(clock.clone()).build().unwrap();
+        Self { limiter, clock, latest: Mutex::default() }
+    }
+}
+
+impl TryLimiter for Told {
+    fn try_acquire(&self, n: u32, now: Duration) -> bool {
+        let mut latest = self.latest.lock().unwrap();
+        *latest = now.max(*latest);
+        self.clock.set(*latest);
+        drop(latest);
+        if n == 2 {
+            // Others come and go meanwhile.
+            let _ = self.limiter.try_acquire(&8, 1);
+            self.limiter.evict();
+        }
+        self.limiter.try_acquire(&KEY, n.into()).is_ok()
+    }
+}
+
+#[test]
+fn stress_a_key_is_a_limiter() {
+    limiter(Stress::new("a_key_is_a_limiter"), LIMIT, Told::new).unwrap();
+}
+
+#[test]
+fn stress_taking_from_a_key_is_linearizable() {
+    Stress::new("taking_from_a_key_is_linearizable").run(
+        |_rng| {
+            let clock = ManualClock::new();
+            let builder = KeyedLimiter::builder(Quota::new(Rate::per_second(1), 4));
+            let limiter = builder.clock(clock.clone()).build().unwrap();
+            (limiter, clock, History::new(), AtomicU64::new(0))
+        },
+        |(limiter, clock, history, clients), ctx| {
+            let client = history.client(usize::try_from(clients.fetch_add(1, SeqCst)).unwrap());
+            for _ in 0..6 {
+                ctx.point();
+                if ctx.rng().one_in(4) {
+                    client.call_sync(Op::Advance(1), || {
+                        clock.advance(Duration::from_secs(1));
+                        true
+                    });
+                } else {
+                    let n = 1 + ctx.rng().below(3);
+                    client.call_sync(Op::Take(n), || limiter.try_acquire(&KEY, n).is_ok());
+                }
+            }
+        },
+        |(_, _, history, _), _threads| {
+            let verdict = check_linearizable(&Bucket, history);
+            if verdict.is_linearizable() { Ok(()) } else { Err(verdict.to_string()) }
+        },
+    );
+}
+
+/// Keys come and go at the cap: there are never more, and none is counted that is not there.
+#[test]
+fn stress_the_cap_holds_for_threads() {
+    const MOST: usize = 20;
+    Stress::new("the_cap_holds_for_threads").run(
+        |_rng| {
+            let clock = ManualClock::new();
+            let builder = KeyedLimiter::builder(Quota::new(Rate::per_second(1), 1));
+            (builder.max_keys(MOST).clock(clock.clone()).build().unwrap(), clock)
+        },
+        |(limiter, clock), ctx| {
+            for _ in 0..60 {
+                ctx.point();
+                let key = ctx.rng().below(60);
+                match ctx.rng().below(8) {
+                    0 => clock.advance(Duration::from_millis(100)),
+                    1 => limiter.reset(&key),
+                    2 => drop(limiter.evict()),
+                    _ => drop(limiter.try_acquire(&key, 1).map(|permit| {
+                        if key % 3 == 0 {
+                            permit.refund();
+                        }
+                    })),
+                }
+                assert!(limiter.len() <= MOST, "{limiter:?}");
+            }
+        },
+        |(limiter, clock), _threads| {
+            clock.advance(Duration::from_secs(2));
+            limiter.evict();
+            if limiter.is_empty() { Ok(()) } else { Err(format!("{limiter:?}")) }
+        },
+    );
+}
+
+/// Some wait, some give up, some ask without waiting: what is taken and given back adds up, and in the end
+/// nobody is left.
+#[test]
+fn stress_who_waits_for_a_key_leaves_it_as_it_was() {
+    Stress::new("who_waits_for_a_key_leaves_it_as_it_was").run(
+        |_rng| {
+            let clock = ManualClock::new();
+            let builder = KeyedLimiter::builder(Quota::new(Rate::per_hour(1), 6));
+            let limiter = builder.clock(clock.clone()).build().unwrap();
+            limiter.try_acquire(&KEY, 2).unwrap();
+            (limiter, AtomicU64::new(2))
+        },
+        |(limiter, taken), ctx| {
+            for _ in 0..20 {
+                ctx.point();
+                let n = 1 + ctx.rng().below(3);
+                let permit = if ctx.rng().one_in(2) {
+                    let mut waiter = Box::pin(limiter.acquire(&KEY, n));
+                    let mut waits = crate::poll(waiter.as_mut());
+                    ctx.point();
+                    if waits.is_pending() && ctx.rng().one_in(2) {
+                        waits = crate::poll(waiter.as_mut());
+                    }
+                    match waits {
+                        std::task::Poll::Ready(permit) => permit.ok(),
+                        std::task::Poll::Pending => None,
+                    }
+                } else {
+                    limiter.try_acquire(&KEY, n).ok()
+                };
+                let Some(permit) = permit else { continue };
+                if ctx.rng().one_in(3) {
+                    taken.fetch_add(permit.cost(), SeqCst);
+                } else {
+                    permit.refund();
+                }
+            }
+        },
+        |(limiter, taken), _threads| {
+            limiter.evict();
+            let left = limiter.peek(&KEY).unwrap();
+            let stats = limiter.stats();
+            match (left.remaining + taken.load(SeqCst), left.waiting, stats.waiting) {
+                (6, 0, 0) => Ok(()),
+                sum => Err(format!("{sum:?}: {left:?}, {stats:?}")),
+            }
+        },
+    );
+}
+
+/// Threads that get in each other's way for one key have it at hand: the limit is the same, and nothing is
+/// kept once they are through.
+#[test]
+fn stress_a_disputed_key_is_a_key_as_others() {
+    const BURST: u64 = 100_000;
+    Stress::new("a_disputed_key_is_a_key_as_others").run(
+        |_rng| {
+            let clock = ManualClock::new();
+            let builder = KeyedLimiter::builder(Quota::new(Rate::per_hour(1), BURST));
+            (builder.clock(clock.clone()).build().unwrap(), AtomicU64::new(0))
+        },
+        |(limiter, taken), ctx| {
+            for _ in 0..200 {
+                let key = if ctx.rng().one_in(8) { ctx.rng().below(6) } else { KEY };
+                let cost = 1 + ctx.rng().below(3);
+                let Ok(permit) = limiter.try_acquire(&key, cost) else { continue };
+                match ctx.rng().below(40) {
+                    0 => permit.refund(),
+                    _ if key == KEY => drop(taken.fetch_add(cost, SeqCst)),
+                    _ => {}
+                }
+                match ctx.rng().below(200) {
+                    0 => limiter.set_quota(Quota::new(Rate::per_hour(1), BURST)).unwrap(),
+                    1 => drop(limiter.evict()),
+                    _ => {}
+                }
+            }
+        },
+        |(limiter, taken), _threads| {
+            let left = limiter.peek(&KEY).unwrap().remaining;
+            let taken = taken.load(SeqCst);
+            limiter.set_quota(Rate::UNLIMITED).unwrap();
+            limiter.evict();
+            match (left + taken, limiter.len()) {
+                (BURST, 0) => Ok(()),
+                sum => Err(format!("{left} and {taken}: {sum:?}")),
+            }
+        },
+    );
+}
