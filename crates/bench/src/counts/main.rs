@@ -34,6 +34,8 @@ fn case(name: &str) -> Case {
         "parked JoinSet" => scope::parked_join_set,
         "cancellable ours" => scope::cancellable_ours,
         "cancellable JoinSet and child tokens" => scope::cancellable_join_set,
+        "keyed ours" => limit::keyed_ours,
+        "keyed governor" => limit::keyed_governor,
         "layer ours" => limit::layer_ours,
         "layer tower-resilience" => limit::layer_tower_resilience,
         other => panic!("no case is called {other}"),

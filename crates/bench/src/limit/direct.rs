@@ -38,7 +38,7 @@ impl<C: Clock> Limiter for RateLimiter<C> {
 
 /// The clock that the peers go by. tokio's own asks first whether it is paused, in a program that
 /// tests are part of, as the testkit is of this one.
-struct StdClock(Instant);
+pub(super) struct StdClock(Instant);
 
 impl Default for StdClock {
     fn default() -> Self {
@@ -128,7 +128,7 @@ pub(super) fn leaky_bucket_of(limit: Limit) -> leaky_bucket::RateLimiter {
         .build()
 }
 
-pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
+pub(super) fn run(plan: Plan) -> Vec<Ratio> {
     let tsc = TscClock::new();
     assert!(tsc.is_trusted(), "the counter of this processor is no clock");
     let mut ratios = Vec::new();

@@ -7,6 +7,7 @@ mod correct;
 mod direct;
 mod echo;
 mod fleet;
+mod keyed;
 mod layer;
 mod row;
 mod threads;
@@ -19,6 +20,7 @@ pub(crate) fn run(plan: Plan) -> Vec<Ratio> {
     println!("  load average {}", load.trim());
     let mut ratios = correct::run();
     ratios.extend(direct::run(plan));
+    ratios.extend(keyed::run(plan));
     ratios.extend(layer::run(plan));
     ratios.extend(waiters::run(plan));
     ratios.extend(fleet::run(plan));
