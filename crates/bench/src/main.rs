@@ -16,6 +16,7 @@
 mod alloc;
 mod clock;
 mod contest;
+mod limit;
 mod page;
 mod peers;
 mod pipeline;
@@ -58,6 +59,7 @@ enum Area {
     Pipeline,
     Treesum,
     Testkit,
+    Ratelimit,
 }
 
 /// What every area is told.
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
             Area::Pipeline => ("pipeline", pipeline::run(plan)),
             Area::Treesum => ("treesum", treesum::run(plan)),
             Area::Testkit => ("testkit", testkit::run(plan)),
+            Area::Ratelimit => ("ratelimit", limit::run(plan)),
         };
         print!("{}", record::table(name, &results));
         missed |= results.iter().any(|result| !result.met());

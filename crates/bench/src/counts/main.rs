@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a case that cannot go on has no result")]
 #![allow(clippy::disallowed_methods, reason = "it runs peers as they are")]
 
+mod limit;
 mod scope;
 mod token;
 
@@ -33,6 +34,10 @@ fn case(name: &str) -> Case {
         "parked JoinSet" => scope::parked_join_set,
         "cancellable ours" => scope::cancellable_ours,
         "cancellable JoinSet and child tokens" => scope::cancellable_join_set,
+        "keyed ours" => limit::keyed_ours,
+        "keyed governor" => limit::keyed_governor,
+        "layer ours" => limit::layer_ours,
+        "layer tower-resilience" => limit::layer_tower_resilience,
         other => panic!("no case is called {other}"),
     }
 }

@@ -124,18 +124,33 @@ impl<C: Clock> Shared<C> {
     /// Kept apart, so that the plain case becomes part of whoever asks.
     #[inline(never)]
     fn try_take_slowly(&self, now: u64, cost: u64) -> Result<(), TryAcquireError> {
-        let taken = match self.word.decide(now, cost) {
-            Taken::Yes => Ok(()),
+        let error = match self.word.decide(now, cost) {
+            Taken::Yes => return Ok(()),
             Taken::Not { until, remaining } => {
-                Err(TryAcquireError::Denied { retry_after: time_between(now, until), remaining })
+                TryAcquireError::Denied { retry_after: time_between(now, until), remaining }
             }
-            Taken::Ask => self.with(|state, now| state.try_take(now, cost)),
+            Taken::Ask => match self.try_take_locked(cost) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
         };
-        if let (Err(error), true) = (&taken, self.observer.wants()) {
-            let retry_after = error.retry_after();
-            self.observer.tell(&self.name, &Event::Denied { cost, retry_after });
+        if self.observer.wants() {
+            self.tell_denied(cost, error.retry_after());
         }
-        taken
+        Err(error)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_denied(&self, cost: u64, retry_after: Option<Duration>) {
+        self.observer.tell(&self.name, &Event::Denied { cost, retry_after });
+    }
+
+    /// Kept apart in turn: a plain refusal needs no room for this.
+    #[cold]
+    #[inline(never)]
+    fn try_take_locked(&self, cost: u64) -> Result<(), TryAcquireError> {
+        self.with(|state, now| state.try_take(now, cost))
     }
 
     /// Takes `cost`, if the word alone can say so.

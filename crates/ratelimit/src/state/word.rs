@@ -89,6 +89,7 @@ impl Word {
     }
 
     /// Takes `cost` tokens at `now`, or tells why not, if the word is open and it is a plain case.
+    #[inline]
     pub(crate) fn decide(&self, now: u64, cost: u64) -> Taken {
         let mut word = self.tat.0.load(Acquire);
         loop {
@@ -204,6 +205,7 @@ impl Sum {
     }
 
     /// Whether it is refused for now, and for no other reason than what was taken.
+    #[inline]
     fn is_plain(&self) -> bool {
         let latest = self.tick.checked_mul(STEP_BACK).and_then(|back| back.checked_add(self.most));
         self.tick > 0
@@ -213,6 +215,7 @@ impl Sum {
     }
 
     /// Of a plain refusal. Who is refused may ask again and again: it divides where it has to only.
+    #[inline]
     fn refusal(&self) -> Taken {
         // Both are less than a burst and its time.
         let wait = self.next - self.most;
