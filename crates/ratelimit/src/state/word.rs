@@ -192,9 +192,12 @@ impl Sum {
         let (origin, base) = (words.origin.load(Acquire), words.base.load(Acquire));
         let (tick, token) = (words.tick.load(Acquire), words.token.load(Acquire));
         let burst = words.burst.load(Acquire);
-        let time = now.checked_sub(origin)?.checked_mul(tick)?.checked_add(base)?;
+        let since = now.checked_sub(origin)?;
+        // Most rates have units of a nanosecond, and a branch that is foreseen takes no time.
+        let since = if tick == 1 { since } else { since.checked_mul(tick)? };
+        let time = since.checked_add(base)?;
         let most = time.checked_add(burst).filter(|most| *most != CLOSED)?;
-        let cost = cost.checked_mul(token)?;
+        let cost = if cost == 1 { token } else { cost.checked_mul(token)? };
         let next = word.max(time).checked_add(cost)?;
         Some(Self { word, next, time, most, burst, cost, tick, token, now })
     }
