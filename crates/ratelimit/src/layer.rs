@@ -64,7 +64,8 @@ pub struct RateLimitLayer<M, A = Fail> {
 }
 
 impl<L> RateLimitLayer<Reject<L>> {
-    /// Calls the service if the limiter lets it pass now, and never waits.
+    /// Calls the service if the limiter lets it pass now, and never waits: a
+    /// [`RateLimiter`](crate::RateLimiter), or a [`KeyedLimiter`](crate::KeyedLimiter) with a [`key`](Self::key).
     pub fn reject(limiter: L) -> Self {
         Self { mode: Reject { limiter, key: NoKey, cost: One }, answer: Fail }
     }
@@ -75,6 +76,9 @@ impl<L> RateLimitLayer<Wait<L>> {
     ///
     /// The service is ready all the while, and keeps what it needed for that: put a limit of concurrency
     /// around this layer rather than into it.
+    ///
+    /// It waits for a [`RateLimiter`](crate::RateLimiter), or for what [`from_fn`](crate::from_fn) makes of a
+    /// closure: a [`KeyedLimiter`](crate::KeyedLimiter) or a [fleet](crate::fleet), among others.
     pub fn wait(limiter: L) -> Self {
         Self { mode: Wait { limiter, key: NoKey, cost: One, within: None }, answer: Fail }
     }
@@ -109,7 +113,8 @@ impl<L, K, C, A> RateLimitLayer<Reject<L, K, C>, A> {
     ///     user: u64,
     /// }
     ///
-    /// let limiter = KeyedLimiter::builder(Quota::new(Rate::per_second(10), 20)).build().unwrap();
+    /// let quota = Quota::new(Rate::per_second(10), 20);
+    /// let limiter = KeyedLimiter::<u64>::builder(quota).build().unwrap();
     /// let layer = RateLimitLayer::reject(limiter).key(|request: &Request| request.user);
     /// # drop(layer);
     /// ```

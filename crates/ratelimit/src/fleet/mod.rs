@@ -53,3 +53,5 @@ pub use self::{
     stats::{FleetPeek, FleetStats},
     store::{Answer, Ask, Store, StoreError},
 };
+// What `FleetLimiterBuilder::backoff` takes.
+pub use tidegate_core::{Backoff, Jitter};

@@ -8,6 +8,8 @@ use std::{
 };
 
 /// Leave to go on: the tokens of the key are spent. Where nothing came of it, give them back.
+///
+/// It is no guard: dropping it gives nothing back, only [`refund`](Self::refund) does.
 pub struct KeyedPermit<'a, K, C: Clock = TokioClock, S = RandomState> {
     limiter: &'a KeyedLimiter<K, C, S>,
     key: &'a K,

@@ -142,7 +142,7 @@ impl<C: Clock> RateLimiter<C> {
     }
 
     /// Changes the rate, at once and for all who wait. What was taken stays taken: tokens that are missing
-    /// from a burst come back at the new rate.
+    /// from a burst come back at the new rate. With several limits, it is the first whose rate changes.
     ///
     /// The rate of a strict window is its count per its length. What passed before counts in the new
     /// one, as far as it did in the old one.
@@ -155,7 +155,8 @@ impl<C: Clock> RateLimiter<C> {
     }
 
     /// Changes the burst, at once and for all who wait. What was taken stays taken: a burst that is larger
-    /// by ten makes ten more tokens, and one that is smaller takes them away, or owes them.
+    /// by ten makes ten more tokens, and one that is smaller takes them away, or owes them. With several
+    /// limits, it is the first whose burst changes.
     ///
     /// # Errors
     ///

@@ -5,6 +5,8 @@ use crate::clock::{Clock, TokioClock};
 use std::fmt;
 
 /// Leave to go on: the tokens are spent. Where nothing came of it, give them back.
+///
+/// It is no guard: dropping it gives nothing back, only [`refund`](Self::refund) does.
 pub struct Permit<'a, C: Clock = TokioClock> {
     limiter: &'a RateLimiter<C>,
     cost: u64,
