@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 use tidegate_core::inspect::Waiting;
-use tokio::task::coop::{Coop, cooperative};
+use tokio::{
+    task::coop::{Coop, cooperative},
+    time::Instant,
+};
 
 pin_project! {
     /// The future of [`RateLimiter::acquire`].
@@ -29,9 +32,9 @@ pin_project! {
 
 impl<'a, C: Clock> Acquire<'a, C> {
     #[track_caller]
-    pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64, within: Option<Duration>) -> Self {
+    pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64, bound: Bound) -> Self {
         // A task that is never made to wait is made to let others run, as by tokio's semaphore.
-        let wait = cooperative(Wait { limiter, cost, within, ticket: None });
+        let wait = cooperative(Wait { limiter, cost, bound, ticket: None });
         let waiting = limiter.shared.resource.waiting("tokens", wait);
         Self { limiter, cost, waiting }
     }
@@ -53,11 +56,29 @@ impl<C: Clock> fmt::Debug for Acquire<'_, C> {
     }
 }
 
+/// How long it may wait, from when it takes its place.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    None,
+    Within(Duration),
+    Until(Instant),
+}
+
+impl Bound {
+    fn left(self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Within(timeout) => Some(timeout),
+            Self::Until(deadline) => Some(deadline.saturating_duration_since(Instant::now())),
+        }
+    }
+}
+
 /// Takes its place when it is first polled.
 struct Wait<'a, C: Clock> {
     limiter: &'a RateLimiter<C>,
     cost: u64,
-    within: Option<Duration>,
+    bound: Bound,
     ticket: Option<Ticket>,
 }
 
@@ -65,12 +86,12 @@ impl<C: Clock> Future for Wait<'_, C> {
     type Output = Result<(), AcquireError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { limiter, cost, within, ticket } = self.get_mut();
+        let Self { limiter, cost, bound, ticket } = self.get_mut();
         let shared = &limiter.shared;
         let ticket = if let Some(ticket) = ticket {
             ticket
         } else {
-            let deadline = super::deadline(*within);
+            let deadline = super::deadline(bound.left());
             ticket.insert(Ticket::take(shared, *cost, deadline, Some(cx.waker()))?)
         };
         let passes = ready!(ticket.poll(shared, cx));

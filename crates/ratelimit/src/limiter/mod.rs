@@ -22,6 +22,7 @@ pub use self::{
     stats::{Peek, Stats},
 };
 
+use self::acquire::Bound;
 pub(crate) use self::{event::Observer, shared::Shared, ticket::Ticket, waiters::time_between};
 use crate::{
     AcquireError, ConfigError, Limit, Quota, Rate, TryAcquireError,
@@ -78,7 +79,7 @@ impl<C: Clock> RateLimiter<C> {
     /// by `acquire_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn acquire(&self, n: u64) -> Acquire<'_, C> {
-        Acquire::new(self, n, None)
+        Acquire::new(self, n, Bound::None)
     }
 
     /// The same, but not for longer than `timeout`. If that is too short, it says so at once instead of
@@ -97,7 +98,7 @@ impl<C: Clock> RateLimiter<C> {
     /// As [`acquire`](Self::acquire). Tested by `acquire_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn acquire_within(&self, n: u64, timeout: Duration) -> Acquire<'_, C> {
-        Acquire::new(self, n, Some(timeout))
+        Acquire::new(self, n, Bound::Within(timeout))
     }
 
     /// The same, with a deadline of tokio's clock.
@@ -115,8 +116,7 @@ impl<C: Clock> RateLimiter<C> {
     /// As [`acquire`](Self::acquire). Tested by `acquire_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn acquire_until(&self, n: u64, deadline: Instant) -> Acquire<'_, C> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        Acquire::new(self, n, Some(left))
+        Acquire::new(self, n, Bound::Until(deadline))
     }
 
     /// Sets `n` tokens aside, now or as soon as they are there, without waiting: a place in the line.

@@ -92,7 +92,10 @@ impl Gcra {
         self.mind_steps_back(now);
         let now = self.scale.time(now);
         self.tat = self.tat.max(now).saturating_add(self.scale.tokens(cost));
-        self.horizon = self.horizon.max(self.tat - now);
+        // What was owed has been paid once no more than a burst is missing.
+        let debt = self.tat - now;
+        let is_paid = debt <= self.scale.burst;
+        self.horizon = if is_paid { self.scale.burst } else { self.horizon.max(debt) };
     }
 
     /// Puts `cost` tokens back. The cell never has more than a burst.
@@ -168,7 +171,11 @@ impl Gcra {
         self.horizon
     }
 
+    /// What was taken elsewhere, which was never more than a burst ahead of the time.
     pub(crate) fn set_tat(&mut self, tat: u128) {
+        if tat > self.tat {
+            self.horizon = self.scale.burst;
+        }
         self.tat = tat;
     }
 

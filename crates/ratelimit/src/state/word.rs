@@ -35,7 +35,8 @@ pub(crate) struct Word {
     tick: AtomicU64,
     token: AtomicU64,
     burst: AtomicU64,
-    /// No word that was opened was above it. Only for who holds the lock.
+    /// No word of this scale that was opened, and none that was closed, was above it: nothing that was
+    /// taken makes it less. Only for who holds the lock.
     top: AtomicU64,
 }
 
@@ -120,6 +121,7 @@ impl Word {
     pub(crate) fn close(&self, cell: &mut Gcra) {
         let word = self.tat.0.swap(CLOSED, AcqRel);
         if word != CLOSED {
+            self.top.store(self.top.load(Relaxed).max(word), Relaxed);
             cell.set_tat(self.tat(word));
         }
     }
@@ -156,10 +158,7 @@ impl Word {
     /// range.
     fn change(&self, scale: &Scale, now: u64) -> Option<()> {
         let burst = u64::try_from(scale.burst).ok()?;
-        let since = now.saturating_sub(self.origin.load(Relaxed)).saturating_add(STEP_BACK);
-        let taken = since.checked_mul(self.tick.load(Relaxed))?;
-        let taken = taken.checked_add(self.burst.load(Relaxed))?;
-        let top = self.base.load(Relaxed).checked_add(taken)?.max(self.top.load(Relaxed));
+        let top = self.base.load(Relaxed).max(self.top.load(Relaxed));
         self.base.store(top.checked_add(1)?, Release);
         self.origin.store(now, Release);
         self.tick.store(scale.tick, Release);
@@ -226,5 +225,25 @@ impl Sum {
         let left = self.most.saturating_sub(self.word.max(self.time));
         let remaining = if left < self.token { 0 } else { left / self.token };
         Taken::Not { until: self.now.saturating_add(wait), remaining }
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+    use crate::{Quota, Rate};
+
+    /// Who has seen the word of before may still be about to swap it.
+    #[test]
+    fn no_word_of_a_scale_is_one_of_a_later_scale_though_the_clock_was_set_back() {
+        let mut cell = Gcra::new(Quota::new(Rate::per_second(1), 1)).unwrap();
+        let word = Word::closed();
+        word.open(&cell, 0);
+        assert!(word.take(100_000_000_000, 1));
+        let old = word.tat.0.load(Relaxed);
+        word.close(&mut cell);
+        cell.change(0, Scale::new(Quota::new(Rate::per_second(2), 1)).unwrap());
+        word.open(&cell, 0);
+        assert!(word.tat.0.load(Relaxed) > old && word.base.load(Relaxed) > old);
     }
 }

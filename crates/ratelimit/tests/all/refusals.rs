@@ -125,3 +125,21 @@ fn several_limits_take_from_all_or_from_none() {
     clock.advance(2 * SECOND);
     assert_eq!(limiter.try_acquire(3).unwrap_err().retry_after(), Some(175 * SECOND));
 }
+
+/// A debt of long ago is no reason to stand still for as long when the clock is set back.
+#[test]
+fn a_debt_that_was_paid_does_not_stall_after_a_step_back() {
+    for is_locked in [false, true] {
+        let (mut builder, clock) = manual();
+        if is_locked {
+            builder = builder.also(Rate::UNLIMITED);
+        }
+        let limiter = builder.burst(10).allow_debt().build().unwrap();
+        limiter.try_acquire(100_000).unwrap();
+        clock.advance(200_000 * SECOND);
+        limiter.try_acquire(10).unwrap();
+        clock.set(150_000 * SECOND);
+        let error = limiter.try_acquire(1).unwrap_err();
+        assert_eq!(error.retry_after(), Some(SECOND), "it is empty at worst");
+    }
+}

@@ -138,6 +138,17 @@ async fn who_would_be_too_late_fails_at_once() {
     assert_eq!(start.elapsed(), SECOND);
 }
 
+/// A deadline is a time, whenever the future comes to be polled.
+#[tidegate_testkit::test]
+async fn a_deadline_does_not_move_with_the_first_poll() {
+    let limiter = RateLimiter::builder(Rate::per_second(1)).burst(1).build().unwrap();
+    let late = limiter.acquire_until(1, Instant::now() + SECOND);
+    advance(5 * SECOND).await;
+    limiter.try_acquire(1).unwrap();
+    let expected = AcquireError::TooLate { retry_after: SECOND, allowed: Duration::ZERO };
+    assert_eq!(late.await.unwrap_err(), expected);
+}
+
 #[tidegate_testkit::test]
 async fn those_ahead_count_against_a_deadline() {
     let limiter = RateLimiter::builder(Rate::per_second(1)).burst(2).build().unwrap();
