@@ -231,7 +231,8 @@ fn of_two_changes_at_once_one_holds_for_all() {
         let builder = KeyedLimiter::builder(Quota::new(Rate::per_second(1), 10));
         let limiter = builder.max_keys(max_keys).clock(clock).build().unwrap();
         let last = Quota::new(Rate::new(7, Duration::from_secs(3)), 5);
-        let waker = Waker::from(Arc::new(ChangesAgain(limiter.clone(), last, AtomicBool::new(false))));
+        let waker =
+            Waker::from(Arc::new(ChangesAgain(limiter.clone(), last, AtomicBool::new(false))));
         let keys: Vec<u64> = (0..10).collect();
         let mut waiting = Vec::new();
         for key in &keys {
