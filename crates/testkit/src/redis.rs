@@ -13,9 +13,10 @@ use std::{
 const INSTALL: &str = "apt-get install redis-server";
 
 /// Starts the server, says its number, and kills it once the test is gone, however it ended: the pipe that
-/// this reads is closed then. From the second line on nothing but the server holds the other pipe.
-const KEEPER: &str =
-    r#""$@" & pid=$!; echo "$pid"; exec >/dev/null; cat; kill -9 "$pid"; wait "$pid""#;
+/// this reads is closed then. From the second line on nothing but the server holds the other pipe. What tells
+/// all of a terminal to end does not end this: the server may not mind it, or be paused.
+const KEEPER: &str = r#"trap '' HUP INT TERM
+"$@" & pid=$!; echo "$pid"; exec >/dev/null; cat; kill -9 "$pid"; wait "$pid""#;
 
 /// What it says once it can be connected to.
 const READY: &str = "eady to accept connections";
@@ -79,10 +80,16 @@ impl RedisServer {
     /// If there is no such program, or if it does not start.
     pub fn start() -> Result<Self, RedisServerError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tidegate-redis-{}-{number}", process::id());
-        let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir)?;
+        let dir = loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("tidegate-redis-{}-{number}", process::id());
+            let dir = std::env::temp_dir().join(name);
+            match fs::create_dir(&dir) {
+                // Of a killed test whose number this process has now.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => break made.map(|()| dir)?,
+            }
+        };
         let mut server = Self { dir: Dir(dir), running: None };
         server.restart()?;
         Ok(server)
@@ -212,5 +219,51 @@ impl Drop for RedisServer {
 impl Drop for Dir {
     fn drop(&mut self) {
         let _: io::Result<()> = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+    use super::*;
+
+    fn kill(signal: &str, pid: u32) -> bool {
+        let command = format!("kill -{signal} {pid}");
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &command]).stderr(Stdio::null()).status().unwrap().success()
+    }
+
+    /// A terminal that is closed, or interrupted, says so to all that run in it.
+    #[test]
+    fn no_server_is_left_when_its_keeper_is_told_to_end() {
+        for signal in ["HUP", "INT", "TERM"] {
+            let server = match RedisServer::start() {
+                Err(RedisServerError::Missing) => return,
+                started => started.unwrap(),
+            };
+            server.pause().unwrap();
+            let Running { keeper, pid } = server.running.as_ref().unwrap();
+            let pid = *pid;
+            assert!(kill(signal, keeper.id()));
+            drop(server);
+            let is_left = kill("0", pid);
+            kill("KILL", pid);
+            assert!(!is_left, "after {signal}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_was_left_is_in_nobodys_way() {
+        let left = |number| {
+            let name = format!("tidegate-redis-{}-{number}", process::id());
+            std::env::temp_dir().join(name)
+        };
+        // Some may be in use by the other test.
+        let made: Vec<_> =
+            (0..8).map(left).filter(|dir| fs::create_dir(dir).is_ok()).map(Dir).collect();
+        let started = RedisServer::start();
+        assert!(matches!(started, Ok(_) | Err(RedisServerError::Missing)), "{started:?}");
+        drop(made);
     }
 }

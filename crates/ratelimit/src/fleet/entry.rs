@@ -79,8 +79,8 @@ pub(super) enum Work<T> {
 }
 
 impl<T: Send + 'static> Entry<T> {
-    pub(super) fn new(key: Arc<str>, rules: &Rules) -> Arc<Self> {
-        let account = Account::new(rules);
+    pub(super) fn new(key: Arc<str>, rules: &Rules, forgotten: u64) -> Arc<Self> {
+        let account = Account::new(rules, forgotten);
         let (work, is_driven, again, touched) = (Work::Nothing, false, false, 0);
         let state = Mutex::new(State { account, work, is_driven, again, touched });
         Arc::new_cyclic(|me: &Weak<Self>| {

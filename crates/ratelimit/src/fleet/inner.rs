@@ -191,11 +191,11 @@ impl<S: Store, C: Clock> Inner<S, C> {
             return;
         };
         let (asked_at, epoch) = (*asked_at, *epoch);
-        let answer = self.note(done, asked_at);
+        let (answer, now) = (self.note(done, asked_at), self.clock.now());
         let mut state = lock(&entry.state);
         state.is_driven = false;
         match answer {
-            Some(answer) => state.account.answered(&self.rules, answer, epoch),
+            Some(answer) => state.account.answered(&self.rules, now, answer, epoch),
             None => state.account.failed(),
         }
         drop(state);

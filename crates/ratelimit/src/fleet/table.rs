@@ -24,6 +24,8 @@ pub(super) struct Table<T> {
     most: usize,
     /// Tokens that keys had in hand which had to go.
     forfeited: AtomicU64,
+    /// When all shares are full that keys have spent of, while the store was down, which had to go.
+    forgotten: AtomicU64,
 }
 
 type Shard<T> = HashMap<Arc<str>, Arc<Entry<T>>>;
@@ -37,11 +39,13 @@ impl<T: Send + 'static> Table<T> {
             hasher: RandomState::new(),
             most: max_keys / count,
             forfeited: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
         }
     }
 
     /// The entry of a key; a new one, if there is none. Where all that are there are in use, a new one is
-    /// not kept: it works, on its own.
+    /// not kept: it works, on its own, as long as the store does. A key that had to go and is back, or any
+    /// other that is new, has no more of a share than what has come back by now.
     pub(super) fn get(&self, key: &str, rules: &Rules, now: u64) -> Arc<Entry<T>> {
         let hash = usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or(0);
         let mut shard = lock(&self.shards[hash % self.shards.len()]);
@@ -51,8 +55,11 @@ impl<T: Send + 'static> Table<T> {
         let dropped =
             if shard.len() >= self.most { self.make_room(&mut shard, now) } else { Vec::new() };
         let key: Arc<str> = Arc::from(key);
-        let entry = Entry::new(Arc::clone(&key), rules);
-        if shard.len() < self.most {
+        let is_kept = shard.len() < self.most;
+        // Otherwise each request would find its share full.
+        let forgotten = if is_kept { self.forgotten.load(Relaxed) } else { u64::MAX };
+        let entry = Entry::new(Arc::clone(&key), rules, forgotten);
+        if is_kept {
             shard.insert(key, Arc::clone(&entry));
         }
         drop(shard);
@@ -68,8 +75,11 @@ impl<T: Send + 'static> Table<T> {
         let goal = self.most - self.most.div_ceil(8);
         let more = shard.len().saturating_sub(goal);
         let held = shard.extract_if_unused(|_| true, more);
-        let lost: u64 = held.iter().map(|entry| lock(&entry.state).account.holds()).sum();
-        self.forfeited.fetch_add(lost, Relaxed);
+        for entry in &held {
+            let state = lock(&entry.state);
+            self.forfeited.fetch_add(state.account.holds(), Relaxed);
+            self.forgotten.fetch_max(state.account.share_is_full_at(), Relaxed);
+        }
         dropped.extend(held);
         dropped
     }

@@ -20,7 +20,10 @@ use std::{
 use tidegate_core::{
     Name,
     inspect::Resource,
-    sync::atomic::{AtomicU64, AtomicUsize},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 /// How many keys a limiter keeps, unless told otherwise.
@@ -181,6 +184,7 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
             front: Front::new(),
             keys: AtomicUsize::new(0),
             max_keys: self.max_keys,
+            plan: Mutex::new(plan),
             quota_for: self.quota_for,
             full,
             hand: AtomicUsize::new(0),

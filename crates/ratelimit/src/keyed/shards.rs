@@ -58,6 +58,8 @@ pub(super) struct Shards<K, C: Clock, S> {
     /// How many keys there are in all tables.
     pub(super) keys: AtomicUsize,
     pub(super) max_keys: usize,
+    /// What the tables go by, or are about to.
+    pub(super) plan: Mutex<Plan>,
     pub(super) quota_for: Option<QuotaFor<K>>,
     pub(super) full: Full<C>,
     /// Which table is looked at next for what nobody needs.
@@ -115,16 +117,18 @@ impl<K, C: Clock> Shard<K, C> {
 impl<K, C: Clock, S> Shards<K, C, S> {
     /// Changes the quota of all keys that have none of their own.
     pub(super) fn change(&self, quota: Quota) -> Result<(), ConfigError> {
-        let plan = Plan::new(quota)?;
+        *lock(&self.plan) = Plan::new(quota)?;
         for table in &self.tables {
             let mut owners = Vec::new();
             let now = self.clock.now();
             let mut shard = lock(&table.0);
             let now = shard.table.time(now, || self.clock.now());
+            // Not the one asked for: of changes at the same time, the last one is to hold everywhere.
+            let plan = *lock(&self.plan);
             shard.table.change(now, plan, |owner| owners.push(Arc::clone(owner)));
             drop(shard);
             for owner in owners {
-                owner.change(|_| Ok(Limit::Quota(quota)))?;
+                owner.change(|_| Ok(Limit::Quota(self.quota())))?;
             }
         }
         Ok(())
@@ -135,7 +139,7 @@ impl<K, C: Clock, S> Shards<K, C, S> {
     }
 
     pub(super) fn quota(&self) -> Quota {
-        lock(&self.tables[0].0).table.plan().quota
+        lock(&self.plan).quota
     }
 
     /// Takes out all cells that are full.

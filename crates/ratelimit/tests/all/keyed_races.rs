@@ -2,10 +2,12 @@
 
 use super::races::{Bucket, Op};
 use std::{
+    future::Future,
     sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
+    task::{Context, Wake, Waker},
     time::Duration,
 };
 use tidegate_ratelimit::{KeyedLimiter, ManualClock, Quota, Rate};
@@ -208,4 +210,45 @@ fn stress_a_disputed_key_is_a_key_as_others() {
             }
         },
     );
+}
+
+/// Changes the quota, once, when it is woken: amid the change of another one, as another thread could.
+struct ChangesAgain(KeyedLimiter<u64, ManualClock>, Quota, AtomicBool);
+
+impl Wake for ChangesAgain {
+    fn wake(self: Arc<Self>) {
+        if !self.2.swap(true, SeqCst) {
+            self.0.set_quota(self.1).unwrap();
+        }
+    }
+}
+
+/// The last of two changes at once holds, for keys in all tables, and for those that somebody waits for.
+#[test]
+fn of_two_changes_at_once_one_holds_for_all() {
+    for max_keys in [16, 8192] {
+        let clock = ManualClock::new();
+        let builder = KeyedLimiter::builder(Quota::new(Rate::per_second(1), 10));
+        let limiter = builder.max_keys(max_keys).clock(clock).build().unwrap();
+        let last = Quota::new(Rate::new(7, Duration::from_secs(3)), 5);
+        let waker =
+            Waker::from(Arc::new(ChangesAgain(limiter.clone(), last, AtomicBool::new(false))));
+        let keys: Vec<u64> = (0..10).collect();
+        let mut waiting = Vec::new();
+        for key in &keys {
+            limiter.try_acquire(key, 9).unwrap();
+            let mut waits = Box::pin(limiter.acquire(key, 4));
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            waiting.push(waits);
+        }
+        limiter.set_quota(Quota::new(Rate::per_second(1000), 20)).unwrap();
+        assert_eq!(limiter.quota(), last);
+        drop(waiting);
+        for key in 0..1000 {
+            let peek = limiter.peek(&key).unwrap();
+            assert_eq!(peek.possible, 5, "{key} of {max_keys}");
+            let left = if key < 10 { 0 } else { 5 };
+            assert_eq!(peek.remaining, left, "{key} of {max_keys}");
+        }
+    }
 }

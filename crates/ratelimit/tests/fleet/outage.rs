@@ -190,3 +190,61 @@ async fn who_waits_goes_on_without_the_store_and_with_it_again() {
     assert!((500..=40 + 600 + 75 + 20).contains(&count), "{count}");
     assert!(!limiter.stats().is_degraded);
 }
+
+/// Who comes with other keys while the store is down has his own forgotten by that.
+#[tidegate_testkit::test]
+async fn a_flood_of_keys_gives_no_share_anew() {
+    let store = Faulty::memory(Trouble::Fails);
+    let builder = FleetLimiter::builder(store, Quota::new(Rate::per_second(100), 40));
+    let limiter = builder.lease(4).fallback(SHARE).max_keys(1).build().unwrap();
+    let mut admitted = passes(&limiter, "a").await;
+    assert_eq!(admitted, 10);
+    for round in 0..10 {
+        let _ = limiter.try_acquire(&round.to_string(), 1).await;
+        admitted += passes(&limiter, "a").await;
+    }
+    assert_eq!(admitted, 10, "for one key, in no time");
+}
+
+/// There is no room for a key, as another one is in use.
+#[tidegate_testkit::test]
+async fn a_key_without_room_has_no_share_for_each_request() {
+    let store = Faulty::memory(Trouble::Fails);
+    let builder = FleetLimiter::builder(store, Quota::new(Rate::per_second(100), 40));
+    let limiter = builder.lease(4).fallback(SHARE).max_keys(1).build().unwrap();
+    let permit = limiter.try_acquire("a", 1).await.unwrap();
+    let admitted = passes(&limiter, "b").await;
+    assert!(admitted <= 10, "{admitted}");
+    drop(permit);
+    assert!(passes(&limiter, "a").await <= 10);
+}
+
+/// What passes locally while a probe is under way is told with the next exchange.
+#[tidegate_testkit::test]
+async fn what_passes_beside_a_probe_is_not_forgotten() {
+    let store = Faulty::memory(Trouble::Nothing);
+    let all: Vec<_> = (0..4).map(|_| limiter(&store, SHARE)).collect();
+    let start = Instant::now();
+    let end = Duration::from_secs(60);
+    let mut tasks = JoinSet::new();
+    for limiter in all.iter().flat_map(|limiter| [limiter.clone(), limiter.clone()]) {
+        tasks.spawn(async move {
+            let mut count = 0;
+            while start.elapsed() < end {
+                count += passes(&limiter, "a").await;
+                sleep(MS(1)).await;
+            }
+            count
+        });
+    }
+    while start.elapsed() < end {
+        sleep(MS(2500)).await;
+        store.set(Trouble::Fails);
+        sleep(MS(500)).await;
+        store.set(Trouble::Slow(MS(48)));
+    }
+    let admitted: u64 = tasks.join_all().await.into_iter().sum();
+    let time = u64::try_from(start.elapsed().as_millis()).unwrap();
+    let most = 40 + time / 10 + 4 * 4;
+    assert!(admitted <= most, "{admitted} of {most}");
+}

@@ -24,6 +24,9 @@ use tokio::{
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
+/// Where the store is well, it is not to be found down because the machine is busy.
+const PATIENT: Duration = Duration::from_secs(60);
+
 fn store(server: &RedisServer) -> RedisStore {
     RedisStore::new(server.address()).unwrap()
 }
@@ -60,16 +63,18 @@ struct Fleet {
     lease: u64,
     instances: u64,
     time: Duration,
+    timeout: Duration,
 }
 
 impl Fleet {
     const fn new(time: Duration) -> Self {
-        Self { rate: 1000, burst: 400, lease: 50, instances: 3, time }
+        Self { rate: 1000, burst: 400, lease: 50, instances: 3, time, timeout: PATIENT }
     }
 
     fn instance<S: Store>(&self, store: S, skew: &Skewed) -> FleetLimiter<S, Skewed> {
         FleetLimiter::builder(store, Quota::new(Rate::per_second(self.rate), self.burst))
             .lease(self.lease)
+            .timeout(self.timeout)
             .fallback(Fallback::LocalShare { instances: self.instances })
             .clock(skew.clone())
             .build()
@@ -180,26 +185,33 @@ fn text(tat: Tat) -> String {
 #[tidegate_testkit::test(real_io)]
 async fn a_key_is_gone_when_it_is_full() {
     let server = started();
-    let limiter = FleetLimiter::builder(store(&server), Quota::new(Rate::per_second(10), 5))
+    let limiter = FleetLimiter::builder(store(&server), Quota::new(Rate::per_minute(1), 5))
         .key_prefix("x:")
         .lease(1)
+        .timeout(PATIENT)
         .build()
         .unwrap();
     limiter.try_acquire("a", 5).await.unwrap();
     let keys: Vec<String> = ask(&server, &["KEYS", "*"]);
     assert_eq!(keys, ["x:{a}"]);
     let left: i64 = ask(&server, &["PTTL", "x:{a}"]);
-    assert!((1..=501).contains(&left), "{left}");
-    sleep(MS(520)).await;
-    let keys: Vec<String> = ask(&server, &["KEYS", "*"]);
-    assert!(keys.is_empty(), "{keys:?}");
+    assert!((1..=300_001).contains(&left), "{left}");
+    let store = store(&server);
+    let quota = StoreQuota::new(Quota::new(Rate::per_second(20), 5)).unwrap();
+    store.exchange("b", &quota, Ask::take(1)).await.unwrap();
+    while ask::<i64>(&server, &["EXISTS", "b"]) == 1 {
+        sleep(MS(5)).await;
+    }
+    let answer = store.exchange("b", &quota, Ask::peek()).await.unwrap();
+    assert_eq!(answer.full_after, Duration::ZERO, "not before");
 }
 
 #[tidegate_testkit::test(real_io)]
 async fn ten_runs_of_the_script_serve_a_thousand_decisions() {
     let server = started();
     let quota = Quota::new(Rate::per_day(1), 1000);
-    let limiter = FleetLimiter::builder(store(&server), quota).lease(100).build().unwrap();
+    let limiter =
+        FleetLimiter::builder(store(&server), quota).lease(100).timeout(PATIENT).build().unwrap();
     for _ in 0..1000 {
         limiter.try_acquire("a", 1).await.unwrap();
     }
@@ -215,7 +227,8 @@ async fn ten_runs_of_the_script_serve_a_thousand_decisions() {
 async fn a_server_that_has_forgotten_the_script_is_told_again() {
     let server = started();
     let quota = Quota::new(Rate::per_day(1), 1000);
-    let limiter = FleetLimiter::builder(store(&server), quota).lease(1).build().unwrap();
+    let limiter =
+        FleetLimiter::builder(store(&server), quota).lease(1).timeout(PATIENT).build().unwrap();
     for _ in 0..20 {
         limiter.try_acquire("a", 1).await.unwrap();
         let () = ask(&server, &["SCRIPT", "FLUSH"]);
@@ -280,7 +293,7 @@ async fn a_slow_server_is_waited_for() {
 #[tidegate_testkit::test(real_io)]
 async fn a_server_that_crashes_adds_nothing_to_a_key_at_its_limit() {
     let mut server = RedisServer::start().unwrap();
-    let fleet = Fleet::new(MS(6000));
+    let fleet = Fleet { timeout: MS(500), ..Fleet::new(MS(6000)) };
     let all: Vec<_> = (0..3).map(|_| fleet.instance(store(&server), &Skewed::by(0))).collect();
     let kept = all.clone();
     let (admitted, time) = fleet
@@ -288,7 +301,9 @@ async fn a_server_that_crashes_adds_nothing_to_a_key_at_its_limit() {
             sleep(MS(1500)).await;
             server.kill().unwrap();
             sleep(MS(1000)).await;
-            assert!(kept.iter().all(|limiter| limiter.stats().is_degraded));
+            while !kept.iter().all(|limiter| limiter.stats().is_degraded) {
+                sleep(MS(5)).await;
+            }
             server.restart().unwrap();
         })
         .await;
@@ -296,32 +311,33 @@ async fn a_server_that_crashes_adds_nothing_to_a_key_at_its_limit() {
     assert!(admitted * 2 > fleet.most(time), "{admitted} of {}", fleet.most(time));
     for limiter in &kept {
         let stats = limiter.stats();
-        assert!(!stats.is_degraded && stats.local > 0 && stats.errors < 30, "{stats:?}");
+        assert!(stats.local > 0 && stats.errors < 30, "{stats:?}");
+        while limiter.stats().is_degraded {
+            let _ = limiter.try_acquire("a", 1).await;
+            sleep(MS(5)).await;
+        }
     }
 }
 
 #[tidegate_testkit::test(real_io)]
 async fn a_server_that_hangs_costs_a_timeout_now_and_then() {
     let server = started();
-    let fleet = Fleet::new(MS(3000));
+    let fleet = Fleet { timeout: MS(100), ..Fleet::new(MS(3000)) };
     let limiter = fleet.instance(store(&server), &Skewed::by(0));
     limiter.try_acquire("a", 1).await.unwrap();
     server.pause().unwrap();
-    let start = Instant::now();
     let mut decided = 0;
-    while start.elapsed() < MS(1000) {
+    while decided < 1000 || limiter.stats().errors < 3 {
         let _ = limiter.try_acquire(&decided.to_string(), 1).await;
         decided += 1;
         tokio::task::yield_now().await;
     }
     let stats = limiter.stats();
-    assert!(stats.is_degraded && stats.errors <= 10 && decided > 100, "{decided}: {stats:?}");
+    assert!(stats.is_degraded && stats.errors * 50 <= decided, "{decided}: {stats:?}");
     server.resume().unwrap();
-    let start = Instant::now();
     while limiter.stats().is_degraded {
         let _ = limiter.try_acquire("a", 1).await;
         sleep(MS(5)).await;
-        assert!(start.elapsed() < MS(8000), "it was not found again");
     }
 }
 

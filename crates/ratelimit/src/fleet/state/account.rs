@@ -54,10 +54,16 @@ pub(crate) struct Account<W> {
     under_way: Option<(Ask, u64)>,
     /// The cell of the store as it was last seen, by the clock of the instance.
     known: Gcra,
+    /// How much earlier it was seen so than it may have been so: between what was asked and the answer.
+    latency: u64,
     /// The share of the instance, since the store was down.
     share: Option<Gcra>,
+    /// Until then the share may not be as full as it seems.
+    forgotten: u64,
     /// The store knows of what the share has spent.
     is_told: bool,
+    /// The share has spent something since the exchange under way began, which does not tell of it.
+    is_ahead: bool,
     /// The store is not asked before this.
     not_before: u64,
     /// The epoch of the last answer.
@@ -74,14 +80,18 @@ struct Place<W> {
 }
 
 impl<W> Account<W> {
-    pub(crate) fn new(rules: &Rules) -> Self {
+    /// Nobody has asked for it here; or who has was forgotten, with what a share had spent until then.
+    pub(crate) fn new(rules: &Rules, forgotten: u64) -> Self {
         Self {
             lease: 0,
             back: 0,
             under_way: None,
             known: Gcra::with_scale(rules.scale),
+            latency: 0,
             share: None,
+            forgotten,
             is_told: false,
+            is_ahead: false,
             not_before: 0,
             epoch: 0,
             line: Line::new(),
@@ -177,7 +187,7 @@ impl<W> Account<W> {
             }
             Mode::Local { until } => {
                 let need = cost - self.lease;
-                self.is_told = false;
+                (self.is_told, self.is_ahead) = (false, true);
                 let taken = self.share(rules, now).take(now, need);
                 match taken {
                     Ok(()) => {
@@ -302,24 +312,33 @@ impl<W> Account<W> {
             0
         } else {
             let share = self.share.as_ref().and_then(Gcra::full_at).unwrap_or(0);
-            let full_at = self.known.full_at().unwrap_or(u64::MAX).max(share);
+            let full_at = self.known_full_at().max(share);
             full_at.saturating_sub(now).div_ceil(1000)
         };
+        self.is_ahead = false;
         let min = cost.saturating_sub(lease);
         let ask = Ask { at_least, refund: std::mem::take(&mut self.back), min, max };
         self.under_way = Some((ask, now));
         Next::Exchange(ask)
     }
 
+    /// When the cell of the store is full at the latest, by what is known.
+    fn known_full_at(&self) -> u64 {
+        self.known.full_at().map_or(u64::MAX, |at| at.saturating_add(self.latency))
+    }
+
     /// The store has answered what was asked in that epoch.
-    pub(crate) fn answered(&mut self, rules: &Rules, answer: Answer, epoch: u64) {
+    pub(crate) fn answered(&mut self, rules: &Rules, now: u64, answer: Answer, epoch: u64) {
         let Some((ask, at)) = self.under_way.take() else { return };
         self.lease = self.lease.saturating_add(answer.granted);
-        self.epoch = epoch;
-        self.is_told = true;
+        // What the share has spent meanwhile is told with the next exchange.
+        if !self.is_ahead {
+            (self.epoch, self.is_told) = (epoch, true);
+        }
         let ahead = u64::try_from(answer.full_after.as_nanos()).unwrap_or(u64::MAX);
         // As if it had been told when it was asked: an exchange begun then gets there just in time.
         self.known.set_tat(rules.scale.time(at.saturating_add(ahead)));
+        self.latency = if ahead > 0 { now.saturating_sub(at) } else { 0 };
         let pace = match answer.granted {
             granted if granted == ask.max => 0,
             0 => rules.pace.max(PAUSE),
@@ -456,6 +475,11 @@ impl<W> Account<W> {
             && self.line.is_empty()
             && !self.is_exchanging()
             && cell.full_at().is_some_and(|at| at <= now)
+    }
+
+    /// When the share is full again.
+    pub(crate) fn share_is_full_at(&self) -> u64 {
+        self.share.as_ref().and_then(Gcra::full_at).unwrap_or(0)
     }
 
     /// Tokens that are lost if it is forgotten.

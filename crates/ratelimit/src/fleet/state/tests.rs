@@ -114,41 +114,41 @@ mod shares {
         let key = account.join(1, Form::Try, None);
         let Next::Exchange(_) = account.next(&rules(), now, &Mode::STORE, 1) else { panic!() };
         let answer = Answer { granted, full_after: Duration::from_millis(full_after) };
-        account.answered(&rules(), answer, 1);
+        account.answered(&rules(), now, answer, 1);
         account.next(&rules(), now, &Mode::STORE, 1);
         assert!(account.poll(key, 0).is_ok());
     }
 
     #[test]
     fn a_share_goes_on_from_what_is_known() {
-        let mut cold = Account::new(&rules());
+        let mut cold = Account::new(&rules(), 0);
         assert_eq!(passes(&mut cold, 0, &LOCAL), 10, "a share of the burst");
-        let mut spent = Account::new(&rules());
+        let mut spent = Account::new(&rules(), 0);
         answered(&mut spent, 0, 0, 400);
         assert_eq!(passes(&mut spent, 0, &LOCAL), 0, "the key was empty");
         assert_eq!(passes(&mut spent, 400 * MS, &LOCAL), 10, "and is full by now");
-        let mut half = Account::new(&rules());
+        let mut half = Account::new(&rules(), 0);
         answered(&mut half, 0, 5, 200);
         assert_eq!(passes(&mut half, 0, &LOCAL), 4 + 5, "what is in hand, and half of the share");
     }
 
     #[test]
     fn the_store_is_told_what_the_share_has_spent() {
-        let mut account = Account::new(&rules());
+        let mut account = Account::new(&rules(), 0);
         assert_eq!(passes(&mut account, 0, &LOCAL), 10);
         let key = account.join(1, Form::Wait { deadline: u64::MAX }, None);
         // By what it knows the key is empty, and there is nothing to ask for yet.
         let Next::Sleep(at) = account.next(&rules(), 0, &Mode::STORE, 2) else { panic!() };
         let Next::Exchange(ask) = account.next(&rules(), at, &Mode::STORE, 2) else { panic!() };
         assert_eq!(u128::from(ask.at_least), u128::from(400 * MS - at) / 1000);
-        account.answered(&rules(), Answer { granted: 1, full_after: Duration::ZERO }, 2);
+        account.answered(&rules(), at, Answer { granted: 1, full_after: Duration::ZERO }, 2);
         account.next(&rules(), at, &Mode::STORE, 2);
         assert!(matches!(account.poll(key, 0), Ok(Step::Passes)));
     }
 
     #[test]
     fn nobody_waits_behind_a_probe() {
-        let mut account = Account::new(&rules());
+        let mut account = Account::new(&rules(), 0);
         account.join(1, Form::Try, None);
         assert!(matches!(account.next(&rules(), 0, &Mode::STORE, 1), Next::Exchange(_)));
         assert_eq!(passes(&mut account, 0, &LOCAL), 10);
@@ -156,7 +156,7 @@ mod shares {
 
     #[test]
     fn a_clock_that_is_set_back_does_not_stall() {
-        let mut account = Account::new(&rules());
+        let mut account = Account::new(&rules(), 0);
         answered(&mut account, 3_600_000 * MS, 0, 400);
         let said = account.ask(&rules(), 0, 1, Form::Try, &Mode::STORE);
         let Now::Fails(Fail::Denied { retry_after, .. }) = said else { panic!("{said:?}") };
@@ -165,7 +165,7 @@ mod shares {
 
     #[test]
     fn a_store_with_nothing_is_left_alone_for_a_pace() {
-        let mut account = Account::new(&rules());
+        let mut account = Account::new(&rules(), 0);
         // Others took what it said there would be.
         answered(&mut account, 0, 0, 0);
         let said = account.ask(&rules(), 0, 1, Form::Try, &Mode::STORE);

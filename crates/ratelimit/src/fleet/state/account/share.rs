@@ -6,11 +6,13 @@ use crate::state::{Gcra, Refusal};
 impl<W> Account<W> {
     /// The share of the instance: as empty as the key was, by time, when it was last seen.
     pub(super) fn share(&mut self, rules: &Rules, now: u64) -> &mut Gcra {
-        let known = &self.known;
+        let (known_full_at, forgotten) = (self.known_full_at(), self.forgotten);
         self.share.get_or_insert_with(|| {
             let mut share = Gcra::with_scale(rules.share);
-            let full_at = known.full_at().unwrap_or(u64::MAX).max(now);
-            share.set_tat(rules.share.time(full_at));
+            let full_at = known_full_at.max(now);
+            let scale = &rules.share;
+            let empty = scale.time(now).saturating_add(scale.burst);
+            share.set_tat(scale.time(full_at).max(scale.time(forgotten).min(empty)));
             share
         })
     }

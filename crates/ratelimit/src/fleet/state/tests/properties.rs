@@ -117,7 +117,7 @@ impl Fleet {
         let share = Scale::new(share).unwrap();
         let rules = Rules { scale, share, lease, pace: MS, max_waiters: 100 };
         let instance = |&skew: &i64| Instance {
-            account: Account::new(&rules),
+            account: Account::new(&rules, 0),
             waits: Vec::new(),
             spent: 0,
             skew,
@@ -195,7 +195,7 @@ impl Fleet {
                 me.epoch += 1;
                 break;
             }
-            me.account.answered(&rules, answer, me.epoch);
+            me.account.answered(&rules, now, answer, me.epoch);
         }
         let waits = std::mem::take(&mut self.instances[at].waits);
         for (key, cost) in waits {
