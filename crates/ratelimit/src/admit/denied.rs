@@ -1,6 +1,9 @@
 //! Why something does not pass, in one type for all ways to ask.
 
-use crate::{AcquireError, AcquireKeyError, ConfigError, TryAcquireError, TryAcquireKeyError};
+use crate::{
+    AcquireError, AcquireKeyError, ConfigError, TryAcquireError, TryAcquireKeyError,
+    fleet::{FleetAcquireError, FleetTryAcquireError},
+};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -25,6 +28,12 @@ pub enum Denied {
     /// The quota of the key is not usable.
     #[error("the quota of the key: {0}")]
     Quota(#[from] ConfigError),
+    /// As many wait for the store of a fleet as may.
+    #[error("{waiting} wait already")]
+    Full {
+        /// How many wait.
+        waiting: usize,
+    },
     /// Whoever knows cannot be asked, and nothing is to pass without.
     #[error("the limiter is unavailable")]
     Unavailable {
@@ -43,7 +52,7 @@ impl Denied {
             Self::TooManyKeys { retry_after, .. } | Self::Unavailable { retry_after } => {
                 *retry_after
             }
-            Self::Quota(_) => None,
+            Self::Quota(_) | Self::Full { .. } => None,
         }
     }
 
@@ -57,6 +66,7 @@ impl Denied {
             Self::Waiting(_)
             | Self::TooManyKeys { .. }
             | Self::Quota(_)
+            | Self::Full { .. }
             | Self::Unavailable { .. } => 0,
         }
     }
@@ -82,6 +92,40 @@ impl From<AcquireKeyError> for Denied {
                 Self::TooManyKeys { max_keys, retry_after }
             }
             AcquireKeyError::Quota(error) => Self::Quota(error),
+        }
+    }
+}
+
+impl From<FleetTryAcquireError> for Denied {
+    fn from(error: FleetTryAcquireError) -> Self {
+        match error {
+            FleetTryAcquireError::Denied { retry_after, remaining } => {
+                Self::Now(TryAcquireError::Denied { retry_after, remaining })
+            }
+            FleetTryAcquireError::Never { cost, possible } => {
+                Self::Now(TryAcquireError::Never { cost, possible })
+            }
+            FleetTryAcquireError::Full { waiting } => Self::Full { waiting },
+            FleetTryAcquireError::Unavailable { retry_after, .. } => {
+                Self::Unavailable { retry_after: Some(retry_after) }
+            }
+        }
+    }
+}
+
+impl From<FleetAcquireError> for Denied {
+    fn from(error: FleetAcquireError) -> Self {
+        match error {
+            FleetAcquireError::TooLate { retry_after } => {
+                Self::Now(TryAcquireError::Denied { retry_after, remaining: 0 })
+            }
+            FleetAcquireError::Never { cost, possible } => {
+                Self::Waiting(AcquireError::Never { cost, possible })
+            }
+            FleetAcquireError::Full { waiting } => Self::Full { waiting },
+            FleetAcquireError::Unavailable { retry_after, .. } => {
+                Self::Unavailable { retry_after: Some(retry_after) }
+            }
         }
     }
 }

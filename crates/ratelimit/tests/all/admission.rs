@@ -3,7 +3,9 @@
 use crate::SECOND;
 use std::{cell::RefCell, convert::Infallible, future::ready, rc::Rc, time::Duration};
 use tidegate_ratelimit::{
-    Denied, KeyedLimiter, Quota, Rate, RateLimitError, RateLimitLayer, from_fn,
+    Denied, KeyedLimiter, Quota, Rate, RateLimitError, RateLimitLayer,
+    fleet::{FleetAcquireError, FleetLimiter, FleetTryAcquireError, MemoryStore},
+    from_fn,
 };
 use tidegate_testkit::advance;
 use tokio::time::Instant;
@@ -79,4 +81,35 @@ async fn a_key_waits_for_itself_alone() {
     let expected =
         [("a", 1, none), ("a", 2, none), ("a", 3, SECOND), ("a", 4, 2 * SECOND), ("b", 5, none)];
     assert_eq!(served, expected);
+}
+
+/// A store has to be asked: a fleet waits for it in its call.
+#[tidegate_testkit::test]
+async fn a_fleet_limits_a_service() {
+    let quota = Quota::new(Rate::per_second(1), 3);
+    let fleet = FleetLimiter::builder(MemoryStore::new(10), quota).lease(1).build().unwrap();
+    let asked = from_fn(move |key: &'static str, cost, _: Option<Duration>| {
+        let fleet = fleet.clone();
+        async move { Ok(fleet.try_acquire(key, cost).await.map(drop)?) }
+    });
+    let layer = RateLimitLayer::wait(asked).key(|(key, _): &Request| *key);
+    let service = layer.layer(service_fn(|(_, n): Request| ready(Ok::<_, Infallible>(n))));
+    for n in 0..3 {
+        assert_eq!(service.clone().oneshot(("a", n)).await, Ok(n));
+    }
+    let error = service.clone().oneshot(("a", 3)).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(SECOND));
+    assert_eq!(service.oneshot(("b", 4)).await, Ok(4));
+}
+
+#[test]
+fn what_a_fleet_says_is_said_of_any_limiter() {
+    let waiting = Denied::Full { waiting: 7 };
+    assert_eq!(Denied::from(FleetTryAcquireError::Full { waiting: 7 }), waiting);
+    assert_eq!(Denied::from(FleetAcquireError::Full { waiting: 7 }), waiting);
+    assert_eq!((waiting.retry_after(), waiting.remaining()), (None, 0));
+    let late = Denied::from(FleetAcquireError::TooLate { retry_after: SECOND });
+    assert_eq!((late.retry_after(), late.remaining()), (Some(SECOND), 0));
+    let never = Denied::from(FleetAcquireError::Never { cost: 9, possible: 3 });
+    assert_eq!((never.retry_after(), never.remaining()), (None, 3));
 }
