@@ -86,10 +86,12 @@ impl Limit {
         }
     }
 
-    /// With another rate, or another count and length.
+    /// With another rate, or another count and length. The burst stays, but for that of
+    /// [`Rate::UNLIMITED`] by default, which no other rate can have.
     #[must_use]
-    pub const fn with_rate(self, rate: Rate) -> Self {
+    pub fn with_rate(self, rate: Rate) -> Self {
         match self {
+            Self::Quota(quota) if quota == Rate::UNLIMITED.into() => Self::Quota(rate.into()),
             Self::Quota(quota) => Self::Quota(Quota::new(rate, quota.burst())),
             Self::Window(SlidingWindow { rate: _, slot }) => {
                 Self::Window(SlidingWindow { rate, slot })

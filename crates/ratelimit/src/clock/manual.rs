@@ -8,7 +8,10 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tidegate_core::sync::{Mutex, lock};
+use tidegate_core::{
+    panic::wake_quietly,
+    sync::{Mutex, lock},
+};
 
 /// A clock that stands still until it is moved, for tests and simulations. Clones show the same time.
 ///
@@ -59,7 +62,7 @@ impl ManualClock {
         let wakers: Vec<_> =
             inner.timers.iter_mut().filter_map(|(_, waker)| waker.take()).collect();
         drop(inner);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake_quietly);
     }
 }
 

@@ -25,7 +25,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Waits for times of this clock.
     type Timer: Timer;
 
-    /// The time in nanoseconds.
+    /// The time in nanoseconds. It is asked for with the lock of a limiter held, and must not ask the
+    /// limiter anything in turn.
     fn now(&self) -> u64;
 
     /// A timer that whoever calls this can wait with: one of the runtime that the call is made on,
@@ -54,7 +55,10 @@ impl<C: Clock> Clock for Arc<C> {
 /// Waits for a time of a [`Clock`].
 pub trait Timer: Send + 'static {
     /// Ready once the time is not before `at`; until then the waker of the last call is woken when it
-    /// is. Each call may be for another time. It is called from within wakers, too.
+    /// is. Each call may be for another time. It is called from within wakers, too, and with a lock held
+    /// that a limiter needs.
+    ///
+    /// One that is ready before it is time by [`Clock::now`] keeps those who wait busy until it is.
     fn poll_until(self: Pin<&mut Self>, at: u64, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Whether a new timer of the calling thread would be driven by the same runtime as this one.

@@ -3,15 +3,16 @@
 use crate::clock::Timer;
 use slab::Slab;
 use std::{
+    mem::forget,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
 };
 use tidegate_core::sync::{
     Mutex,
     atomic::{
         AtomicUsize,
-        Ordering::{AcqRel, Acquire},
+        Ordering::{AcqRel, Acquire, Release},
     },
     lock,
 };
@@ -37,18 +38,45 @@ struct Seat<T> {
     waiters: usize,
 }
 
+/// What the timers say together.
+#[derive(Default)]
+struct Said {
+    /// One of them, that it is time.
+    is_due: bool,
+    /// One of them, that it will ring.
+    is_set: bool,
+    /// One of them, nothing any more.
+    is_dead: bool,
+}
+
+/// A clock that panics is not the last that anybody drives by.
+struct Stuck<'a>(&'a AtomicUsize);
+
+impl Drop for Stuck<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Release);
+    }
+}
+
 impl<T: Timer> Driver<T> {
     pub(super) fn new(bell: Waker) -> Self {
         Self { bell, calls: AtomicUsize::new(0), timers: Mutex::new(Slab::new()) }
     }
 
     /// Somebody waits on this runtime; says whether its timer is a new one, which is to be set.
+    ///
+    /// # Panics
+    ///
+    /// If there is no runtime to wait on, or if it was shut down.
     pub(super) fn enter(&self, timer: impl FnOnce() -> T) -> (usize, bool) {
         if let Some(key) = self.join() {
             return (key, false);
         }
         // It may ring, and it is somebody else's code: not under the lock.
-        let seat = Seat { timer: Some(Box::pin(timer())), waiters: 1 };
+        let mut timer = Box::pin(timer());
+        // That of a runtime that was shut down panics here, as tokio's do, instead of never ringing.
+        let _ = timer.as_mut().poll_until(u64::MAX, &mut Context::from_waker(Waker::noop()));
+        let seat = Seat { timer: Some(timer), waiters: 1 };
         (lock(&self.timers).insert(seat), true)
     }
 
@@ -79,42 +107,57 @@ impl<T: Timer> Driver<T> {
     }
 
     /// Calls `serve` and sets the timers to the time that it returns, until nothing has come up meanwhile.
-    pub(super) fn run(&self, mut serve: impl FnMut() -> Option<u64>) {
+    ///
+    /// Where a timer will not ring, as its runtime was shut down or as it is time by that, `call_all` has
+    /// those who wait look for themselves.
+    pub(super) fn run(&self, mut serve: impl FnMut() -> Option<u64>, call_all: impl Fn()) {
         let before = self.calls.fetch_add(1, AcqRel);
         if before > 0 {
             return;
         }
-        let mut seen = 1;
+        let stuck = Stuck(&self.calls);
+        let (mut seen, mut due) = (1, None);
         loop {
-            let is_due = serve().is_some_and(|at| self.set(at));
-            if is_due {
-                continue;
+            // After the end of time nothing is waited for.
+            if let Some(at) = serve().filter(|&at| at < u64::MAX) {
+                let said = self.set(at);
+                let is_again = said.is_due && due == Some(at);
+                due = said.is_due.then_some(at);
+                if said.is_dead || is_again && !said.is_set {
+                    call_all();
+                }
+                // A timer may be ahead of the clock as it is seen here: paused runtimes have a time each.
+                if said.is_due && !is_again {
+                    continue;
+                }
             }
             match self.calls.compare_exchange(seen, 0, AcqRel, Acquire) {
-                Ok(_) => return,
+                Ok(_) => return forget(stuck),
                 Err(calls) => seen = calls,
             }
         }
     }
 
-    /// Sets all timers; says whether one of them finds that it is time.
-    fn set(&self, at: u64) -> bool {
-        let mut is_due = false;
+    /// Sets all timers.
+    fn set(&self, at: u64) -> Said {
+        let mut said = Said::default();
         let mut dead = Vec::new();
         let mut cx = Context::from_waker(&self.bell);
         let mut seats = lock(&self.timers);
         for (_, seat) in seats.iter_mut() {
             let Some(timer) = &mut seat.timer else { continue };
-            // tokio's panic when they are polled after a shutdown; those who wait on that runtime are
-            // about to be dropped, and the others have timers of their own.
+            // tokio's panic when they are polled after a shutdown. Most who wait on that runtime are about
+            // to be dropped; those on threads of their own are not.
             match catch_unwind(AssertUnwindSafe(|| timer.as_mut().poll_until(at, &mut cx))) {
-                Ok(poll) => is_due |= poll.is_ready(),
+                Ok(Poll::Ready(())) => said.is_due = true,
+                Ok(Poll::Pending) => said.is_set = true,
                 Err(_) => dead.push(seat.timer.take()),
             }
         }
         drop(seats);
+        said.is_dead = !dead.is_empty();
         drop(dead);
-        is_due
+        said
     }
 }
 

@@ -25,6 +25,11 @@ impl<'a, C: Clock> Permit<'a, C> {
 
     /// Gives the tokens back: what they were for has not happened. Whoever waits may pass by it; there
     /// are never more tokens than a burst.
+    ///
+    /// Give them back soon. Nobody keeps account of when which tokens were taken: if the limiter was full
+    /// since, they have come back by themselves already, and as many may pass beyond the limit as are
+    /// given back late. That is so of a [`Reservation`](crate::Reservation) that is dropped late, and of
+    /// strict windows, too.
     pub fn refund(self) {
         self.limiter.shared.give_back(self.cost);
     }

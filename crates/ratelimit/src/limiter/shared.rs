@@ -50,6 +50,17 @@ impl<C: Clock> Wake for Bell<C> {
     }
 }
 
+/// A clock that panics has not set the timers: whoever comes next does.
+struct Unset<'a>(&'a Mutex<State>);
+
+impl Drop for Unset<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            lock(self.0).armed = None;
+        }
+    }
+}
+
 impl<C: Clock> Shared<C> {
     #[track_caller]
     pub(super) fn new(
@@ -227,12 +238,17 @@ impl<C: Clock> Shared<C> {
     /// Serves whose time has come, and sets the timers. Called by timers, and by whoever changes who is
     /// first in the line; one call at a time does it for all.
     pub(super) fn drive(&self) {
-        self.driver.run(|| {
+        let _unset = Unset(&self.state);
+        let serve = || {
             let arm = |state: &mut State, next| {
                 state.armed = next;
                 next
             };
             self.serve(|_, _| (), arm).1
+        };
+        self.driver.run(serve, || {
+            let wakers = lock(&self.state).take_wakers();
+            wakers.into_iter().for_each(wake_quietly);
         });
     }
 

@@ -188,6 +188,17 @@ impl State {
         }
     }
 
+    /// Those of all in the line, each of which hands in another when it is polled, and sets the timers.
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        self.armed = None;
+        let keys: Vec<_> = self.line.iter().map(|(key, ..)| key).collect();
+        let wakers = keys.into_iter().filter_map(|key| match &mut self.line.waiter(key).step {
+            Step::Waits(waker) => waker.take(),
+            _ => None,
+        });
+        wakers.collect()
+    }
+
     /// A waiter gives up, whatever it has come to.
     pub(super) fn cancel(&mut self, now: u64, key: usize, cost: u64) -> Option<Waker> {
         let waiter = self.line.remove(key);

@@ -171,11 +171,15 @@ impl Gcra {
         self.horizon
     }
 
-    /// What was taken elsewhere, which was never more than a burst ahead of the time.
-    pub(crate) fn set_tat(&mut self, tat: u128) {
+    /// The same after others have taken from it: each of them found it no more than a burst ahead.
+    pub(crate) fn catch_up(&mut self, tat: u128) {
         if tat > self.tat {
             self.horizon = self.scale.burst;
         }
+        self.tat = tat;
+    }
+
+    pub(crate) fn set_tat(&mut self, tat: u128) {
         self.tat = tat;
     }
 

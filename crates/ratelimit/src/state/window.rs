@@ -116,7 +116,8 @@ impl Window {
     }
 
     /// Puts `cost` tokens back: what is owed first, and then the oldest that count. It is not known which
-    /// ones were meant, and so nothing passes too soon.
+    /// ones were meant: of those that count, nothing passes too soon. Those that do not count any more must
+    /// not be put back, or others pass for them.
     pub fn give_back(&mut self, now: u64, cost: u64) {
         self.look(now);
         let forgiven = at_most(self.owed, cost);

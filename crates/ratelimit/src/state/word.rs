@@ -122,7 +122,7 @@ impl Word {
         let word = self.tat.0.swap(CLOSED, AcqRel);
         if word != CLOSED {
             self.top.store(self.top.load(Relaxed).max(word), Relaxed);
-            cell.set_tat(self.tat(word));
+            cell.catch_up(self.tat(word));
         }
     }
 

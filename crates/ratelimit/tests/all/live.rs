@@ -135,3 +135,16 @@ fn a_limiter_fills_from_where_its_clock_was_set_back_to() {
     }
     assert!(passed >= 97, "{passed}");
 }
+
+/// An unlimited limiter has a burst that no other could keep to.
+#[test]
+fn an_unlimited_limiter_can_be_limited() {
+    let limiter = RateLimiter::builder(Rate::UNLIMITED).build().unwrap();
+    limiter.set_rate(Rate::per_second(1000)).unwrap();
+    assert_eq!(limiter.quota(), Quota::new(Rate::per_second(1000), 10));
+    // One that was chosen is kept.
+    limiter.set_burst(7).unwrap();
+    limiter.set_rate(Rate::UNLIMITED).unwrap();
+    limiter.set_rate(Rate::per_second(1)).unwrap();
+    assert_eq!(limiter.quota().burst(), 7);
+}

@@ -1,12 +1,28 @@
 //! One limiter, several runtimes: each is driven when it likes, and ends when it likes.
 
-use crate::poll;
+use crate::{SECOND, poll};
 use std::{sync::mpsc, time::Duration};
 use tidegate_ratelimit::{Rate, RateLimiter};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::advance,
+};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// Fails instead of hanging.
+fn ends(test: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        test();
+        sender.send(()).unwrap();
+    });
+    if let Err(mpsc::RecvTimeoutError::Timeout) = receiver.recv_timeout(60 * SECOND) {
+        panic!("it does not end");
+    }
+    thread.join().unwrap();
 }
 
 fn empty() -> RateLimiter {
@@ -87,4 +103,42 @@ fn no_runtime_is_needed_where_nothing_waits() {
     assert!(poll(Box::pin(limiter.acquire(2)).as_mut()).is_ready());
     drop(limiter.reserve(1).unwrap());
     assert_eq!(limiter.stats().waiting, 0);
+}
+
+/// As a sleep of tokio's does: or a runtime that waits for its threads would wait for ever.
+#[test]
+fn who_waits_on_a_thread_of_its_own_is_no_reason_for_a_runtime_not_to_end() {
+    ends(|| {
+        let limiter = RateLimiter::builder(Rate::per_hour(1)).burst(1).build().unwrap();
+        limiter.try_acquire(1).unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
+        let (handle, other) = (runtime.handle().clone(), limiter.clone());
+        let blocked =
+            runtime.spawn_blocking(move || handle.block_on(other.acquire(1)).unwrap().cost());
+        while limiter.stats().timers == 0 {
+            std::thread::yield_now();
+        }
+        drop(runtime);
+        let error = self::runtime().block_on(blocked).unwrap_err();
+        assert!(error.is_panic(), "there is no time any more: {error}");
+        assert_eq!(limiter.stats().waiting, 0);
+    });
+}
+
+/// A static limiter in tests whose time is paused: each has a time of its own.
+#[test]
+fn a_paused_runtime_that_is_ahead_holds_up_no_other() {
+    ends(|| {
+        let limiter = RateLimiter::builder(Rate::per_second(1)).burst(1).build().unwrap();
+        let paused = || Builder::new_current_thread().enable_time().start_paused(true).build();
+        let (ahead, behind) = (paused().unwrap(), paused().unwrap());
+        let mut first = Box::pin(limiter.acquire(1));
+        ahead.block_on(async {
+            advance(3600 * SECOND).await;
+            limiter.try_acquire(1).unwrap();
+            assert!(poll(first.as_mut()).is_pending());
+        });
+        behind.block_on(async { assert_eq!(limiter.acquire(1).await.unwrap().cost(), 1) });
+        assert!(poll(first.as_mut()).is_ready(), "it was served before");
+    });
 }

@@ -2,15 +2,16 @@
 
 use crate::{SECOND, manual, poll};
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
-use tidegate_ratelimit::{AcquireError, Rate, RateLimiter};
+use tidegate_ratelimit::{AcquireError, Clock, ManualClock, Rate, RateLimiter, clock::Timer};
 use tokio::{
     task::{JoinSet, yield_now},
     time::{Instant, advance},
@@ -203,4 +204,90 @@ async fn a_loop_that_never_waits_yields() {
     yield_now().await;
     busy.abort();
     assert!(busy.await.unwrap_err().is_cancelled());
+}
+
+/// A clock that was set to the end of time has no time at which anybody could be served.
+#[test]
+fn nobody_is_waited_for_after_the_end_of_time() {
+    let (builder, clock) = manual();
+    let limiter = builder.burst(1).build().unwrap();
+    clock.advance(Duration::MAX);
+    limiter.try_acquire(1).unwrap();
+    let mut waits = pin!(limiter.acquire(1));
+    assert!(poll(waits.as_mut()).is_pending(), "and it returns");
+}
+
+/// Panics when its fuse says so.
+struct Fused(ManualClock, Arc<AtomicBool>);
+
+impl Clock for Fused {
+    type Timer = <ManualClock as Clock>::Timer;
+
+    fn now(&self) -> u64 {
+        assert!(!self.1.swap(false, SeqCst), "a clock that panics");
+        self.0.now()
+    }
+
+    fn timer(&self) -> Self::Timer {
+        self.0.timer()
+    }
+}
+
+#[test]
+fn a_clock_that_panics_once_is_not_the_end_of_the_line() {
+    let (clock, fuse) = (ManualClock::new(), Arc::new(AtomicBool::new(false)));
+    let limiter = RateLimiter::builder(Rate::per_second(1))
+        .burst(1)
+        .clock(Fused(clock.clone(), Arc::clone(&fuse)))
+        .build()
+        .unwrap();
+    limiter.try_acquire(1).unwrap();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut waits = pin!(limiter.acquire(1));
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    fuse.store(true, SeqCst);
+    let _ = catch_unwind(AssertUnwindSafe(|| clock.advance(SECOND / 2)));
+    assert!(!fuse.load(SeqCst), "it has panicked");
+    // Somebody comes by before the time.
+    assert_eq!(limiter.stats().waiting, 1);
+    clock.advance(SECOND / 2);
+    assert_eq!(count.0.load(SeqCst), 1, "the timer was set");
+    assert!(poll(waits.as_mut()).is_ready());
+}
+
+/// Others go by a clock that is moved by hand, too.
+#[test]
+fn a_waker_that_panics_keeps_no_other_from_being_woken() {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a foreign waker");
+        }
+    }
+
+    let (builder, clock) = manual();
+    let limiter = builder.burst(1).build().unwrap();
+    let mut foreign = pin!(clock.timer());
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(foreign.as_mut().poll_until(1, &mut Context::from_waker(&waker)).is_pending());
+    limiter.try_acquire(1).unwrap();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut waits = pin!(limiter.acquire(1));
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    clock.advance(SECOND);
+    assert_eq!(count.0.load(SeqCst), 1);
+}
+
+/// It would be a permit for nothing, to be refunded.
+#[test]
+#[should_panic(expected = "only what was taken can be spent")]
+fn a_future_that_was_ready_makes_no_second_permit() {
+    let (builder, _clock) = manual();
+    let limiter = builder.burst(1).build().unwrap();
+    let mut taken = pin!(limiter.acquire(1));
+    assert!(poll(taken.as_mut()).is_ready());
+    let _ = poll(taken.as_mut());
 }
