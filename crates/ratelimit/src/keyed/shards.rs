@@ -2,7 +2,7 @@
 
 use super::{front::Front, request::Request, stats::KeyedStats};
 use crate::{
-    ConfigError, Limit, Quota,
+    ConfigError, Quota,
     clock::Clock,
     limiter::Shared,
     state::{Gcra, Plan, Swept, Table},
@@ -59,6 +59,8 @@ pub(super) struct Shards<K, C: Clock, S> {
     pub(super) keys: AtomicUsize,
     pub(super) max_keys: usize,
     pub(super) quota_for: Option<QuotaFor<K>>,
+    /// Held while the quota changes, so that in the end all tables have the same.
+    pub(super) changes: Mutex<()>,
     pub(super) full: Full<C>,
     /// Which table is looked at next for what nobody needs.
     pub(super) hand: AtomicUsize,
@@ -116,16 +118,21 @@ impl<K, C: Clock, S> Shards<K, C, S> {
     /// Changes the quota of all keys that have none of their own.
     pub(super) fn change(&self, quota: Quota) -> Result<(), ConfigError> {
         let plan = Plan::new(quota)?;
+        let mut owners = Vec::new();
+        let one_change = lock(&self.changes);
         for table in &self.tables {
-            let mut owners = Vec::new();
             let now = self.clock.now();
             let mut shard = lock(&table.0);
             let now = shard.table.time(now, || self.clock.now());
-            shard.table.change(now, plan, |owner| owners.push(Arc::clone(owner)));
-            drop(shard);
-            for owner in owners {
-                owner.change(|_| Ok(Limit::Quota(quota)))?;
-            }
+            shard.table.change(now, plan, |owner| {
+                // With the table: of several changes at once, the last is the same to both.
+                owner.change_quietly(quota);
+                owners.push(Arc::clone(owner));
+            });
+        }
+        drop(one_change);
+        for owner in owners {
+            owner.catch_up();
         }
         Ok(())
     }
