@@ -14,6 +14,8 @@ mod keyed;
 pub mod layer;
 mod limit;
 mod limiter;
+#[cfg(all(test, tidegate_loom))]
+mod loom_model;
 mod rate;
 #[cfg(feature = "tower")]
 mod service;

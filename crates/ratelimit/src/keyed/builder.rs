@@ -156,6 +156,17 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
         K: Hash + Eq + Clone + Send + 'static,
         S: BuildHasher + Send + Sync + 'static,
     {
+        let size = Size::new(self.max_keys);
+        self.build_of(size)
+    }
+
+    /// The same, of a size that does not depend on the machine.
+    #[track_caller]
+    pub(super) fn build_of(self, size: Size) -> Result<KeyedLimiter<K, C, S>, ConfigError>
+    where
+        K: Hash + Eq + Clone + Send + 'static,
+        S: BuildHasher + Send + Sync + 'static,
+    {
         let plan = Plan::new(self.quota)?;
         let clock = Arc::new(self.clock);
         let late = Arc::new(OnceLock::new());
@@ -173,15 +184,14 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
                 resource.clone(),
             )),
         };
-        let tables = tables(self.max_keys);
-        let tables = (0..tables).map(|_| Locked::new(plan)).collect();
+        let tables = (0..size.tables).map(|_| Locked::new(plan)).collect();
         let shards = Arc::new(Shards {
             name: self.name,
             clock,
             resource,
             hasher: self.hasher,
             tables,
-            front: Front::new(),
+            front: Front::new(size.seats),
             keys: AtomicUsize::new(0),
             max_keys: self.max_keys,
             plan: Mutex::new(plan),
@@ -210,11 +220,20 @@ impl<K, C: fmt::Debug, S> fmt::Debug for KeyedLimiterBuilder<K, C, S> {
     }
 }
 
-/// How many tables there are: a power of two.
-fn tables(max_keys: usize) -> usize {
-    let threads = std::thread::available_parallelism().map_or(8, usize::from);
-    let for_threads = (threads * 4).min(max_keys / KEYS_PER_SMALL_TABLE).min(256);
-    (max_keys / KEYS_PER_TABLE).max(for_threads).max(1).next_power_of_two()
+/// How many there are of what threads share, each a power of two.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub(super) tables: usize,
+    pub(super) seats: usize,
+}
+
+impl Size {
+    fn new(max_keys: usize) -> Self {
+        let threads = std::thread::available_parallelism().map_or(8, usize::from);
+        let for_threads = (threads * 4).min(max_keys / KEYS_PER_SMALL_TABLE).min(256);
+        let tables = (max_keys / KEYS_PER_TABLE).max(for_threads).max(1).next_power_of_two();
+        Self { tables, seats: (threads * 2).min(64).next_power_of_two() }
+    }
 }
 
 /// The limiter in the pictures of the inspection.

@@ -53,9 +53,8 @@ pub(super) struct Hot<K, C: Clock> {
 }
 
 impl<K, C: Clock> Front<K, C> {
-    pub(super) fn new() -> Self {
-        let threads = std::thread::available_parallelism().map_or(8, usize::from);
-        let seats = (threads * 2).min(64).next_power_of_two();
+    /// With as many seats, a power of two.
+    pub(super) fn new(seats: usize) -> Self {
         Self {
             seats: (0..seats).map(|_| Seat(Mutex::new(Vec::new()))).collect(),
             kept: AtomicUsize::new(0),

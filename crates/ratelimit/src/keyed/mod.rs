@@ -5,6 +5,8 @@ mod builder;
 mod cell;
 mod error;
 mod front;
+#[cfg(all(test, tidegate_loom))]
+mod loom_tests;
 mod permit;
 mod request;
 mod shards;

@@ -6,7 +6,7 @@ use super::{
     shards::{Full, Owner, Shard, Shards, Trash, let_go},
 };
 use crate::{
-    Limit, Quota, TryAcquireError,
+    Quota, TryAcquireError,
     clock::Clock,
     limiter::time_between,
     state::{Asked, Held, Plan, Refusal, Table},
@@ -61,8 +61,8 @@ pub(super) enum Source {
 /// What a table says.
 enum Answer<C: Clock> {
     Asked(Asked),
-    /// With the quota that it is to change to.
-    Owned(Owner<C>, Option<Quota>),
+    /// And whether its quota has just changed.
+    Owned(Owner<C>, bool),
     NeedsPlan,
     NeedsKey,
     NeedsRoom,
@@ -167,9 +167,9 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
                     return Ok(Outcome::Refused(refusal, left));
                 }
                 Answer::Asked(_) => return Ok(Outcome::Passes(Source::Key)),
-                Answer::Owned(owner, quota) => {
-                    if let Some(quota) = quota {
-                        owner.change(|_| Ok(Limit::Quota(quota))).map_err(Failed::Quota)?;
+                Answer::Owned(owner, has_changed) => {
+                    if has_changed {
+                        owner.catch_up();
                     }
                     return Ok(Outcome::Owned(owner, Source::Key));
                 }
@@ -299,8 +299,12 @@ fn look_closer<K: Eq, C: Clock>(
         let Some(plan) = plan else { return Answer::NeedsPlan };
         table.convert(at, now, plan);
     }
-    if let Held::Owned(_, owner) = table.held(at) {
-        return Answer::Owned(Arc::clone(owner), quota.filter(|_| is_other));
+    if let Held::Owned(plan, owner) = table.held(at) {
+        if is_other {
+            // With the entry: of several changes at once, the last is the same to both.
+            owner.change_quietly(plan.quota);
+        }
+        return Answer::Owned(Arc::clone(owner), is_other);
     }
     Answer::Asked(table.take(at, now, cost, quota))
 }

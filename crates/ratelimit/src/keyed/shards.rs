@@ -2,7 +2,7 @@
 
 use super::{front::Front, request::Request, stats::KeyedStats};
 use crate::{
-    ConfigError, Limit, Quota,
+    ConfigError, Quota,
     clock::Clock,
     limiter::Shared,
     state::{Gcra, Plan, Swept, Table},
@@ -58,7 +58,7 @@ pub(super) struct Shards<K, C: Clock, S> {
     /// How many keys there are in all tables.
     pub(super) keys: AtomicUsize,
     pub(super) max_keys: usize,
-    /// What the tables go by, or are about to.
+    /// What the tables go by. Held while it changes, so that in the end all tables have the same.
     pub(super) plan: Mutex<Plan>,
     pub(super) quota_for: Option<QuotaFor<K>>,
     pub(super) full: Full<C>,
@@ -117,19 +117,23 @@ impl<K, C: Clock> Shard<K, C> {
 impl<K, C: Clock, S> Shards<K, C, S> {
     /// Changes the quota of all keys that have none of their own.
     pub(super) fn change(&self, quota: Quota) -> Result<(), ConfigError> {
-        *lock(&self.plan) = Plan::new(quota)?;
+        let plan = Plan::new(quota)?;
+        let mut owners = Vec::new();
+        let mut kept = lock(&self.plan);
+        *kept = plan;
         for table in &self.tables {
-            let mut owners = Vec::new();
             let now = self.clock.now();
             let mut shard = lock(&table.0);
             let now = shard.table.time(now, || self.clock.now());
-            // Not the one asked for: of changes at the same time, the last one is to hold everywhere.
-            let plan = *lock(&self.plan);
-            shard.table.change(now, plan, |owner| owners.push(Arc::clone(owner)));
-            drop(shard);
-            for owner in owners {
-                owner.change(|_| Ok(Limit::Quota(self.quota())))?;
-            }
+            shard.table.change(now, plan, |owner| {
+                // With the table: of several changes at once, the last is the same to both.
+                owner.change_quietly(quota);
+                owners.push(Arc::clone(owner));
+            });
+        }
+        drop(kept);
+        for owner in owners {
+            owner.catch_up();
         }
         Ok(())
     }

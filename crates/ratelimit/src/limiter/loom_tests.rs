@@ -1,30 +1,16 @@
 //! Models of the word, the line and the timers: run with `--cfg tidegate_loom`.
 
-use crate::{Acquire, ManualClock, Rate, RateLimiter, RateLimiterBuilder};
+use crate::{
+    Acquire, ManualClock, Rate, RateLimiter, RateLimiterBuilder,
+    loom_model::{SECOND, model},
+};
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tidegate_core::sync::{Arc, thread};
-
-/// Checks every interleaving, of which there are to be many.
-fn model(name: &str, check: impl Fn() + Send + Sync + 'static) {
-    let executions = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&executions);
-    loom::model(move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        check();
-    });
-    let executions = executions.load(Ordering::Relaxed);
-    println!("loom-executions: {name} {executions}");
-    // Most of it is behind one lock, and has few orders.
-    assert!(executions > 50, "{name}: {executions} executions explore little");
-}
-
-const SECOND: Duration = Duration::from_secs(1);
+use tidegate_core::sync::thread;
 
 fn per_second(rate: u64) -> (RateLimiterBuilder<ManualClock>, ManualClock) {
     let clock = ManualClock::new();

@@ -8,7 +8,7 @@ use super::{
     waiters::{State, time_between},
 };
 use crate::{
-    AcquireError, ConfigError, Limit, TryAcquireError,
+    AcquireError, ConfigError, Limit, Quota, TryAcquireError,
     clock::Clock,
     state::{Gcra, Limits, Taken, Word},
 };
@@ -201,11 +201,29 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Changes the first of the limits.
-    pub(crate) fn change(
+    pub(super) fn change(
         &self,
         change: impl FnOnce(Limit) -> Result<Limit, ConfigError>,
     ) -> Result<(), ConfigError> {
         self.with(|state, now| state.change(now, change(state.limit())?))
+    }
+
+    /// The same for who holds a lock, with a quota that can be kept to: nobody is woken or told. Once the
+    /// lock is released, [catch up](Self::catch_up).
+    pub(crate) fn change_quietly(&self, quota: Quota) {
+        let mut state = lock(&self.state);
+        if let Some(cell) = state.limits.only_quota() {
+            self.word.close(cell);
+        }
+        let now = self.clock.now();
+        state.serve(now);
+        let changed = state.change(now, Limit::Quota(quota));
+        debug_assert!(changed.is_ok(), "it was looked at before");
+    }
+
+    /// Serves and tells whom a quiet change concerns.
+    pub(crate) fn catch_up(&self) {
+        self.with(|_, _| ());
     }
 
     pub(super) fn limit(&self) -> Limit {
