@@ -264,6 +264,7 @@ fn loom_two_changes_of_the_quota_are_the_same_to_all_tables() {
             let other = limiter.clone();
             thread::spawn(move || other.set_quota(Rate::per_second(rate)).unwrap())
         });
+        limiter.set_quota(Rate::per_second(100)).unwrap();
         changes.into_iter().for_each(|change| change.join().unwrap());
         let quotas = limiter.shards.tables.iter().map(|table| lock(&table.0).table.plan().quota);
         assert!({ quotas }.all(|quota| quota == limiter.quota()));
