@@ -88,12 +88,13 @@ fn loom_two_callers_of_a_key_lose_and_mint_nothing() {
     model("two_callers_of_a_key_lose_and_mint_nothing", || {
         let (limiter, _clock) = limiter(2, 2);
         let other = limiter.clone();
-        // As long as one of them has to wait, the cell has an owner, which is the same to both.
-        let taker = thread::spawn(move || take_or_give_up(&other, 1));
+        let giver = thread::spawn(move || other.give_back(&KEY, 1, Source::Key));
         let other = limiter.clone();
+        // As long as one of them has to wait, the cell has an owner, which is the same to both.
         let quitter = thread::spawn(move || take_or_give_up(&other, 1));
-        limiter.give_back(&KEY, 1, Source::Key);
-        let taken = taker.join().unwrap() + quitter.join().unwrap();
+        let mine = take_or_give_up(&limiter, 1);
+        giver.join().unwrap();
+        let taken = quitter.join().unwrap() + mine;
         assert_eq!(limiter.peek(&KEY).unwrap().remaining, 1 - taken);
         assert_settled(&limiter);
     });
@@ -263,6 +264,7 @@ fn loom_two_changes_of_the_quota_are_the_same_to_all_tables() {
             let other = limiter.clone();
             thread::spawn(move || other.set_quota(Rate::per_second(rate)).unwrap())
         });
+        limiter.set_quota(Rate::per_second(100)).unwrap();
         changes.into_iter().for_each(|change| change.join().unwrap());
         let quotas = limiter.shards.tables.iter().map(|table| lock(&table.0).table.plan().quota);
         assert!({ quotas }.all(|quota| quota == limiter.quota()));
