@@ -222,7 +222,7 @@ impl Drop for Dir {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, not(miri)))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
