@@ -37,7 +37,9 @@ impl<'a, S: Store, C: Clock> Wait<'a, S, C> {
 
     fn look(&mut self, cx: &mut Context<'_>) -> Option<Result<(), Fail>> {
         let key = self.key?;
-        let (step, tally) = self.entry.with(|state| state.account.poll(key, cx.waker().clone()));
+        // A waker is foreign code: not under the lock.
+        let waker = cx.waker().clone();
+        let (step, tally) = self.entry.with(|state| state.account.poll(key, waker));
         self.inner.counts.add(tally);
         match step {
             Err(_before) => None,
@@ -70,9 +72,9 @@ impl<S: Store, C: Clock> Future for Wait<'_, S, C> {
         let this = &mut *self;
         if this.key.is_none() {
             let (cost, form) = (this.cost, this.form);
-            let join = |state: &mut super::entry::State<C::Timer>| {
-                state.account.join(cost, form, Some(cx.waker().clone()))
-            };
+            let waker = Some(cx.waker().clone());
+            let join =
+                |state: &mut super::entry::State<C::Timer>| state.account.join(cost, form, waker);
             this.key = Some(this.entry.with(join).0);
         } else if let Some(done) = this.look(cx) {
             return Poll::Ready(done);
