@@ -129,16 +129,16 @@ impl<C: Clock> Shared<C> {
     #[inline]
     pub(crate) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
         let now = self.clock.now();
-        if self.word.take(now, cost) { Ok(()) } else { self.try_take_slowly(now, cost) }
+        if self.word.take(now, cost) { Ok(()) } else { self.try_take_slowly(cost) }
     }
 
     /// Kept apart, so that the plain case becomes part of whoever asks.
     #[inline(never)]
-    fn try_take_slowly(&self, now: u64, cost: u64) -> Result<(), TryAcquireError> {
-        let error = match self.word.decide(now, cost) {
+    fn try_take_slowly(&self, cost: u64) -> Result<(), TryAcquireError> {
+        let error = match self.word.decide(|| self.clock.now(), cost) {
             Taken::Yes => return Ok(()),
-            Taken::Not { until, remaining } => {
-                TryAcquireError::Denied { retry_after: time_between(now, until), remaining }
+            Taken::Not { wait, remaining } => {
+                TryAcquireError::Denied { retry_after: Duration::from_nanos(wait), remaining }
             }
             Taken::Ask => match self.try_take_locked(cost) {
                 Ok(()) => return Ok(()),

@@ -51,8 +51,8 @@ struct Alone(AtomicU64);
 pub(crate) enum Taken {
     /// All of it.
     Yes,
-    /// Nothing: there is enough from this time on, and so much now.
-    Not { until: u64, remaining: u64 },
+    /// Nothing: there is enough after so many nanoseconds, and so much now.
+    Not { wait: u64, remaining: u64 },
     /// The cell behind the lock has to say.
     Ask,
 }
@@ -89,15 +89,18 @@ impl Word {
         false
     }
 
-    /// Takes `cost` tokens at `now`, or tells why not, if the word is open and it is a plain case.
+    /// Takes `cost` tokens, or tells why not, if the word is open and it is a plain case.
+    ///
+    /// A refusal is by a time at which the word was what it is refused by: others may have taken what came
+    /// back after a time that was read before, and have left enough.
     #[inline]
-    pub(crate) fn decide(&self, now: u64, cost: u64) -> Taken {
+    pub(crate) fn decide(&self, now: impl Fn() -> u64, cost: u64) -> Taken {
         let mut word = self.tat.0.load(Acquire);
         loop {
             if word == CLOSED {
                 return Taken::Ask;
             }
-            let Some(sum) = Sum::of(self, word, now, cost) else { return Taken::Ask };
+            let Some(sum) = Sum::of(self, word, now(), cost) else { return Taken::Ask };
             let found = if sum.passes() {
                 match self.tat.0.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
                     Ok(_) => return Taken::Yes,
@@ -107,7 +110,7 @@ impl Word {
                 if !sum.is_plain() {
                     return Taken::Ask;
                 }
-                // Nothing is written that would tell whether the scale was that of the word.
+                // Nothing is written that would tell whether the scale, and the time, were those of the word.
                 match self.tat.0.load(Acquire) {
                     same if same == word => return sum.refusal(),
                     other => other,
@@ -180,7 +183,6 @@ struct Sum {
     cost: u64,
     tick: u64,
     token: u64,
-    now: u64,
 }
 
 impl Sum {
@@ -198,7 +200,7 @@ impl Sum {
         let most = time.checked_add(burst).filter(|most| *most != CLOSED)?;
         let cost = if cost == 1 { token } else { cost.checked_mul(token)? };
         let next = word.max(time).checked_add(cost)?;
-        Some(Self { word, next, time, most, burst, cost, tick, token, now })
+        Some(Self { word, next, time, most, burst, cost, tick, token })
     }
 
     #[inline]
@@ -224,7 +226,7 @@ impl Sum {
         let wait = if self.tick == 1 { wait } else { wait.div_ceil(self.tick) };
         let left = self.most.saturating_sub(self.word.max(self.time));
         let remaining = if left < self.token { 0 } else { left / self.token };
-        Taken::Not { until: self.now.saturating_add(wait), remaining }
+        Taken::Not { wait, remaining }
     }
 }
 

@@ -1,8 +1,13 @@
 //! What is refused, and what is said about it.
 
 use crate::{SECOND, manual};
-use std::time::Duration;
-use tidegate_ratelimit::{AcquireError, ConfigError, Quota, Rate, RateLimiter, TryAcquireError};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tidegate_ratelimit::{
+    AcquireError, Clock, ConfigError, ManualClock, Quota, Rate, RateLimiter, TryAcquireError,
+};
 
 #[test]
 fn a_refusal_says_when_to_come_back_and_what_is_left() {
@@ -142,4 +147,44 @@ fn a_debt_that_was_paid_does_not_stall_after_a_step_back() {
         let error = limiter.try_acquire(1).unwrap_err();
         assert_eq!(error.retry_after(), Some(SECOND), "it is empty at worst");
     }
+}
+
+/// Has something happen between the look at it and what is made of that.
+struct Interrupted(ManualClock, Interruption);
+
+type Interruption = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+impl Clock for Interrupted {
+    type Timer = <ManualClock as Clock>::Timer;
+
+    fn now(&self) -> u64 {
+        let now = self.0.now();
+        let interruption = self.1.lock().unwrap().take();
+        if let Some(interruption) = interruption {
+            interruption();
+        }
+        now
+    }
+
+    fn timer(&self) -> Self::Timer {
+        self.0.timer()
+    }
+}
+
+/// Another one takes of what has come back since, and there was enough all the while.
+#[test]
+fn nobody_is_refused_by_a_time_that_is_past() {
+    let (clock, interruption) = (ManualClock::new(), Interruption::default());
+    let limiter = RateLimiter::builder(Rate::per_second(1))
+        .burst(4)
+        .clock(Interrupted(clock.clone(), Arc::clone(&interruption)))
+        .build()
+        .unwrap();
+    limiter.try_acquire(3).unwrap();
+    let other = limiter.clone();
+    *interruption.lock().unwrap() = Some(Box::new(move || {
+        clock.advance(SECOND);
+        other.try_acquire(1).unwrap();
+    }));
+    limiter.try_acquire(1).unwrap();
 }
