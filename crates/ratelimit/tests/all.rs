@@ -7,7 +7,6 @@ mod all {
     #[cfg(feature = "tower")]
     mod admission;
     #[cfg(all(feature = "tower", feature = "http"))]
-    mod axum_service;
     mod cancel;
     #[cfg(feature = "http")]
     mod http;

@@ -1,7 +1,7 @@
 //! A web service that limits each of its clients, behind proxies or not.
 //!
 //! ```sh
-//! cargo run -p tidegate-ratelimit --example axum --features tower,http -- 10.0.0.0/8
+//! cargo run -p tidegate-docs --example axum -- 10.0.0.0/8
 //! ```
 //!
 //! The arguments are the networks of the proxies that are trusted to say who calls.

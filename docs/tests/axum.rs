@@ -1,7 +1,9 @@
 //! The example of a web service: each client has its limit, and none can choose whose it uses.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 #[expect(dead_code, reason = "it is a program")]
-#[path = "../../examples/axum.rs"]
+#[path = "../examples/axum.rs"]
 mod example;
 
 use axum::{
