@@ -32,6 +32,8 @@ pub struct Dependency {
 /// A build target of a package.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Target {
+    /// What it is called on the command line of cargo.
+    pub name: String,
     /// `lib`, `bin`, `test`, ...
     pub kind: Vec<String>,
     /// The root source file.
@@ -239,11 +241,11 @@ mod tests {
         let json = br#"{
             "packages": [
                 {"name": "b", "version": "0.1.0", "id": "b-id", "publish": [], "manifest_path": "/w/b/Cargo.toml",
-                 "dependencies": [], "targets": [{"kind": ["bin"], "src_path": "/w/b/src/main.rs"}]},
+                 "dependencies": [], "targets": [{"name": "b", "kind": ["bin"], "src_path": "/w/b/src/main.rs"}]},
                 {"name": "a", "version": "0.1.0", "id": "a-id", "publish": null, "manifest_path": "/w/a/Cargo.toml",
                  "dependencies": [{"name": "tokio", "kind": null, "req": "^1", "optional": true}],
                  "metadata": {"docs.rs": {"all-features": true}, "tidegate": {"lanes": ["miri"]}},
-                 "targets": [{"kind": ["lib"], "src_path": "/w/a/src/lib.rs"}]},
+                 "targets": [{"name": "a", "kind": ["lib"], "src_path": "/w/a/src/lib.rs"}]},
                 {"name": "tokio", "version": "1.0.0", "id": "t-id", "manifest_path": "/r/t/Cargo.toml", "dependencies": []}
             ],
             "workspace_members": ["a-id", "b-id"],

@@ -18,6 +18,8 @@ mod cancel;
 mod cancel_everywhere;
 #[path = "all/cancel_everywhere_tasks.rs"]
 mod cancel_everywhere_tasks;
+#[path = "all/caught.rs"]
+mod caught;
 #[path = "all/causes.rs"]
 mod causes;
 #[path = "all/collect.rs"]
@@ -45,8 +47,6 @@ mod inspect;
 mod limits;
 #[path = "all/losses.rs"]
 mod losses;
-#[path = "all/model/mod.rs"]
-mod model;
 #[path = "all/panics.rs"]
 mod panics;
 #[path = "all/policies.rs"]
@@ -66,8 +66,6 @@ mod retry;
 mod scope;
 #[path = "all/start.rs"]
 mod start;
-#[path = "all/stress.rs"]
-mod stress;
 #[path = "all/supervisor/mod.rs"]
 mod supervisor;
 #[path = "all/values.rs"]

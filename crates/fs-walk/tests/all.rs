@@ -22,8 +22,6 @@ mod races;
 mod roots;
 #[path = "all/selection.rs"]
 mod selection;
-#[path = "all/stress.rs"]
-mod stress;
 #[path = "all/tree.rs"]
 mod tree;
 #[path = "all/visitors.rs"]

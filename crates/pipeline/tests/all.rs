@@ -5,7 +5,6 @@
 mod all {
     mod bounds;
     mod cancel;
-    mod conservation;
     mod deadlocks;
     mod errors;
     mod graph;
@@ -16,5 +15,4 @@ mod all {
     mod runtimes;
     mod sources;
     mod stream;
-    mod stress;
 }

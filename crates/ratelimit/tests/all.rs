@@ -12,13 +12,11 @@ mod all {
     mod http;
     mod keyed;
     mod keyed_model;
-    mod keyed_races;
     #[cfg(feature = "tower")]
     mod layer;
     mod live;
     mod order;
     mod proof;
-    mod races;
     mod refusals;
     mod reservations;
     mod runtimes;

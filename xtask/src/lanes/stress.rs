@@ -1,7 +1,10 @@
 //! `stress`: seeded, time-boxed, oversubscribed tests in a release build, disturbed at each lock
 //! and atomic.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
 
 use crate::{
     clock,
@@ -9,6 +12,8 @@ use crate::{
     outcome::Stop,
     parse::{self, Stressed},
     process::Cmd,
+    sources,
+    workspace::Workspace,
 };
 
 /// Runs the lane.
@@ -21,15 +26,17 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         std::env::var("TIDEGATE_SEED").unwrap_or_else(|_| format!("{:#x}", clock::fresh_seed()));
     cx.note(format_args!("TIDEGATE_SEED={seed}"));
     cx.report.seed = Some(seed.clone());
-    let packages: Vec<&str> = super::members_with(cx.workspace, "fn stress_")?
-        .into_iter()
-        .map(|package| package.name.as_str())
-        .collect();
+    let programs = programs(cx.workspace)?;
+    let packages: Vec<&str> = programs.keys().copied().collect();
     if packages.is_empty() {
         return Err(Stop::fail("no crate has a stress test"));
     }
+    let names: BTreeSet<&String> = programs.values().flatten().collect();
     let cmd = Cmd::cargo()
-        .args(["test", "--locked", "--release", "--all-features", "--lib", "--bins", "--tests"])
+        // With the features of default: what others add is not raced for, and takes minutes to build.
+        // The unit tests are there to say whose the programs after them are.
+        .args(["test", "--locked", "--release", "--lib"])
+        .args(names.into_iter().map(|name| format!("--test={name}")))
         .args(cx.options.keep_going.then_some("--no-fail-fast"))
         .packages(packages.iter().copied())
         // One test at a time, so that each has the cores to itself.
@@ -49,6 +56,23 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     cx.crates(tests.crates());
     super::each_passed(&tests, finished.success, &packages)?;
     judge(tests.passed, &work)
+}
+
+/// The test programs that have stress tests, by package: other tests take minutes to optimise.
+fn programs(workspace: &Workspace) -> io::Result<BTreeMap<&str, Vec<String>>> {
+    let mut found = BTreeMap::<_, Vec<_>>::new();
+    for package in super::members_with(workspace, "fn stress_")? {
+        let tests = package.targets.iter().filter(|target| target.kind.iter().any(|k| k == "test"));
+        for target in tests {
+            let modules = target.src_path.with_extension("");
+            let is_found = fs::read_to_string(&target.src_path)?.contains("fn stress_")
+                || sources::mentions(&[modules], "fn stress_")?;
+            if is_found {
+                found.entry(package.name.as_str()).or_default().push(target.name.clone());
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn judge(passed: u64, work: &[Stressed]) -> Result<(), Stop> {

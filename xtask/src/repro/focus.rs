@@ -37,7 +37,7 @@ impl Focus {
         while let Some(option) = options.next() {
             if option == "-p" {
                 options.next();
-            } else if !REPLACED.contains(&option.as_str()) {
+            } else if !REPLACED.contains(&option.as_str()) && !option.starts_with("--test=") {
                 narrowed.push(option.clone());
             }
         }
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_lane_is_narrowed_to_one_test_and_keeps_its_flags() {
-        let stress = ["test", "--locked", "--lib", "--tests", "-p", "core", "-p", "pool"];
+        let stress = ["test", "--locked", "--lib", "--test=stress", "-p", "core", "-p", "pool"];
         let harness = ["--", "--nocapture", "--test-threads=1", "stress_"];
         assert_eq!(
             narrowed(&[&stress[..], &harness[..]].concat()).unwrap(),

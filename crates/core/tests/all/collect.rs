@@ -86,7 +86,7 @@ async fn a_panic_of_the_body_goes_on_unless_an_error_came_before_it() {
         assert_eq!(cx.live(), 0, "deliberate");
         Ok(())
     });
-    assert!(crate::losses::caught(panics).await.unwrap_err().contains("deliberate"));
+    assert!(crate::caught::caught(panics).await.unwrap_err().contains("deliberate"));
 }
 
 #[tokio::test]

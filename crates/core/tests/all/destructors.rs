@@ -1,7 +1,8 @@
 //! Destructors are user code too: they belong to their child, and what goes wrong in them is told.
 
 use crate::{
-    losses::{caught, poll_once},
+    caught::caught,
+    losses::poll_once,
     scope::{Alive, Broken},
 };
 use std::{

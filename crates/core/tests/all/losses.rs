@@ -2,12 +2,11 @@
 
 #[cfg(feature = "tracing")]
 use crate::events::Events;
-use crate::scope::Broken;
+use crate::{caught::caught, scope::Broken};
 use std::{
     convert::Infallible,
     error::Error,
     future::{pending, poll_fn},
-    panic::AssertUnwindSafe,
     pin::{Pin, pin},
     sync::{
         Arc, Mutex,
@@ -26,18 +25,6 @@ pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) {
         Poll::Ready(())
     })
     .await;
-}
-
-/// The text of the panic of `future`.
-pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
-    let outcome = poll_fn(|cx| {
-        match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(payload)),
-        }
-    });
-    outcome.await.map_err(|payload| tidegate_core::panic::message(&*payload))
 }
 
 #[cfg(feature = "tracing")]

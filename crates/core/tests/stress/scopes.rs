@@ -1,6 +1,6 @@
 //! Storms on a real multi-threaded runtime: run for longer by `cargo xtask stress`.
 
-use crate::scope::Alive;
+use crate::disturbed;
 use std::{
     fmt,
     future::pending,
@@ -11,19 +11,12 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{CancelToken, Cx, Reason, Scope, ScopeError, Straggler, WorkKind, scope};
-use tidegate_testkit::{Disturbed, LeakGuard, Rng, Seed, Stress, disturb, scale};
+use tidegate_testkit::{LeakGuard, Rng, Seed, Stress, scale};
 use tokio::{runtime::Runtime, task::yield_now};
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
 });
-
-/// Disturbs all threads, at each lock and atomic of the crate where the build has points there.
-pub(crate) fn disturbed() -> Disturbed {
-    #[cfg(tidegate_stress)]
-    tidegate_core::sync::inject::with(tidegate_testkit::point_at);
-    disturb(Seed::from_env_or_new("disturbed"))
-}
 
 #[derive(Debug)]
 struct Broken;
@@ -43,7 +36,7 @@ async fn stress_storm_of_dropped_scopes() {
     println!("stress: storm_of_dropped_scopes seed={seed}");
     let mut rng = seed.rng();
     let leaks = LeakGuard::current();
-    let alive = Arc::new(AtomicUsize::new(0));
+    let alive = Arc::new(());
     let result = scope("storm", async |cx: Cx<Broken>| {
         for _ in 0..rounds {
             drop_midway(&cx, &alive, &mut rng).await;
@@ -51,7 +44,7 @@ async fn stress_storm_of_dropped_scopes() {
         Err::<(), _>(Broken)
     })
     .await;
-    assert_eq!(alive.load(Ordering::SeqCst), 0, "seed {seed}");
+    assert_eq!(Arc::strong_count(&alive), 1, "seed {seed}");
     // The parent has counted every child that had to be aborted.
     let error = result.unwrap_err();
     let adopted = error.report().adopted().len() + error.report().adopted_more();
@@ -61,14 +54,15 @@ async fn stress_storm_of_dropped_scopes() {
 }
 
 /// Drops a scope with two children after a few polls, which may be before they ran.
-async fn drop_midway(cx: &Cx<Broken>, alive: &Arc<AtomicUsize>, rng: &mut Rng) {
+async fn drop_midway(cx: &Cx<Broken>, alive: &Arc<()>, rng: &mut Rng) {
     let nested = cx.scope("nested", async |cx: Cx<Broken>| {
         for _ in 0..2 {
-            let alive = Alive::new(alive);
+            let alive = Arc::clone(alive);
             cx.spawn("child", async move {
-                let _alive = alive;
                 yield_now().await;
-                pending::<Result<(), Broken>>().await
+                let ended = pending::<Result<(), Broken>>().await;
+                drop(alive);
+                ended
             });
         }
         pending::<Result<(), Broken>>().await
@@ -86,16 +80,12 @@ fn stress_races_of_error_panic_and_cancel() {
     struct Round {
         token: CancelToken,
         seed: u64,
-        alive: Arc<AtomicUsize>,
+        alive: Arc<()>,
     }
     silence_deliberate_panics();
     let _disturbed = disturbed();
     Stress::new("races_of_error_panic_and_cancel").run(
-        |rng| Round {
-            token: CancelToken::new(),
-            seed: rng.next_u64(),
-            alive: Arc::new(AtomicUsize::new(0)),
-        },
+        |rng| Round { token: CancelToken::new(), seed: rng.next_u64(), alive: Arc::default() },
         |round, ctx| {
             let mut rng = Rng::new(round.seed).stream(ctx.index() as u64);
             ctx.point();
@@ -108,12 +98,13 @@ fn stress_races_of_error_panic_and_cancel() {
                 Scope::builder("race").grace(Duration::ZERO).token(&round.token).run(async |cx| {
                     for _ in 0..rng.below(6) {
                         let kind = rng.below(5);
-                        let (own, alive) = (cx.clone(), Alive::new(&round.alive));
+                        let (own, alive) = (cx.clone(), Arc::clone(&round.alive));
                         let tally = Arc::clone(&tally);
                         tally.spawned.fetch_add(1, Ordering::SeqCst);
                         cx.spawn("child", async move {
-                            let _alive = alive;
-                            tally.count(kind, child(kind, &own)).await
+                            let result = tally.count(kind, child(kind, &own)).await;
+                            drop(alive);
+                            result
                         });
                     }
                     let result = if rng.one_in(2) {
@@ -127,9 +118,9 @@ fn stress_races_of_error_panic_and_cancel() {
             );
             tally.compare(result.err());
         },
-        |round, _| match round.alive.load(Ordering::SeqCst) {
-            0 => Ok(()),
-            n => Err(format!("{n} children outlived their scope")),
+        |round, _| match Arc::strong_count(&round.alive) {
+            1 => Ok(()),
+            n => Err(format!("{} children outlived their scope", n - 1)),
         },
     );
 }

@@ -1,6 +1,6 @@
 //! Storms of crashes and orders on a real runtime: run for longer by `cargo xtask stress`.
 
-use crate::stress::disturbed;
+use crate::disturbed;
 use std::{
     fmt,
     future::pending,

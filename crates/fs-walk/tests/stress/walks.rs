@@ -32,7 +32,7 @@ struct Round {
 #[test]
 fn stress_walkers_race_with_a_changing_tree_a_stop_and_dropped_streams() {
     in_child(
-        "stress::stress_walkers_race_with_a_changing_tree_a_stop_and_dropped_streams",
+        "walks::stress_walkers_race_with_a_changing_tree_a_stop_and_dropped_streams",
         |_| {},
         || {
             let dir = temp();

@@ -1,6 +1,9 @@
 //! Threads that ask for the same keys at once: for longer by `cargo xtask stress`.
 
-use super::races::{Bucket, Op};
+use super::{
+    poll,
+    races::{Bucket, Op},
+};
 use std::{
     future::Future,
     sync::{
@@ -139,10 +142,10 @@ fn stress_who_waits_for_a_key_leaves_it_as_it_was() {
                 let n = 1 + ctx.rng().below(3);
                 let permit = if ctx.rng().one_in(2) {
                     let mut waiter = Box::pin(limiter.acquire(&KEY, n));
-                    let mut waits = crate::poll(waiter.as_mut());
+                    let mut waits = poll(waiter.as_mut());
                     ctx.point();
                     if waits.is_pending() && ctx.rng().one_in(2) {
-                        waits = crate::poll(waiter.as_mut());
+                        waits = poll(waiter.as_mut());
                     }
                     match waits {
                         std::task::Poll::Ready(permit) => permit.ok(),

@@ -4,7 +4,8 @@ fn workspace() -> Workspace {
     let package = |name: &str, kind: &str| {
         serde_json::from_value(serde_json::json!({
             "name": name, "version": "0.1.0", "id": name, "dependencies": [],
-            "manifest_path": "/w/Cargo.toml", "targets": [{"kind": [kind], "src_path": "/w/x.rs"}],
+            "manifest_path": "/w/Cargo.toml",
+            "targets": [{"name": name, "kind": [kind], "src_path": "/w/x.rs"}],
         }))
         .unwrap()
     };

@@ -10,4 +10,3 @@ mod nested;
 mod play;
 mod restarts;
 mod seen;
-mod stress;

@@ -11,7 +11,7 @@ mod plan;
 mod world;
 
 use self::plan::{Plan, Style, generate};
-use crate::stress::disturbed;
+use crate::disturbed;
 use std::{convert::Infallible, time::Duration};
 use tidegate_core::{Cx, scope};
 use tidegate_testkit::{LeakGuard, Seed, scale};

@@ -2,7 +2,7 @@
 
 use super::{Fault, Guard, ProgRecord, Record, ScopeRecord, Value, World};
 use crate::{
-    losses::caught,
+    caught::caught,
     model::plan::{Cut, End, Ms, Plan, Prog, Rule, ScopePlan, Step},
 };
 use std::{
