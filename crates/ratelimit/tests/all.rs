@@ -17,6 +17,7 @@ mod all {
     mod live;
     mod order;
     mod proof;
+    mod refunds;
     mod refusals;
     mod reservations;
     mod runtimes;

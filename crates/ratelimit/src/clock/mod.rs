@@ -20,7 +20,9 @@ use std::{
 /// A clock that limiters go by.
 ///
 /// Times are nanoseconds since an origin of the clock's choice: 64 bits last 584 years. A clock should
-/// not go back; where one does, limiters gain nothing by it and are empty at worst.
+/// not go back; where one does, limiters gain nothing by it and are empty at worst. There is one exception: if it
+/// goes back by less than a burst takes to come, and a limiter has not been asked for more than plain permits
+/// since, then tokens are given back as if they had been taken later, by as much.
 pub trait Clock: Send + Sync + 'static {
     /// Waits for times of this clock.
     type Timer: Timer;

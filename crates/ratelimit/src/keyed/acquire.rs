@@ -3,11 +3,11 @@
 use super::{
     KeyedLimiter, KeyedPermit,
     error::AcquireKeyError,
-    request::{Outcome, Request, Source, refused},
+    request::{Outcome, Request, Source, Taken, refused},
     shards::{Owner, Shards},
 };
 use crate::{
-    AcquireError, TryAcquireError,
+    AcquireError, Quota, TryAcquireError,
     clock::{Clock, TokioClock},
     limiter::{Ticket, deadline, time_between},
     state::Refusal,
@@ -77,8 +77,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let source = ready!(this.waiting.poll(cx))?;
-        Poll::Ready(Ok(KeyedPermit::new(this.limiter, this.key, *this.cost, source)))
+        let taken = ready!(this.waiting.poll(cx))?;
+        Poll::Ready(Ok(KeyedPermit::new(this.limiter, this.key, *this.cost, taken)))
     }
 }
 
@@ -111,6 +111,7 @@ where
 struct Place<'a, C: Clock> {
     owner: Owner<C>,
     source: Source,
+    quota: Option<Quota>,
     ticket: Ticket,
     _counted: Counted<'a>,
 }
@@ -138,13 +139,16 @@ where
     S: BuildHasher,
 {
     /// Passes at once, or finds whom to wait at.
-    fn start(&mut self, waker: &Waker) -> Result<Option<Source>, AcquireKeyError> {
+    fn start(&mut self, waker: &Waker) -> Result<Option<Taken>, AcquireKeyError> {
         let (shards, cost) = (self.shards, self.cost);
         let mut request = shards.request(self.key, cost);
         let until = deadline(self.within)(request.now);
         let (owner, source) = loop {
             match shards.ask(&mut request)? {
-                Outcome::Passes(source) => return Ok(Some(source)),
+                Outcome::Passes(source) => {
+                    let (at, quota) = (request.now, request.quota);
+                    return Ok(Some(Taken { source, at, quota }));
+                }
                 Outcome::Owned(owner, source) => break (owner, source),
                 Outcome::Refused(Refusal::Until(at), _) if at <= until => {
                     if let Some(owner) = shards.own(&request) {
@@ -184,16 +188,16 @@ where
         source: Source,
         until: u64,
         waker: &Waker,
-    ) -> Result<Option<Source>, AcquireKeyError> {
-        let (shards, cost) = (self.shards, self.cost);
+    ) -> Result<Option<Taken>, AcquireKeyError> {
+        let (shards, cost, quota) = (self.shards, self.cost, request.quota);
         let Some(counted) = Counted::new(&shards.waiting, shards.max_waiters) else {
             return match owner.try_take(cost) {
-                Ok(()) => Ok(Some(source)),
+                Ok(at) => Ok(Some(Taken { source, at, quota })),
                 Err(error) => Err(full(error, request.now, until, shards.max_waiters).into()),
             };
         };
         let ticket = Ticket::take(&owner, cost, |_| until, Some(waker))?;
-        self.place = Some(Place { owner, source, ticket, _counted: counted });
+        self.place = Some(Place { owner, source, quota, ticket, _counted: counted });
         Ok(None)
     }
 }
@@ -204,24 +208,22 @@ where
     C: Clock,
     S: BuildHasher,
 {
-    type Output = Result<Source, AcquireKeyError>;
+    type Output = Result<Taken, AcquireKeyError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         if this.place.is_none() {
-            if let Some(source) = this.start(cx.waker())? {
-                return Poll::Ready(Ok(source));
+            if let Some(taken) = this.start(cx.waker())? {
+                return Poll::Ready(Ok(taken));
             }
         }
         let place = this.place.as_mut();
-        let Place { owner, source, ticket, .. } = place.expect("it waits, or has returned");
+        let Place { owner, source, quota, ticket, .. } = place.expect("it waits, or has returned");
         let passes = ready!(ticket.poll(owner, cx));
-        if passes.is_ok() {
-            ticket.spend();
-        }
-        let source = *source;
+        let (source, quota) = (*source, *quota);
+        let taken = passes.map(|()| Taken { source, at: ticket.spend(), quota });
         this.leave();
-        Poll::Ready(passes.map(|()| source).map_err(AcquireKeyError::from))
+        Poll::Ready(taken.map_err(AcquireKeyError::from))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What else can be done with the cell of a key.
 
 use super::{
-    request::Request,
+    request::{Request, Taken},
     shards::{Owner, Shards, let_go},
 };
 use crate::{
@@ -57,20 +57,28 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         drop(released);
     }
 
-    /// Gives back what was taken from the cell of the key. A key that is not in the table is full.
-    pub(super) fn give_back(&self, request: &Request<'_, K>) {
-        let mut shard = lock(self.shard(request));
+    /// Gives back what the cell of the key still misses of what was taken from it. A key that is not in the
+    /// table is full.
+    pub(super) fn give_back(&self, key: &K, cost: u64, taken: Taken) {
+        let request = self.request_of(key, cost, taken.quota, self.clock.now());
+        let Ok(plan) = taken.quota.map(Plan::new).transpose() else { return };
+        let mut shard = lock(self.shard(&request));
         let now = shard.table.time(request.now, || self.clock.now());
-        let Some(at) = shard.table.find(request.tag, request.key) else { return };
-        if shard.table.give_back(at, now, request.cost) {
+        let Some(at) = shard.table.find(request.tag, key) else { return };
+        let kept = shard.table.held(at).plan();
+        // It may have been full at the old rate, and forgotten, before it was kept at a lower one.
+        if plan.is_some_and(|plan| kept.scale.is_slower_than(&plan.scale)) {
+            return;
+        }
+        if shard.table.give_back(at, now, cost, taken.at) {
             return;
         }
         let Held::Owned(_, owner) = shard.table.held(at) else { return };
         let owner = Arc::clone(owner);
         drop(shard);
-        owner.give_back(request.cost);
+        owner.give_back(cost, taken.at);
         drop(owner);
-        self.settle(request);
+        self.settle(&request);
     }
 
     /// What the cell of the key says.
@@ -111,6 +119,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     /// Makes the cell of the key as full as a new one.
     pub(super) fn reset(&self, request: &Request<'_, K>) {
         let mut shard = lock(self.shard(request));
+        shard.table.time(request.now, || self.clock.now());
         let Some(at) = shard.table.find(request.tag, request.key) else { return };
         if let Held::Owned(_, owner) = shard.table.held(at) {
             let owner = Arc::clone(owner);
@@ -119,6 +128,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
             drop(owner);
             return self.settle(request);
         }
+        shard.table.give_back_from_now_on();
         let key = shard.table.remove(at);
         self.keys.fetch_sub(1, AcqRel);
         drop(shard);

@@ -3,7 +3,11 @@
 //!
 //! To a model all threads are one, as far as seats go: what is at hand of one is at hand of all.
 
-use super::{KeyedLimiter, KeyedLimiterBuilder, builder::Size, request::Source};
+use super::{
+    KeyedLimiter, KeyedLimiterBuilder,
+    builder::Size,
+    request::{Source, Taken},
+};
 use crate::{
     ManualClock, Quota, Rate,
     loom_model::{SECOND, model},
@@ -27,6 +31,7 @@ type Fixed = BuildHasherDefault<DefaultHasher>;
 type Limiter = KeyedLimiter<u8, ManualClock, Fixed>;
 
 const KEY: u8 = 7;
+const TAKEN: Taken = Taken { source: Source::Key, at: 0, quota: None };
 
 fn builder(burst: u64) -> (KeyedLimiterBuilder<u8, ManualClock, Fixed>, ManualClock) {
     let clock = ManualClock::new();
@@ -88,7 +93,7 @@ fn loom_two_callers_of_a_key_lose_and_mint_nothing() {
     model("two_callers_of_a_key_lose_and_mint_nothing", || {
         let (limiter, _clock) = limiter(2, 2);
         let other = limiter.clone();
-        let giver = thread::spawn(move || other.give_back(&KEY, 1, Source::Key));
+        let giver = thread::spawn(move || other.give_back(&KEY, 1, TAKEN));
         let other = limiter.clone();
         // As long as one of them has to wait, the cell has an owner, which is the same to both.
         let quitter = thread::spawn(move || take_or_give_up(&other, 1));
@@ -108,7 +113,7 @@ fn loom_a_waiter_that_leaves_a_key_loses_nothing() {
         let mut waiter = Box::pin(limiter.acquire(&KEY, 1));
         assert!(poll(waiter.as_mut()).is_pending());
         let other = limiter.clone();
-        let giver = thread::spawn(move || other.give_back(&KEY, 1, Source::Key));
+        let giver = thread::spawn(move || other.give_back(&KEY, 1, TAKEN));
         let other = limiter.clone();
         let taker = thread::spawn(move || take_or_give_up(&other, 1));
         drop(waiter);
@@ -125,10 +130,10 @@ fn loom_who_waits_for_a_key_is_served_as_another_one_settles() {
         let (limiter, _clock) = limiter(1, 1);
         let other = limiter.clone();
         let quitter = thread::spawn(move || {
-            other.give_back(&KEY, 1, Source::Key);
+            other.give_back(&KEY, 1, TAKEN);
             // It is served, or waits in turn; in the end it gives the cell back either way.
             let taken = take_or_give_up(&other, 1);
-            other.give_back(&KEY, taken, Source::Key);
+            other.give_back(&KEY, taken, TAKEN);
         });
         assert!(loom::future::block_on(limiter.acquire(&KEY, 1)).is_ok());
         quitter.join().unwrap();

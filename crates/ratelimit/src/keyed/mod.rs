@@ -21,7 +21,7 @@ pub use self::{
 };
 
 use self::{
-    request::{Outcome, Request, Source, refused},
+    request::{Outcome, Request, Source, Taken, refused},
     shards::{Full, Shards},
 };
 use crate::{
@@ -31,6 +31,7 @@ use crate::{
 use std::{
     fmt,
     hash::{BuildHasher, Hash, RandomState},
+    ops::ControlFlow,
     sync::Arc,
     time::Duration,
 };
@@ -127,8 +128,8 @@ where
         n: u64,
     ) -> Result<KeyedPermit<'a, K, C, S>, TryAcquireKeyError> {
         match self.shards.take_plainly(key, n) {
-            None => Ok(KeyedPermit::new(self, key, n, Source::Key)),
-            Some(request) => self.try_acquire_slowly(request),
+            ControlFlow::Break(taken) => Ok(KeyedPermit::new(self, key, n, taken)),
+            ControlFlow::Continue(request) => self.try_acquire_slowly(request),
         }
     }
 
@@ -137,9 +138,9 @@ where
         &'a self,
         mut request: Request<'a, K>,
     ) -> Result<KeyedPermit<'a, K, C, S>, TryAcquireKeyError> {
-        let Request { key, cost: n, .. } = request;
-        let source = match self.shards.ask(&mut request)? {
-            Outcome::Passes(source) => source,
+        let Request { key, cost: n, quota, .. } = request;
+        let (source, at) = match self.shards.ask(&mut request)? {
+            Outcome::Passes(source) => (source, request.now),
             Outcome::Refused(refusal, left) => {
                 return Err(refused(request.now, refusal, left, n).into());
             }
@@ -154,11 +155,10 @@ where
                         self.shards.settle(&request);
                     }
                 }
-                taken?;
-                source
+                (source, taken?)
             }
         };
-        Ok(KeyedPermit::new(self, key, n, source))
+        Ok(KeyedPermit::new(self, key, n, Taken { source, at, quota }))
     }
 
     /// Waits for `n` tokens of a key. First come, first served, among those who wait for the same key.
@@ -215,14 +215,17 @@ where
     }
 
     /// Forgets what a key has taken. Who waits for it passes, as far as a burst goes.
+    ///
+    /// What was taken until then is not given back any more, neither of this key nor of others in the same
+    /// table, which is of 8192 keys: it is forgotten, too, which of them it was.
     pub fn reset(&self, key: &K) {
         self.shards.reset(&self.shards.request(key, 0));
     }
 
-    fn give_back(&self, key: &K, cost: u64, source: Source) {
-        match (source, &self.shards.full) {
-            (Source::Key, _) => self.shards.give_back(&self.shards.request(key, cost)),
-            (Source::Overflow, Full::Share(owner)) => owner.give_back(cost),
+    fn give_back(&self, key: &K, cost: u64, taken: Taken) {
+        match (taken.source, &self.shards.full) {
+            (Source::Key, _) => self.shards.give_back(key, cost, taken),
+            (Source::Overflow, Full::Share(owner)) => owner.give_back(cost, taken.at),
             _ => {}
         }
     }

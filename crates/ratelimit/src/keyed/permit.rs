@@ -1,6 +1,6 @@
 //! Leave to go on.
 
-use super::{KeyedLimiter, request::Source};
+use super::{KeyedLimiter, request::Taken};
 use crate::clock::{Clock, TokioClock};
 use std::{
     fmt,
@@ -14,7 +14,7 @@ pub struct KeyedPermit<'a, K, C: Clock = TokioClock, S = RandomState> {
     limiter: &'a KeyedLimiter<K, C, S>,
     key: &'a K,
     cost: u64,
-    source: Source,
+    taken: Taken,
 }
 
 impl<'a, K, C: Clock, S> KeyedPermit<'a, K, C, S> {
@@ -22,9 +22,9 @@ impl<'a, K, C: Clock, S> KeyedPermit<'a, K, C, S> {
         limiter: &'a KeyedLimiter<K, C, S>,
         key: &'a K,
         cost: u64,
-        source: Source,
+        taken: Taken,
     ) -> Self {
-        Self { limiter, key, cost, source }
+        Self { limiter, key, cost, taken }
     }
 
     /// How many tokens were taken.
@@ -33,14 +33,20 @@ impl<'a, K, C: Clock, S> KeyedPermit<'a, K, C, S> {
         self.cost
     }
 
-    /// Gives the tokens back: what they were for has not happened. Whoever waits for the key may pass by
-    /// it; there are never more tokens than a burst.
+    /// Gives the tokens back: what they were for has not happened. Whoever waits for the key may pass by it.
+    ///
+    /// However late it is, the key never has more tokens than if they had not been taken: what has come at its
+    /// rate since then is not given back once more, as with [`Permit::refund`](crate::Permit::refund).
+    ///
+    /// Keys are kept in tables of 8192, which remember little: nothing is given back of what was taken before
+    /// the rate was made lower, or before any key in the same table was [reset](KeyedLimiter::reset) or
+    /// had the rate of [its own quota](crate::KeyedLimiterBuilder::quota_for) changed.
     pub fn refund(self)
     where
         K: Hash + Eq + Clone,
         S: BuildHasher,
     {
-        self.limiter.give_back(self.key, self.cost, self.source);
+        self.limiter.give_back(self.key, self.cost, self.taken);
     }
 }
 

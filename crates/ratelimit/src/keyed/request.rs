@@ -13,6 +13,7 @@ use crate::{
 };
 use std::{
     hash::{BuildHasher, Hash},
+    ops::ControlFlow,
     sync::{Arc, TryLockError},
 };
 use tidegate_core::sync::{
@@ -58,6 +59,15 @@ pub(super) enum Source {
     Nowhere,
 }
 
+/// What was taken, to be given back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) source: Source,
+    pub(super) at: u64,
+    /// The quota of the key at that time; none, if all keys have the same.
+    pub(super) quota: Option<Quota>,
+}
+
 /// What a table says.
 enum Answer<C: Clock> {
     Asked(Asked),
@@ -76,7 +86,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     }
 
     #[inline]
-    fn request_of<'a>(
+    pub(super) fn request_of<'a>(
         &self,
         key: &'a K,
         cost: u64,
@@ -95,11 +105,15 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     /// Takes `cost` from the cell of the key in the plain case that there is enough, and nothing else to
     /// do. Otherwise says what is to be asked.
     #[inline]
-    pub(super) fn take_plainly<'a>(&self, key: &'a K, cost: u64) -> Option<Request<'a, K>> {
+    pub(super) fn take_plainly<'a>(
+        &self,
+        key: &'a K,
+        cost: u64,
+    ) -> ControlFlow<Taken, Request<'a, K>> {
         let quota = self.quota_for.as_ref().map(|quota_for| quota_for(key));
         let now = self.clock.now();
         if self.front.take(key, quota, now, cost) {
-            return None;
+            return ControlFlow::Break(Taken { source: Source::Key, at: now, quota });
         }
         let request = self.request_of(key, cost, quota, now);
         let (mut shard, is_disputed) = lock_or_wait(self.shard(&request));
@@ -111,28 +125,25 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         if !taken || shard.is_due(now) || is_disputed {
             let is_disputed = is_disputed && shard.is_disputed(request.tag);
             drop(shard);
-            return self.after(request, taken, is_disputed);
+            self.after(&request, taken, is_disputed);
         }
-        None
+        if taken {
+            ControlFlow::Break(Taken { source: Source::Key, at: now, quota })
+        } else {
+            ControlFlow::Continue(request)
+        }
     }
 
     #[cold]
-    fn after<'a>(
-        &self,
-        request: Request<'a, K>,
-        taken: bool,
-        is_disputed: bool,
-    ) -> Option<Request<'a, K>> {
+    fn after(&self, request: &Request<'_, K>, taken: bool, is_disputed: bool) {
         if is_disputed {
-            if let Some(owner) = self.own(&request) {
-                self.keep_at_hand(&request, owner);
+            if let Some(owner) = self.own(request) {
+                self.keep_at_hand(request, owner);
             }
         }
-        if !taken {
-            return Some(request);
+        if taken {
+            self.sweep_in_passing(request.now);
         }
-        self.sweep_in_passing(request.now);
-        None
     }
 
     /// Has the thread keep an owner at hand.

@@ -45,8 +45,8 @@ impl<'a, C: Clock> Future for Acquire<'a, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        ready!(this.waiting.poll(cx))?;
-        Poll::Ready(Ok(Permit::new(this.limiter, *this.cost)))
+        let taken_at = ready!(this.waiting.poll(cx))?;
+        Poll::Ready(Ok(Permit::new(this.limiter, *this.cost, taken_at)))
     }
 }
 
@@ -83,7 +83,8 @@ struct Wait<'a, C: Clock> {
 }
 
 impl<C: Clock> Future for Wait<'_, C> {
-    type Output = Result<(), AcquireError>;
+    /// When the tokens were taken.
+    type Output = Result<u64, AcquireError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { limiter, cost, bound, ticket } = self.get_mut();
@@ -94,11 +95,7 @@ impl<C: Clock> Future for Wait<'_, C> {
             let deadline = super::deadline(bound.left());
             ticket.insert(Ticket::take(shared, *cost, deadline, Some(cx.waker()))?)
         };
-        let passes = ready!(ticket.poll(shared, cx));
-        if passes.is_ok() {
-            ticket.spend();
-        }
-        Poll::Ready(passes)
+        Poll::Ready(ready!(ticket.poll(shared, cx)).map(|()| ticket.spend()))
     }
 }
 

@@ -50,7 +50,7 @@ pub enum Event {
         /// What was asked for.
         cost: u64,
     },
-    /// Tokens were given back.
+    /// Tokens were handed in to be given back, as far as they had not come back by themselves.
     Refunded {
         /// How many.
         cost: u64,

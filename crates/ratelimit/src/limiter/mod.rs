@@ -55,7 +55,7 @@ impl<C: Clock> RateLimiter<C> {
     /// If there are too few, or if others wait: when to ask again.
     #[inline]
     pub fn try_acquire(&self, n: u64) -> Result<Permit<'_, C>, TryAcquireError> {
-        self.shared.try_take(n).map(|()| Permit::new(self, n))
+        self.shared.try_take(n).map(|taken_at| Permit::new(self, n, taken_at))
     }
 
     /// Waits for `n` tokens. First come, first served: however much one asks for, nobody who comes later

@@ -10,11 +10,12 @@ use std::fmt;
 pub struct Permit<'a, C: Clock = TokioClock> {
     limiter: &'a RateLimiter<C>,
     cost: u64,
+    taken_at: u64,
 }
 
 impl<'a, C: Clock> Permit<'a, C> {
-    pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64) -> Self {
-        Self { limiter, cost }
+    pub(super) fn new(limiter: &'a RateLimiter<C>, cost: u64, taken_at: u64) -> Self {
+        Self { limiter, cost, taken_at }
     }
 
     /// How many tokens were taken.
@@ -23,15 +24,20 @@ impl<'a, C: Clock> Permit<'a, C> {
         self.cost
     }
 
-    /// Gives the tokens back: what they were for has not happened. Whoever waits may pass by it; there
-    /// are never more tokens than a burst.
+    /// Gives the tokens back: what they were for has not happened. Whoever waits may pass by it.
     ///
-    /// Give them back soon. Nobody keeps account of when which tokens were taken: if the limiter was full
-    /// since, they have come back by themselves already, and as many may pass beyond the limit as are
-    /// given back late. That is so of a [`Reservation`](crate::Reservation) that is dropped late, and of
-    /// strict windows, too.
+    /// However late it is, there are never more tokens than if they had not been taken: of a quota, what has
+    /// come at its rate since then is not given back once more, and a strict window gets back what still
+    /// counts in it. With several limits it is a part of its own for each. The sooner, the more: after the time
+    /// in which so many come back there is nothing to give.
+    ///
+    /// A few cases in which it is less, or nothing, are those of [`Gcra::give_back`] and
+    /// [`Window::give_back`]: above all after the rate was made lower.
+    ///
+    /// [`Gcra::give_back`]: crate::state::Gcra::give_back
+    /// [`Window::give_back`]: crate::state::Window::give_back
     pub fn refund(self) {
-        self.limiter.shared.give_back(self.cost);
+        self.limiter.shared.give_back(self.cost, self.taken_at);
     }
 }
 

@@ -14,7 +14,8 @@ use std::{
 
 /// Tokens that are set aside, now or once the time comes: a place in the line that needs nobody to wait.
 ///
-/// Dropped without [`commit`](Self::commit), it leaves the line or gives the tokens back.
+/// Dropped without [`commit`](Self::commit), it leaves the line or gives the tokens back: as many of them as
+/// have not come back by themselves since they were taken, as with [`Permit::refund`](crate::Permit::refund).
 #[must_use = "a reservation that is dropped gives its tokens back"]
 pub struct Reservation<C: Clock = TokioClock> {
     limiter: RateLimiter<C>,
@@ -84,7 +85,7 @@ impl<C: Clock> Reservation<C> {
     #[must_use]
     pub fn is_ready(&mut self) -> bool {
         self.ticket.look(&self.limiter.shared, None);
-        matches!(self.ticket, Ticket::Passes)
+        matches!(self.ticket, Ticket::Passes(_))
     }
 
     /// Spends the tokens.

@@ -5,7 +5,7 @@ use super::{
     driver::Driver,
     event::{Event, Observer},
     stats::{Peek, Stats},
-    waiters::{State, time_between},
+    waiters::{Joined, State, time_between},
 };
 use crate::{
     AcquireError, ConfigError, Limit, Quota, TryAcquireError,
@@ -118,30 +118,30 @@ impl<C: Clock> Shared<C> {
 
     /// Makes it as full as a new one.
     pub(crate) fn refill(&self) {
-        self.with(|state, _| {
+        self.with(|state, now| {
             if let Some(cell) = state.limits.only_quota() {
-                *cell = Gcra::with_scale(*cell.scale());
+                cell.refill(now);
             }
         });
     }
 
-    /// Takes `cost`, if nobody waits and there is enough.
+    /// Takes `cost`, if nobody waits and there is enough; says when it was taken.
     #[inline]
-    pub(crate) fn try_take(&self, cost: u64) -> Result<(), TryAcquireError> {
+    pub(crate) fn try_take(&self, cost: u64) -> Result<u64, TryAcquireError> {
         let now = self.clock.now();
-        if self.word.take(now, cost) { Ok(()) } else { self.try_take_slowly(cost) }
+        if self.word.take(now, cost) { Ok(now) } else { self.try_take_slowly(cost) }
     }
 
     /// Kept apart, so that the plain case becomes part of whoever asks.
     #[inline(never)]
-    fn try_take_slowly(&self, cost: u64) -> Result<(), TryAcquireError> {
+    fn try_take_slowly(&self, cost: u64) -> Result<u64, TryAcquireError> {
         let error = match self.word.decide(|| self.clock.now(), cost) {
-            Taken::Yes => return Ok(()),
+            Taken::Yes { at } => return Ok(at),
             Taken::Not { wait, remaining } => {
                 TryAcquireError::Denied { retry_after: Duration::from_nanos(wait), remaining }
             }
             Taken::Ask => match self.try_take_locked(cost) {
-                Ok(()) => return Ok(()),
+                Ok(taken_at) => return Ok(taken_at),
                 Err(error) => error,
             },
         };
@@ -160,13 +160,15 @@ impl<C: Clock> Shared<C> {
     /// Kept apart in turn: a plain refusal needs no room for this.
     #[cold]
     #[inline(never)]
-    fn try_take_locked(&self, cost: u64) -> Result<(), TryAcquireError> {
-        self.with(|state, now| state.try_take(now, cost))
+    fn try_take_locked(&self, cost: u64) -> Result<u64, TryAcquireError> {
+        // It is later now than it was.
+        self.with(|state, now| state.try_take(now, cost).map(|()| now))
     }
 
-    /// Takes `cost`, if the word alone can say so.
-    pub(super) fn try_take_fast(&self, cost: u64) -> bool {
-        self.word.take(self.clock.now(), cost)
+    /// Takes `cost`, if the word alone can say so, and says when.
+    pub(super) fn try_take_fast(&self, cost: u64) -> Option<u64> {
+        let now = self.clock.now();
+        self.word.take(now, cost).then_some(now)
     }
 
     /// The same for who knows the time.
@@ -183,20 +185,20 @@ impl<C: Clock> Shared<C> {
         })
     }
 
-    /// Joins the line, unless it passes now or never.
+    /// Joins the line, unless it passes now or never; says which.
     pub(super) fn take_or_join(
         &self,
         cost: u64,
         deadline: impl FnOnce(u64) -> u64,
         waker: Option<Waker>,
-    ) -> Result<Option<usize>, AcquireError> {
+    ) -> Result<Joined, AcquireError> {
         self.with(|state, now| state.take_or_join(now, cost, deadline(now), waker))
     }
 
-    /// Gives back what was taken and not used.
-    pub(crate) fn give_back(&self, cost: u64) {
+    /// Gives back what was taken then and not used.
+    pub(crate) fn give_back(&self, cost: u64, taken_at: u64) {
         if cost > 0 {
-            self.with(|state, now| state.give_back(now, cost));
+            self.with(|state, now| state.give_back(now, cost, taken_at));
         }
     }
 
@@ -281,7 +283,7 @@ impl<C: Clock> Shared<C> {
             self.word.close(cell);
         }
         let now = self.clock.now();
-        state.serve(now);
+        state.see(now);
         let result = act(&mut state, now);
         let next = state.serve(now);
         let said = after(&mut state, next);

@@ -48,7 +48,7 @@ pub struct Stats {
     pub too_late: u64,
     /// How many were turned away since too many waited.
     pub turned_away: u64,
-    /// How many tokens were given back.
+    /// How many tokens were handed in to be given back, whether or not they had come back by themselves already.
     pub refunded: u128,
     /// How many timers there are: one for each runtime that somebody waits on.
     pub timers: usize,

@@ -1,6 +1,6 @@
 //! A place in the line, and what it costs.
 
-use super::shared::Shared;
+use super::{shared::Shared, waiters::Joined};
 use crate::{AcquireError, clock::Clock};
 use std::{
     mem::replace,
@@ -23,7 +23,8 @@ pub(crate) enum Ticket {
         key: usize,
         seat: Option<usize>,
     },
-    Passes,
+    /// When its tokens were taken.
+    Passes(u64),
     Fails(AcquireError),
     Done,
 }
@@ -36,11 +37,13 @@ impl Ticket {
         deadline: impl FnOnce(u64) -> u64,
         waker: Option<&Waker>,
     ) -> Result<Self, AcquireError> {
-        if shared.try_take_fast(cost) {
-            return Ok(Self::Passes);
+        if let Some(taken_at) = shared.try_take_fast(cost) {
+            return Ok(Self::Passes(taken_at));
         }
-        let place = shared.take_or_join(cost, deadline, waker.cloned())?;
-        Ok(place.map_or(Self::Passes, |key| Self::Waits { key, seat: None }))
+        Ok(match shared.take_or_join(cost, deadline, waker.cloned())? {
+            Joined::Passes(taken_at) => Self::Passes(taken_at),
+            Joined::Waits(key) => Self::Waits { key, seat: None },
+        })
     }
 
     /// Whether it passes now; if not, the waker is woken when it does.
@@ -56,7 +59,7 @@ impl Ticket {
                 Poll::Pending
             }
             Self::Fails(error) => Poll::Ready(Err(*error)),
-            Self::Passes | Self::Done => Poll::Ready(Ok(())),
+            Self::Passes(_) | Self::Done => Poll::Ready(Ok(())),
         }
     }
 
@@ -66,7 +69,7 @@ impl Ticket {
         let (step, before) = shared.with(|state, _| state.look(key, waker));
         drop(before);
         let Some(step) = step else { return };
-        *self = step.map_or_else(Self::Fails, |()| Self::Passes);
+        *self = step.map_or_else(Self::Fails, Self::Passes);
         if let Some(seat) = seat {
             shared.driver.leave(seat);
         }
@@ -87,11 +90,12 @@ impl Ticket {
         }
     }
 
-    /// The tokens are spent.
-    pub(crate) fn spend(&mut self) {
+    /// The tokens are spent; says when they were taken.
+    pub(crate) fn spend(&mut self) -> u64 {
         // In all builds: a future that is polled once more after it was ready would make tokens.
-        assert!(matches!(self, Self::Passes), "only what was taken can be spent");
+        let Self::Passes(taken_at) = *self else { panic!("only what was taken can be spent") };
         *self = Self::Done;
+        taken_at
     }
 
     /// Leaves the line, or gives the tokens back.
@@ -104,7 +108,7 @@ impl Ticket {
                     shared.driver.leave(seat);
                 }
             }
-            Self::Passes => shared.give_back(cost),
+            Self::Passes(taken_at) => shared.give_back(cost, taken_at),
             Self::Fails(_) | Self::Done => {}
         }
     }

@@ -52,10 +52,19 @@ struct Waiter {
 enum Step {
     /// In the line, and woken by this, if by anything.
     Waits(Option<Waker>),
-    /// Its tokens were taken for it.
-    Passes,
+    /// Its tokens were taken for it, at this time.
+    Passes(u64),
     /// It never passes in time.
     Fails(AcquireError),
+}
+
+/// What has become of who comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Joined {
+    /// It has taken its tokens, at this time.
+    Passes(u64),
+    /// The key of its place in the line.
+    Waits(usize),
 }
 
 impl State {
@@ -86,6 +95,15 @@ impl State {
         take(&mut self.left)
     }
 
+    /// It is this late. Lets pass whoever can.
+    pub(super) fn see(&mut self, now: u64) {
+        if let Some(cell) = self.limits.only_quota() {
+            // What is taken by the word it has not seen.
+            cell.see(now);
+        }
+        self.serve(now);
+    }
+
     /// Lets pass whoever can, and says when the next one can.
     pub(super) fn serve(&mut self, now: u64) -> Option<u64> {
         while let Some((key, cost)) = self.line.first() {
@@ -94,7 +112,7 @@ impl State {
                     self.counts.served += 1;
                     let waited = time_between(self.line.waiter(key).since, now);
                     self.note(Event::Served { cost, waited });
-                    self.settle(key, Step::Passes);
+                    self.settle(key, Step::Passes(now));
                 }
                 Err(Refusal::Until(at)) => {
                     let deadline = self.line.waiter(key).deadline;
@@ -132,16 +150,16 @@ impl State {
         }
     }
 
-    /// The same, or joins the line and returns the key of the place.
+    /// The same, or joins the line.
     pub(super) fn take_or_join(
         &mut self,
         now: u64,
         cost: u64,
         deadline: u64,
         waker: Option<Waker>,
-    ) -> Result<Option<usize>, AcquireError> {
+    ) -> Result<Joined, AcquireError> {
         if self.try_take(now, cost).is_ok() {
-            return Ok(None);
+            return Ok(Joined::Passes(now));
         }
         let Some(at) = self.limits.ready_at(self.line.queued(), cost) else {
             return Err(self.too_late(cost, self.never(now, cost)));
@@ -160,25 +178,27 @@ impl State {
         self.note(Event::Waits { cost, delay, waiting: waiting + 1 });
         self.earliest = self.earliest.min(deadline);
         let step = Step::Waits(waker);
-        Ok(Some(self.line.join(cost, Waiter { since: now, deadline, step })))
+        Ok(Joined::Waits(self.line.join(cost, Waiter { since: now, deadline, step })))
     }
 
-    /// What has become of a waiter, which then gives up its place; none, if it waits still, to be woken
-    /// by `waker` from now on. The waker from before is for the caller to drop.
+    /// What has become of a waiter, which then gives up its place: when its tokens were taken for it, or why
+    /// they never are. None, if it waits still, to be woken by `waker` from now on. The waker from before is
+    /// for the caller to drop.
     pub(super) fn look(
         &mut self,
         key: usize,
         waker: Option<&Waker>,
-    ) -> (Option<Result<(), AcquireError>>, Option<Waker>) {
+    ) -> (Option<Result<u64, AcquireError>>, Option<Waker>) {
         match &mut self.line.waiter(key).step {
             Step::Waits(old) => {
                 let is_same = |new: &&Waker| old.as_ref().is_some_and(|old| old.will_wake(new));
                 let new = waker.filter(|new| !is_same(new));
                 (None, new.and_then(|new| old.replace(new.clone())))
             }
-            Step::Passes => {
+            Step::Passes(taken_at) => {
+                let taken_at = *taken_at;
                 self.line.remove(key);
-                (Some(Ok(())), None)
+                (Some(Ok(taken_at)), None)
             }
             Step::Fails(error) => {
                 let error = *error;
@@ -206,14 +226,16 @@ impl State {
         self.note(Event::Cancelled { cost });
         match waiter.step {
             Step::Waits(waker) => return waker,
-            Step::Passes => self.give_back(now, cost),
+            Step::Passes(taken_at) => self.give_back(now, cost, taken_at),
             Step::Fails(_) => {}
         }
         None
     }
 
-    pub(super) fn give_back(&mut self, now: u64, cost: u64) {
-        self.limits.give_back(now, cost);
+    /// Gives back what is still missing of it. What is counted and told is what was handed in: of several
+    /// limits, each misses another part of it.
+    pub(super) fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
+        self.limits.give_back(now, cost, taken_at);
         self.counts.refunded += u128::from(cost);
         self.note(Event::Refunded { cost });
     }

@@ -14,7 +14,7 @@ const STEP_BACK: u64 = 1_000_000_000;
 /// |---|---|---|
 /// | `max(tat, now) + cost <= now + burst` | passes | `max(tat, now) + cost` |
 /// | else | does not | stays |
-/// | given back: `cost` | | `max(tat - cost, now)` |
+/// | given back: `cost`, taken at `then` | | `max(tat - max(cost - (now - then), 0), now)` |
 ///
 /// It is a token bucket told by when it is full instead of by how full it is, and therefore needs no
 /// timer and no second number. A cell whose arrival time is past is full, as a new one is.
@@ -29,7 +29,7 @@ const STEP_BACK: u64 = 1_000_000_000;
 /// assert_eq!(cell.take(0, 3), Ok(()));
 /// assert_eq!(cell.take(0, 1), Err(Refusal::Until(100_000_000)));
 /// assert_eq!(cell.take(100_000_000, 1), Ok(()));
-/// cell.give_back(100_000_000, 1);
+/// cell.give_back(100_000_000, 1, 100_000_000);
 /// assert_eq!(cell.available(100_000_000), 1);
 /// assert_eq!(cell.take(0, 4), Err(Refusal::Never));
 /// ```
@@ -40,6 +40,10 @@ pub struct Gcra {
     tat: u128,
     /// How far ahead of the time it may be: a burst, or more after a debt or a change.
     horizon: u128,
+    /// The latest time that it was asked at.
+    latest: u64,
+    /// What was taken before is not given back.
+    since: u64,
 }
 
 impl Gcra {
@@ -53,12 +57,19 @@ impl Gcra {
     }
 
     pub(crate) fn with_scale(scale: Scale) -> Self {
-        Self { scale, tat: 0, horizon: scale.burst }
+        Self { scale, tat: 0, horizon: scale.burst, latest: 0, since: 0 }
     }
 
-    /// A cell as it was kept elsewhere.
-    pub(crate) fn restored(scale: Scale, tat: u128, horizon: u128) -> Self {
-        Self { scale, tat, horizon }
+    /// A cell as it was kept elsewhere, where times were seen until `latest`, and only what was taken `since`
+    /// then is given back.
+    pub(crate) fn restored(
+        scale: Scale,
+        tat: u128,
+        horizon: u128,
+        latest: u64,
+        since: u64,
+    ) -> Self {
+        Self { scale, tat, horizon, latest, since }
     }
 
     /// Takes `cost` tokens, or none.
@@ -98,10 +109,37 @@ impl Gcra {
         self.horizon = if is_paid { self.scale.burst } else { self.horizon.max(debt) };
     }
 
-    /// Puts `cost` tokens back. The cell never has more than a burst.
-    pub fn give_back(&mut self, now: u64, cost: u64) {
+    /// Puts back what is still missing of `cost` tokens that were taken at `taken_at`: all of them but for
+    /// what comes at the rate in the time since then.
+    ///
+    /// The cell is never fuller than one from which they were not taken. Let `d` be how far the arrival time
+    /// of this one is ahead of that of the other one, where each is no less than the time. It is `cost` at
+    /// first. Whatever is taken thereafter adds the same to both, as does a debt, and that none of it is refused
+    /// by the other one is as it is the fuller one. So `d` becomes less only while the other one is full and time
+    /// passes, and never by more than the time: it is at least `cost - (now - taken_at)`, which is what is taken
+    /// off the arrival time here. The same holds one by one for all that are given back, in any order.
+    ///
+    /// What is given back may be less than `d`, by up to what comes at the rate in that time: nobody keeps
+    /// account of when a cell was full.
+    ///
+    /// Nothing is given back of what was taken
+    ///
+    /// - before the rate was last made lower: more may have come back meanwhile than the rate of today says. One
+    ///   that was made higher says too much, and a new burst changes nothing here;
+    /// - without a limit, or before there was none for a time;
+    /// - before the clock was set back, by so much that the cell knows; and for the rest it is as late as it
+    ///   ever was;
+    /// - later than now.
+    pub fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
         self.mind_steps_back(now);
-        let tat = self.tat.saturating_sub(self.scale.tokens(cost));
+        if taken_at < self.since || taken_at > self.latest {
+            return;
+        }
+        // Whoever took last did so when the arrival time was no further ahead than it may be.
+        let latest = self.scale.time(self.latest).max(self.tat.saturating_sub(self.horizon));
+        let came = latest - self.scale.time(taken_at);
+        let missing = self.scale.tokens(cost).saturating_sub(came);
+        let tat = self.tat.saturating_sub(missing);
         self.tat = tat.max(self.scale.time(now).min(self.tat));
     }
 
@@ -150,6 +188,7 @@ impl Gcra {
     /// Changes the quota. What was taken stays taken, in tokens.
     pub fn change(&mut self, now: u64, scale: Scale) {
         self.mind_steps_back(now);
+        self.since = self.since.max(self.scale.given_back_since(&scale, self.latest));
         let owed = self.tat.saturating_sub(self.scale.time(now));
         let owed = convert(owed, self.scale.token, scale.token);
         self.tat = scale.time(now).saturating_add(owed);
@@ -183,10 +222,30 @@ impl Gcra {
         self.tat = tat;
     }
 
+    /// What was taken before is not given back.
+    pub(crate) fn since(&self) -> u64 {
+        self.since
+    }
+
+    /// Makes it as full as a new one. What was taken until now is not given back in addition.
+    pub(crate) fn refill(&mut self, now: u64) {
+        self.see(now);
+        (self.tat, self.horizon) = (0, self.scale.burst);
+        self.since = self.since.max(self.latest.saturating_add(1));
+    }
+
+    /// Time has passed: somebody has looked at the cell.
+    pub(crate) fn see(&mut self, now: u64) {
+        self.latest = self.latest.max(now);
+    }
+
     /// Never further ahead of a clock that was set back than it may be ahead of any.
     fn mind_steps_back(&mut self, now: u64) {
+        self.see(now);
         let most = self.scale.time(now).saturating_add(self.horizon);
         if self.tat > most.saturating_add(self.scale.time(STEP_BACK)) {
+            // Nothing was taken later than all is paid for.
+            self.since = self.since.max(self.scale.nanos(self.tat).unwrap_or(u64::MAX));
             self.tat = most;
         }
     }

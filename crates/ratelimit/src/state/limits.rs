@@ -48,8 +48,9 @@ impl Limits {
         self.cells.iter().try_fold(0, |latest, cell| Some(latest.max(ready(cell)?)))
     }
 
-    pub(crate) fn give_back(&mut self, now: u64, cost: u64) {
-        self.cells.iter_mut().for_each(|cell| cell.give_back(now, cost));
+    /// Gives back what each of them still misses of what was taken then.
+    pub(crate) fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
+        self.cells.iter_mut().for_each(|cell| cell.give_back(now, cost, taken_at));
     }
 
     pub(crate) fn available(&mut self, now: u64) -> u64 {
@@ -114,10 +115,10 @@ impl Cell {
         }
     }
 
-    fn give_back(&mut self, now: u64, cost: u64) {
+    fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
         match self {
-            Self::Quota(cell) => cell.give_back(now, cost),
-            Self::Window(window) => window.give_back(now, cost),
+            Self::Quota(cell) => cell.give_back(now, cost, taken_at),
+            Self::Window(window) => window.give_back(now, cost, taken_at),
         }
     }
 

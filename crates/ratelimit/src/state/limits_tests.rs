@@ -51,7 +51,7 @@ proptest! {
     ) {
         let mut all = limits(&each, may_owe);
         let mut alone: Vec<_> = each.iter().map(|limit| limits(&[*limit], may_owe)).collect();
-        let mut now = 0;
+        let (mut now, mut taken) = (0, Vec::new());
         for (time, step) in steps {
             now += time;
             match step {
@@ -63,6 +63,7 @@ proptest! {
                     let refusal = said.filter_map(Result::err).reduce(Refusal::and);
                     prop_assert_eq!(all.take(now, cost).err(), refusal);
                     if refusal.is_none() {
+                        taken.push((now, cost));
                         for limits in &mut alone {
                             prop_assert_eq!(limits.take(now, cost), Ok(()));
                         }
@@ -72,10 +73,14 @@ proptest! {
                         prop_assert_eq!(all.ready_at(0, cost), Some(at));
                     }
                 }
-                Step::GiveBack(cost) => {
-                    all.give_back(now, cost);
+                Step::GiveBack(nth) => {
+                    let nth = usize::try_from(nth).unwrap() % taken.len().max(1);
+                    let Some((taken_at, cost)) = taken.get_mut(nth).map(std::mem::take) else {
+                        continue;
+                    };
+                    all.give_back(now, cost, taken_at);
                     for limits in &mut alone {
-                        limits.give_back(now, cost);
+                        limits.give_back(now, cost, taken_at);
                     }
                 }
                 Step::Change(limit) => {

@@ -81,6 +81,27 @@ impl Scale {
             .map_or(u64::MAX, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
     }
 
+    /// What was taken before is not given back by another scale, to which this one is changed `at` a time:
+    /// more may have come back by then than the other one says. At the very time nothing has.
+    pub(crate) fn given_back_since(&self, to: &Self, at: u64) -> u64 {
+        if self.token == to.token && self.tick == to.tick {
+            0
+        } else if self.token == 0 || to.token == 0 {
+            // Nothing was owed, or nothing is any more.
+            at.saturating_add(1)
+        } else if to.is_slower_than(self) {
+            at
+        } else {
+            0
+        }
+    }
+
+    /// Whether fewer tokens come in the same time.
+    pub(crate) fn is_slower_than(&self, other: &Self) -> bool {
+        let come = |one: &Self, per: &Self| u128::from(one.tick) * u128::from(per.token);
+        come(self, other) < come(other, self)
+    }
+
     /// How many tokens there are at most.
     pub(crate) fn most(&self) -> u64 {
         self.whole_tokens(self.burst)

@@ -49,8 +49,13 @@ pub struct Window {
     /// What was taken beyond the limit, and comes into the log as others leave it. If there is any, the
     /// log is full.
     owed: u128,
-    /// The time of the last look.
+    /// The time of the last look, and the latest of any.
     seen: u64,
+    latest: u64,
+    /// What was taken before is not given back: some of it may not count any more, whatever its time says.
+    since: u64,
+    /// The first time after the last change of the limit.
+    settled: u64,
 }
 
 /// A [`SlidingWindow`] in nanoseconds.
@@ -78,7 +83,8 @@ impl Window {
     pub fn new(limit: SlidingWindow) -> Result<Self, ConfigError> {
         let shape = Shape::new(limit)?;
         let log = VecDeque::with_capacity(shape.entries());
-        Ok(Self { shape, log, logged: 0, owed: 0, seen: 0 })
+        let (seen, latest, since, settled) = (0, 0, 0, 0);
+        Ok(Self { shape, log, logged: 0, owed: 0, seen, latest, since, settled })
     }
 
     /// Takes `cost` tokens, or none.
@@ -115,23 +121,54 @@ impl Window {
         self.fill(self.shape.slot_end(now));
     }
 
-    /// Puts `cost` tokens back: what is owed first, and then the oldest that count. It is not known which
-    /// ones were meant: of those that count, nothing passes too soon. Those that do not count any more must
-    /// not be put back, or others pass for them.
-    pub fn give_back(&mut self, now: u64, cost: u64) {
+    /// Puts back what still counts of `cost` tokens that were taken at `taken_at`: all of them until a window
+    /// after that, and none from then on. Of a debt, all but for a whole window for each that has passed.
+    ///
+    /// The window is never emptier than one in which they were not taken. They came no earlier than they
+    /// were taken, and so it is the oldest since then that leave, and what is owed after them: if others are
+    /// meant, those leave later. Without debts and with a clock that does not go back it is the very ones. (With
+    /// debts and a change of the limit, two windows of which one owes less do not compare.)
+    ///
+    /// Nothing is given back of what was taken
+    ///
+    /// - before a change of the limit, if it did not count any more at that time; nor of what a debt then takes
+    ///   longer than a window for;
+    /// - before the clock was set back, by so much that the window knows; and for the rest it is as late as it
+    ///   ever was;
+    /// - later than now.
+    pub fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
         self.look(now);
-        let forgiven = at_most(self.owed, cost);
-        self.owed -= u128::from(forgiven);
-        let mut left = cost - forgiven;
-        while let Some(oldest) = self.log.front_mut().filter(|_| left > 0) {
+        let mut left = self.counts(cost, taken_at);
+        let came = self.shape.slot_end(taken_at);
+        let first = self.log.partition_point(|entry| entry.at < came);
+        while let Some(oldest) = self.log.get_mut(first).filter(|_| left > 0) {
             let part = oldest.count.min(left);
             oldest.count -= part;
             self.logged -= part;
             left -= part;
             if oldest.count == 0 {
-                self.log.pop_front();
+                self.log.remove(first);
             }
         }
+        self.owed -= u128::from(at_most(self.owed, left));
+        self.fill(self.shape.slot_end(now));
+    }
+
+    /// How many of `cost` tokens that were taken then count for certain, or will once they come.
+    fn counts(&self, cost: u64, taken_at: u64) -> u64 {
+        if self.shape.length == 0 || !(self.since..=self.latest).contains(&taken_at) {
+            return 0;
+        }
+        let came = Entry { at: self.shape.slot_end(taken_at), count: cost };
+        if !self.shape.has_left(&came, self.latest) {
+            return cost;
+        }
+        if taken_at < self.settled {
+            return 0;
+        }
+        // No more than the limit leaves in a turn.
+        let turns = (self.latest - came.at - self.shape.length) / self.shape.turn() + 1;
+        cost.saturating_sub(self.shape.most.saturating_mul(turns))
     }
 
     /// How many tokens can be taken now.
@@ -183,6 +220,8 @@ impl Window {
     pub fn change(&mut self, now: u64, limit: SlidingWindow) -> Result<(), ConfigError> {
         let shape = Shape::new(limit)?;
         self.look(now);
+        self.since = self.since.max(self.shape.left_until(self.latest));
+        self.settled = self.latest.saturating_add(1);
         self.shape = shape;
         self.logged = 0;
         let old = std::mem::replace(&mut self.log, VecDeque::with_capacity(shape.entries()));
@@ -240,6 +279,7 @@ impl Window {
     fn look(&mut self, now: u64) {
         self.seen = now;
         self.mind_steps_back(now);
+        self.latest = self.latest.max(now);
         loop {
             self.skip_turns(now);
             let Some(oldest) = self.log.front().filter(|oldest| self.shape.has_left(oldest, now))
@@ -298,6 +338,7 @@ impl Window {
             return;
         }
         self.log.iter_mut().for_each(|entry| entry.at = entry.at.saturating_sub(ahead));
+        self.since = self.since.max(self.latest.saturating_add(1));
         // Those from before the origin.
         while let [Some(first), Some(second)] = [self.log.front(), self.log.get(1)] {
             if first.at < second.at {
@@ -355,6 +396,12 @@ impl Shape {
 
     fn time(&self, turns: u128) -> u128 {
         turns.saturating_mul(u128::from(self.turn()))
+    }
+
+    /// The first time of what has not left.
+    fn left_until(&self, now: u64) -> u64 {
+        let left = now.checked_sub(self.length).map_or(0, |left| left.saturating_add(1));
+        left - left % self.slot
     }
 
     fn has_left(&self, entry: &Entry, now: u64) -> bool {

@@ -49,8 +49,8 @@ struct Alone(AtomicU64);
 /// What has become of an attempt to take from the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// All of it.
-    Yes,
+    /// All of it, at this time.
+    Yes { at: u64 },
     /// Nothing: there is enough after so many nanoseconds, and so much now.
     Not { wait: u64, remaining: u64 },
     /// The cell behind the lock has to say.
@@ -100,10 +100,11 @@ impl Word {
             if word == CLOSED {
                 return Taken::Ask;
             }
-            let Some(sum) = Sum::of(self, word, now(), cost) else { return Taken::Ask };
+            let at = now();
+            let Some(sum) = Sum::of(self, word, at, cost) else { return Taken::Ask };
             let found = if sum.passes() {
                 match self.tat.0.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
-                    Ok(_) => return Taken::Yes,
+                    Ok(_) => return Taken::Yes { at },
                     Err(other) => other,
                 }
             } else {

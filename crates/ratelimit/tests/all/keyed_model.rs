@@ -118,6 +118,11 @@ fn follows(ops: Vec<Op>, first: usize, hashes: u64, tables: usize) {
         .max_keys(tables * 128)
         .build()
         .unwrap();
+    // What was taken at the very time of these is not told apart from what was taken before.
+    let tick = |oracle: &mut Oracle| {
+        oracle.now += 1;
+        clock.advance(Duration::from_nanos(1));
+    };
     for op in ops {
         match op {
             Op::Take { key, cost } => {
@@ -131,7 +136,7 @@ fn follows(ops: Vec<Op>, first: usize, hashes: u64, tables: usize) {
                 if let Ok(permit) = taken {
                     permit.refund();
                     let now = oracle.now;
-                    oracle.of(key).give_back(now, cost);
+                    oracle.of(key).give_back(now, cost, now);
                 }
             }
             Op::Peek { key } => {
@@ -145,6 +150,7 @@ fn follows(ops: Vec<Op>, first: usize, hashes: u64, tables: usize) {
             Op::Reset { key } => {
                 limiter.reset(&key);
                 oracle.cells.remove(&key);
+                tick(&mut oracle);
             }
             Op::Evict => {
                 limiter.evict();
@@ -163,6 +169,7 @@ fn follows(ops: Vec<Op>, first: usize, hashes: u64, tables: usize) {
                 oracle.quota = quota;
                 let scale = Scale::new(quota).unwrap();
                 oracle.cells.values_mut().for_each(|cell| cell.change(now, scale));
+                tick(&mut oracle);
             }
         }
     }

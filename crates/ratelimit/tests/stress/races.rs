@@ -65,8 +65,9 @@ impl TryLimiter for Reserved {
     fn refund(&self, n: u32, now: Duration) -> bool {
         self.0.set(now);
         let mut kept = self.1.lock().unwrap();
-        let at = kept.iter().position(|reservation| reservation.cost() == n.into());
-        let given_back = at.map(|at| kept.swap_remove(at));
+        // The last: what comes late has come back by itself.
+        let at = kept.iter().rposition(|reservation| reservation.cost() == n.into());
+        let given_back = at.map(|at| kept.remove(at));
         drop(kept);
         given_back.is_some()
     }

@@ -59,6 +59,8 @@ pub(crate) struct Table<K, O> {
     hand: usize,
     round: Round,
     forgotten: u64,
+    /// What was taken before is not given back: see [`give_back`](Self::give_back).
+    since: u64,
     evicted: u64,
 }
 
@@ -85,6 +87,7 @@ impl<K, O> Table<K, O> {
             hand: 0,
             round: Round::new(),
             forgotten: 0,
+            since: 0,
             evicted: 0,
         }
     }
@@ -113,6 +116,7 @@ impl<K, O> Table<K, O> {
         if now >= self.latest {
             self.latest = now;
         } else if self.latest - now > STEP_BACK {
+            self.give_back_from_now_on();
             (self.latest, self.set_back) = (now, now);
         }
         self.latest
@@ -239,16 +243,22 @@ impl<K, O> Table<K, O> {
             let shelf = &self.plans.0[self.place(at)];
             let scale = shelf.plan.scale;
             let tat = scale.time(self.base) + u128::from(word);
-            return Held::Here(shelf.plan, Gcra::restored(scale, tat, shelf.horizon));
+            let cell = Gcra::restored(scale, tat, shelf.horizon, self.latest, self.since);
+            return Held::Here(shelf.plan, cell);
         }
         match &self.apart[slot(word)] {
-            Apart::Cell { plan, cell } => Held::Here(*plan, *cell),
+            Apart::Cell { plan, cell } => {
+                let (tat, horizon, since) = (cell.tat(), cell.horizon(), cell.since());
+                let since = since.max(self.since);
+                Held::Here(*plan, Gcra::restored(*cell.scale(), tat, horizon, self.latest, since))
+            }
             Apart::Owned { plan, owner } => Held::Owned(*plan, owner),
         }
     }
 
     /// Keeps a cell in the place of what was kept of an entry before.
     pub(crate) fn set(&mut self, at: usize, now: u64, plan: Plan, cell: Gcra) {
+        self.since = self.since.max(cell.since());
         match self.word(at, now, &plan, &cell) {
             Some(word) => {
                 let before = std::mem::replace(&mut self.words[at], word);
@@ -263,10 +273,14 @@ impl<K, O> Table<K, O> {
         self.set_apart(at, Apart::Owned { plan, owner });
     }
 
-    /// Gives back `cost` to a cell that nobody owns; says whether that is so.
-    pub(crate) fn give_back(&mut self, at: usize, now: u64, cost: u64) -> bool {
+    /// Gives back to a cell that nobody owns what it still misses of `cost` tokens that were taken then; says
+    /// whether nobody does.
+    ///
+    /// Cells remember little: what makes that nothing for one of them, for a time, does so for all in the
+    /// table.
+    pub(crate) fn give_back(&mut self, at: usize, now: u64, cost: u64, taken_at: u64) -> bool {
         let Held::Here(plan, mut cell) = self.held(at) else { return false };
-        cell.give_back(now, cost);
+        cell.give_back(now, cost, taken_at);
         self.round = Round::new();
         self.set(at, now, plan, cell);
         true
@@ -275,12 +289,21 @@ impl<K, O> Table<K, O> {
     /// Has a cell go by another plan. What was taken stays taken, in tokens. An owner is to be told.
     pub(crate) fn convert(&mut self, at: usize, now: u64, plan: Plan) {
         self.round = Round::new();
+        if self.held(at).plan().scale.is_slower_than(&plan.scale) {
+            // Once it is full it may be forgotten, and then be asked for at the old rate again.
+            self.give_back_from_now_on();
+        }
         if let Held::Here(_, mut cell) = self.held(at) {
             cell.change(now, plan.scale);
             self.set(at, now, plan, cell);
         } else if let Apart::Owned { plan: kept, .. } = &mut self.apart[slot(self.words[at])] {
             *kept = plan;
         }
+    }
+
+    /// Whatever was taken until now is not given back any more.
+    pub(crate) fn give_back_from_now_on(&mut self) {
+        self.since = self.since.max(self.latest.saturating_add(1));
     }
 
     /// Takes an entry that nobody owns out, whether it is full or not.
@@ -306,6 +329,8 @@ impl<K, O> Table<K, O> {
     pub(crate) fn change(&mut self, now: u64, plan: Plan, mut other: impl FnMut(&O)) {
         let before = self.plan();
         self.round = Round::new();
+        // Those that are not there are full, and come back with the new one.
+        self.since = self.since.max(before.scale.given_back_since(&plan.scale, self.latest));
         // While some words are in the old units and others in the new ones, the base has to stay.
         if now > self.base {
             self.rebase(now);
@@ -320,7 +345,8 @@ impl<K, O> Table<K, O> {
                 if is_first {
                     let scale = before.scale;
                     let tat = scale.time(self.base) + u128::from(word);
-                    let mut cell = Gcra::restored(scale, tat, old.horizon);
+                    let (latest, since) = (self.latest, self.since);
+                    let mut cell = Gcra::restored(scale, tat, old.horizon, latest, since);
                     cell.change(now, plan.scale);
                     self.set(at, now, plan, cell);
                 }

@@ -88,7 +88,8 @@ fn rates() -> impl Strategy<Value = Rate> {
 enum Act {
     Take(u64),
     Spend(u64),
-    GiveBack(u64),
+    /// So much, and when it was taken.
+    GiveBack(u64, u64),
     Change(Rate, u64),
     Look(u64),
 }
@@ -97,7 +98,7 @@ fn acts() -> impl Strategy<Value = Vec<(u64, Act)>> {
     let act = prop_oneof![
         4 => numbers().prop_map(Act::Take),
         1 => numbers().prop_map(Act::Spend),
-        1 => numbers().prop_map(Act::GiveBack),
+        1 => (numbers(), numbers()).prop_map(|(cost, at)| Act::GiveBack(cost, at)),
         1 => (rates(), numbers()).prop_map(|(rate, burst)| Act::Change(rate, burst)),
         1 => numbers().prop_map(Act::Look),
     ];
@@ -147,7 +148,7 @@ proptest! {
                 match act {
                     Act::Take(cost) => drop(cell.take(now, cost)),
                     Act::Spend(cost) => cell.spend(now, cost),
-                    Act::GiveBack(cost) => cell.give_back(now, cost),
+                    Act::GiveBack(cost, at) => cell.give_back(now, cost, at),
                     Act::Change(rate, burst) => {
                         if let Ok(scale) = Scale::new(Quota::new(rate, burst)) {
                             cell.change(now, scale);
@@ -167,7 +168,7 @@ proptest! {
                 match act {
                     Act::Take(cost) => drop(window.take(now, cost)),
                     Act::Spend(cost) => window.spend(now, cost),
-                    Act::GiveBack(cost) => window.give_back(now, cost),
+                    Act::GiveBack(cost, at) => window.give_back(now, cost, at),
                     Act::Change(rate, slot) => {
                         let limit = SlidingWindow::new(rate.count(), rate.period());
                         let limit = limit.resolution(Duration::from_nanos(slot));
@@ -206,7 +207,7 @@ proptest! {
             match act {
                 Act::Take(cost) => permit = limiter.try_acquire(cost).ok(),
                 Act::Spend(cost) => drop(limiter.reserve(cost).map(|reserved| reserved.delay())),
-                Act::GiveBack(_) => {
+                Act::GiveBack(..) => {
                     if let Some(permit) = permit.take() {
                         permit.refund();
                     }

@@ -128,7 +128,7 @@ fn golang_43858_56924_what_is_cancelled_is_given_back_whole() {
         never.spend(1, second);
         cell.spend(1, first);
         cell.spend(1, second);
-        cell.give_back(1, first);
+        cell.give_back(1, first, 1);
         assert_eq!(cell.full_at(), never.full_at());
     }
 }

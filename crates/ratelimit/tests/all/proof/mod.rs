@@ -2,8 +2,10 @@
 
 mod cell;
 mod configs;
+mod kept;
 mod known;
 mod oracle;
 mod peer;
 mod rates;
+mod refunds;
 mod word;

@@ -35,9 +35,11 @@ impl Bucket {
         passes
     }
 
-    pub(crate) fn give_back(&mut self, now: u64, cost: u64) {
+    /// All but for what has come at the rate since it was taken, which is the rate of today.
+    pub(crate) fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
         self.advance(now);
-        let cost = i128::from(cost).saturating_mul(self.per);
+        let came = i128::from(now - taken_at).saturating_mul(self.flow);
+        let cost = i128::from(cost).saturating_mul(self.per).saturating_sub(came).max(0);
         self.level = self.level.saturating_add(cost).min(self.most);
     }
 

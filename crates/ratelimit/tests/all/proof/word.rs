@@ -10,7 +10,8 @@ use tidegate_ratelimit::{
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Take(u64),
-    GiveBack,
+    /// One of those that were taken.
+    GiveBack(usize),
     SetRate(Rate),
     SetBurst(u64),
     /// The clock goes ahead, or back: as far as the last change, at most.
@@ -28,7 +29,7 @@ fn rates() -> impl Strategy<Value = Rate> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         6 => (1..12_u64).prop_map(Step::Take),
-        2 => Just(Step::GiveBack),
+        2 => (0..60_usize).prop_map(Step::GiveBack),
         1 => rates().prop_map(Step::SetRate),
         1 => (0..12_u64).prop_map(Step::SetBurst),
         3 => (0..3_000_000_000_u64).prop_map(Step::Ahead),
@@ -48,11 +49,11 @@ proptest! {
         clock.set(Duration::from_nanos(now));
         let mut cell = Gcra::new(quota).unwrap();
         let limiter = RateLimiter::builder(quota).clock(clock.clone()).build().unwrap();
-        let mut permits = Vec::new();
+        let (mut permits, mut latest) = (Vec::new(), 0);
         for step in steps {
             match step {
                 Step::Take(cost) => match (limiter.try_acquire(cost), cell.take(now, cost)) {
-                    (Ok(permit), Ok(())) => permits.push(permit),
+                    (Ok(permit), Ok(())) => permits.push((permit, now)),
                     (Err(TryAcquireError::Denied { retry_after, remaining }), Err(Refusal::Until(at))) => {
                         prop_assert_eq!(retry_after, Duration::from_nanos(at - now));
                         prop_assert_eq!(remaining, cell.available(now));
@@ -62,8 +63,9 @@ proptest! {
                     }
                     (limiter, cell) => prop_assert!(false, "{limiter:?}, but {cell:?}"),
                 },
-                Step::GiveBack => if let Some(permit) = permits.pop() {
-                    cell.give_back(now, permit.cost());
+                Step::GiveBack(nth) => if let Some(nth) = nth.checked_rem(permits.len()) {
+                    let (permit, taken_at) = permits.remove(nth);
+                    cell.give_back(now, permit.cost(), taken_at);
                     permit.refund();
                 },
                 Step::SetRate(rate) => {
@@ -85,7 +87,14 @@ proptest! {
                     }
                 }
                 Step::Ahead(by) => now += by,
-                Step::Back(by) => now = now.saturating_sub(by).max(since),
+                Step::Back(by) => {
+                    // The word does not say how late it was when somebody took from it.
+                    if now > latest {
+                        let _ = (limiter.peek(), cell.check(now, 0));
+                        latest = now;
+                    }
+                    now = now.saturating_sub(by).max(since);
+                }
             }
             clock.set(Duration::from_nanos(now));
             prop_assert_eq!(limiter.quota(), quota);
