@@ -5,5 +5,7 @@ mod cancel;
 mod outage;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
+#[cfg(all(feature = "redis", unix))]
+mod skew;
 mod store;
 mod together;

@@ -1,6 +1,9 @@
 //! Against a server of our own.
 
-use super::store::{Faulty, Skewed, Trouble};
+use super::{
+    skew::Skewed,
+    store::{Faulty, Trouble},
+};
 use redis::{Client, Connection, FromRedisValue};
 use std::{
     sync::{
