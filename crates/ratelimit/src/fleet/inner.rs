@@ -105,12 +105,13 @@ impl<S: Store, C: Clock> Inner<S, C> {
     /// waits in it, after it has left its waker there.
     pub(super) fn drive(&self, entry: &Arc<Entry<C::Timer>>) {
         loop {
+            // A clock is foreign code: not under the lock.
+            let now = self.clock.now();
             let mut state = lock(&entry.state);
             if state.is_driven {
                 state.again = true;
                 return;
             }
-            let now = self.clock.now();
             let next = if state.account.is_exchanging() {
                 None
             } else {
@@ -208,14 +209,15 @@ impl<S: Store, C: Clock> Inner<S, C> {
         match done {
             Ok(answer) => {
                 if !self.is_up.load(Acquire) {
+                    let now = self.clock.now();
                     let mut health = lock(&self.health);
-                    let settled_at = health.answered(self.clock.now());
-                    if let Some(at) = settled_at.filter(|_| self.has_share()) {
-                        self.settled_at.store(at, Relaxed);
+                    let was_down = health.answered(now);
+                    if let Some((at, _)) = was_down.as_ref().filter(|_| self.has_share()) {
+                        self.settled_at.store(*at, Relaxed);
                     }
                     self.is_up.store(true, Release);
                     drop(health);
-                    if settled_at.is_some() {
+                    if was_down.is_some() {
                         observe::recovered(&self.name);
                     }
                 }
@@ -225,11 +227,12 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 self.counts.errors.fetch_add(1, Relaxed);
                 let now = self.clock.now();
                 let mut health = lock(&self.health);
-                let was_up = health.failed(now, asked_at, error.clone());
+                let (was_up, earlier) = health.failed(now, asked_at, error.clone());
                 self.is_up.store(false, Release);
                 self.epoch.store(health.epoch(), Release);
                 let retry_at = health.error().map_or(now, |(at, _)| at);
                 drop(health);
+                drop(earlier);
                 if was_up {
                     let retry_after = Duration::from_nanos(retry_at.saturating_sub(now));
                     observe::degraded(&self.name, &error, retry_after);
@@ -260,10 +263,10 @@ impl<S: Store, C: Clock> Inner<S, C> {
 
     /// Gives up the place of a waiter, and what was taken for it.
     pub(super) fn leave(&self, entry: &Entry<C::Timer>, key: usize, cost: u64) {
-        let ((rings, waker), tally) =
+        let ((rings, left), tally) =
             entry.with(|state| state.account.leave(&self.rules, key, cost));
         self.counts.add(tally);
-        drop(waker);
+        drop(left);
         entry.park();
         if rings {
             // What the line waits for may not be what the next one does.

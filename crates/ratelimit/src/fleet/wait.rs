@@ -39,19 +39,15 @@ impl<'a, S: Store, C: Clock> Wait<'a, S, C> {
         let key = self.key?;
         // A waker is foreign code: not under the lock.
         let waker = cx.waker().clone();
-        let (step, tally) = self.entry.with(|state| state.account.poll(key, waker));
+        let ((step, unused), tally) = self.entry.with(|state| state.account.poll(key, waker));
+        drop(unused);
         self.inner.counts.add(tally);
-        match step {
-            Err(_before) => None,
-            Ok(Step::Fails(fail)) => {
-                self.key = None;
-                Some(Err(fail))
-            }
-            Ok(_) => {
-                self.key = None;
-                Some(Ok(()))
-            }
-        }
+        let step = step?;
+        self.key = None;
+        Some(match step {
+            Step::Fails(fail) => Err(fail),
+            _ => Ok(()),
+        })
     }
 
     /// Whether the deadline is over.

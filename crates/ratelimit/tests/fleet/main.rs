@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod cancel;
+mod locks;
 mod outage;
 #[cfg(all(feature = "redis", unix))]
 mod redis;

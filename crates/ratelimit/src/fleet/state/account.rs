@@ -390,30 +390,27 @@ impl<W> Account<W> {
         }
     }
 
-    /// What has become of a place; it is given up unless it still waits, with that waker.
-    pub(crate) fn poll(&mut self, key: usize, waker: W) -> Result<Step<W>, Option<W>> {
+    /// What has become of a place, which is given up; none, if it still waits, with that waker. And the
+    /// waker that is not kept: it is foreign code, to be dropped without a lock.
+    pub(crate) fn poll(&mut self, key: usize, waker: W) -> (Option<Step<W>>, Option<W>) {
         match &mut self.line.waiter(key).step {
-            Step::Waits(old) => Err(old.replace(waker)),
-            _ => Ok(self.line.remove(key).step),
+            Step::Waits(old) => (None, old.replace(waker)),
+            _ => (Some(self.line.remove(key).step), Some(waker)),
         }
     }
 
     /// Gives up a place, and what was taken for it. Says whether others have to be woken: it was the first
-    /// of those in the line, or was woken itself and did nothing.
-    pub(crate) fn leave(&mut self, rules: &Rules, key: usize, cost: u64) -> (bool, Option<W>) {
+    /// of those in the line, or was woken itself and did nothing. What it leaves, a waker or an error of the
+    /// store, is foreign code, to be dropped without a lock.
+    pub(crate) fn leave(&mut self, rules: &Rules, key: usize, cost: u64) -> (bool, Step<W>) {
         let was_first = self.line.first().is_some_and(|(first, _)| first == key);
-        let place = self.line.remove(key);
-        let was_woken = matches!(place.step, Step::Waits(None));
-        let waker = match place.step {
-            Step::Waits(waker) => waker,
-            Step::Passes => {
-                self.refund(rules, cost);
-                None
-            }
-            Step::Fails(_) => None,
-        };
+        let step = self.line.remove(key).step;
+        let was_woken = matches!(step, Step::Waits(None));
+        if matches!(step, Step::Passes) {
+            self.refund(rules, cost);
+        }
         self.trim(rules);
-        (was_first || was_woken, waker)
+        (was_first || was_woken, step)
     }
 
     /// Those who were served or failed.

@@ -82,21 +82,29 @@ impl Health {
         turn
     }
 
-    /// The store has answered. If it was down: until when others may not have found it again.
-    pub(crate) fn answered(&mut self, now: u64) -> Option<u64> {
+    /// The store has answered. If it was down: until when others may not have found it again, and what
+    /// was wrong, which is foreign code, to be dropped without a lock.
+    pub(crate) fn answered(&mut self, now: u64) -> Option<(u64, StoreError)> {
         self.backoff.reset();
-        self.down.take().map(|_| now.saturating_add(self.settling))
+        self.down.take().map(|down| (now.saturating_add(self.settling), down.error))
     }
 
-    /// The store has failed somebody whose turn was at `asked_at`; says whether it was up.
-    pub(crate) fn failed(&mut self, now: u64, asked_at: u64, error: StoreError) -> bool {
+    /// The store has failed somebody whose turn was at `asked_at`; says whether it was up. And the error
+    /// that is not kept: it is foreign code, to be dropped without a lock.
+    pub(crate) fn failed(
+        &mut self,
+        now: u64,
+        asked_at: u64,
+        error: StoreError,
+    ) -> (bool, Option<StoreError>) {
         self.epoch += 1;
         if self.down.as_ref().is_some_and(|down| down.probe != Some(asked_at)) {
-            return false;
+            return (false, Some(error));
         }
         let delay = self.backoff.next().unwrap_or(DELAY_MAX);
         let down = Down { retry_at: now.saturating_add(nanos(delay)), probe: None, error };
-        self.down.replace(down).is_none()
+        let earlier = self.down.replace(down).map(|down| down.error);
+        (earlier.is_none(), earlier)
     }
 }
 

@@ -116,7 +116,7 @@ mod shares {
         let answer = Answer { granted, full_after: Duration::from_millis(full_after) };
         account.answered(&rules(), now, answer, 1);
         account.next(&rules(), now, &Mode::STORE, 1);
-        assert!(account.poll(key, 0).is_ok());
+        assert!(account.poll(key, 0).0.is_some());
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod shares {
         assert_eq!(u128::from(ask.at_least), u128::from(400 * MS - at) / 1000);
         account.answered(&rules(), at, Answer { granted: 1, full_after: Duration::ZERO }, 2);
         account.next(&rules(), at, &Mode::STORE, 2);
-        assert!(matches!(account.poll(key, 0), Ok(Step::Passes)));
+        assert!(matches!(account.poll(key, 0).0, Some(Step::Passes)));
     }
 
     #[test]
@@ -152,6 +152,17 @@ mod shares {
         account.join(1, Form::Try, None);
         assert!(matches!(account.next(&rules(), 0, &Mode::STORE, 1), Next::Exchange(_)));
         assert_eq!(passes(&mut account, 0, &LOCAL), 10);
+    }
+
+    #[test]
+    fn a_waker_that_is_not_kept_is_handed_out() {
+        let mut account: Account<u32> = Account::new(&rules(), 0);
+        let key = account.join(1, Form::Try, Some(1));
+        assert!(matches!(account.poll(key, 2), (None, Some(1))), "the one before");
+        account.next(&rules(), 0, &Mode::Open, 1);
+        assert!(matches!(account.poll(key, 3), (Some(Step::Passes), Some(3))), "the new one");
+        let key = account.join(1, Form::Try, Some(4));
+        assert!(matches!(account.leave(&rules(), key, 1), (true, Step::Waits(Some(4)))));
     }
 
     #[test]
@@ -190,7 +201,7 @@ mod health {
     #[test]
     fn one_probes_at_a_time_and_later_each_time() {
         let mut health = health();
-        assert!(health.failed(0, 0, down()));
+        assert!(health.failed(0, 0, down()).0);
         let mut probes = Vec::new();
         for now in (0..2_000).map(|ms| ms * MS) {
             if health.take_turn(now) == Turn::Store {
@@ -214,11 +225,11 @@ mod health {
     #[test]
     fn late_failures_do_not_put_off_the_probe() {
         let mut health = health();
-        assert!(health.failed(10 * MS, 1, down()));
-        assert!(!health.failed(20 * MS, 2, down()));
+        assert!(health.failed(10 * MS, 1, down()).0);
+        assert!(!health.failed(20 * MS, 2, down()).0);
         assert_eq!(health.look(110 * MS), Turn::Store);
         assert_eq!(health.take_turn(110 * MS), Turn::Store);
-        assert!(!health.failed(111 * MS, 3, down()));
+        assert!(!health.failed(111 * MS, 3, down()).0);
         assert_eq!(health.look(159 * MS), Turn::Without { until: 160 * MS });
     }
 
@@ -230,7 +241,7 @@ mod health {
         assert!(health.answered(7).is_some() && health.answered(7).is_none());
         assert_eq!(health.take_turn(1), Turn::Store);
         assert!(health.epoch() > before, "all tell the store what they know");
-        assert!(health.failed(5 * MS, 1, down()), "and the delays begin anew");
+        assert!(health.failed(5 * MS, 1, down()).0, "and the delays begin anew");
         assert_eq!(health.look(105 * MS), Turn::Store);
     }
 }

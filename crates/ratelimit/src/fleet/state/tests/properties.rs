@@ -200,10 +200,10 @@ impl Fleet {
         let waits = std::mem::take(&mut self.instances[at].waits);
         for (key, cost) in waits {
             let me = &mut self.instances[at];
-            match me.account.poll(key, 0) {
-                Err(_) => me.waits.push((key, cost)),
-                Ok(Step::Passes) => self.pass(at, cost),
-                Ok(_) => {}
+            match me.account.poll(key, 0).0 {
+                None => me.waits.push((key, cost)),
+                Some(Step::Passes) => self.pass(at, cost),
+                Some(_) => {}
             }
         }
     }
