@@ -1,22 +1,19 @@
 //! A store in this process.
 
 use super::{
-    state::{StoreQuota, Tat},
+    state::{Keys, StoreQuota},
     store::{Answer, Ask, Store, StoreError},
 };
 use crate::clock::{Clock, TokioClock};
-use std::{
-    collections::HashMap,
-    future::{Future, ready},
-    sync::Arc,
-};
+use std::future::{Future, ready};
 use tidegate_core::sync::{Mutex, lock};
 
 /// A [`Store`] in this process: for one instance, for tests, and for services that grow into a fleet later.
 ///
-/// It holds as many keys as it may. A full key equals an absent one and is forgotten when room is needed;
-/// where there is none, a new key is an error, which is a store that is down to the limiter. Limiters of one
-/// process share it in an `Arc`.
+/// It holds as many keys as it may. A full key equals an absent one and is forgotten when another one comes;
+/// where all are less than full, a new key is an error, which is a store that is down to the limiter. Finding
+/// the one to be forgotten takes a look at two, and an exchange time in proportion to the logarithm of the
+/// keys. Limiters of one process share it in an `Arc`.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -38,7 +35,7 @@ use tidegate_core::sync::{Mutex, lock};
 pub struct MemoryStore<C = TokioClock> {
     clock: C,
     max_keys: usize,
-    keys: Mutex<HashMap<Arc<str>, Tat>>,
+    keys: Mutex<Keys>,
 }
 
 impl MemoryStore {
@@ -53,7 +50,7 @@ impl<C: Clock> MemoryStore<C> {
     /// An empty store on that clock.
     #[must_use]
     pub fn with_clock(max_keys: usize, clock: C) -> Self {
-        Self { clock, max_keys, keys: Mutex::new(HashMap::new()) }
+        Self { clock, max_keys, keys: Mutex::default() }
     }
 
     /// How many keys it holds.
@@ -70,21 +67,8 @@ impl<C: Clock> MemoryStore<C> {
 
     fn apply(&self, key: &str, quota: &StoreQuota, ask: &Ask) -> Result<Answer, StoreError> {
         let now = self.clock.now() / 1000;
-        let mut keys = lock(&self.keys);
-        let before = keys.get(key).copied();
-        let (tat, answer) = quota.apply(before, now, ask);
-        if let Some(kept) = keys.get_mut(key) {
-            *kept = tat;
-        } else if tat != (Tat { micros: now, units: 0 }) {
-            if keys.len() >= self.max_keys {
-                keys.retain(|_, tat| tat.micros >= now);
-            }
-            if keys.len() >= self.max_keys {
-                return Err(StoreError::Full(self.max_keys));
-            }
-            keys.insert(Arc::from(key), tat);
-        }
-        Ok(answer)
+        let answer = lock(&self.keys).apply(key, quota, now, ask, self.max_keys);
+        answer.ok_or(StoreError::Full(self.max_keys))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod health;
+mod keys;
 mod quota;
 #[cfg(all(test, not(tidegate_loom)))]
 mod tests;
@@ -11,5 +12,6 @@ pub use self::quota::{StoreQuota, Tat};
 pub(crate) use self::{
     account::{Account, Next, Rules},
     health::{Health, Turn},
+    keys::Keys,
     verdict::{Fail, Form, Mode, Now, Step, Tally},
 };

@@ -186,6 +186,53 @@ mod shares {
     }
 }
 
+mod keys {
+    use super::*;
+
+    fn take(keys: &mut Keys, key: u64, now: u64) -> Option<u64> {
+        let (quota, key) = (per_second(1000, 10), key.to_string());
+        keys.apply(&key, &quota, now, &Ask::take(1), 1000).map(|answer| answer.granted)
+    }
+
+    #[test]
+    fn a_flood_of_keys_looks_at_one_or_two_for_each() {
+        let (mut keys, mut refused) = (Keys::default(), 0);
+        // A key is full again after 1000 us: at the cap, some find room and some do not.
+        for key in 0..20_000 {
+            refused += u64::from(take(&mut keys, key, key * 2 / 3).is_none());
+            assert!(keys.len() <= 1000);
+        }
+        assert!((6_000..8_000).contains(&refused), "{refused}");
+        assert!(keys.looked_at() <= 2 * 20_000, "{}", keys.looked_at());
+    }
+
+    #[test]
+    fn a_key_is_forgotten_when_it_is_full_and_not_before() {
+        let mut keys = Keys::default();
+        for key in 0..1000 {
+            assert_eq!(take(&mut keys, key, key), Some(1));
+        }
+        // The first one is used again, and full last.
+        assert_eq!(take(&mut keys, 0, 999), Some(1));
+        assert_eq!(take(&mut keys, 1000, 1001), None, "the second one is full a microsecond later");
+        assert_eq!(take(&mut keys, 1000, 1002), Some(1));
+        assert_eq!(take(&mut keys, 1001, 1002), None);
+        let peek = keys.apply("0", &per_second(1000, 10), 1002, &Ask::peek(), 1000).unwrap();
+        assert_eq!(peek.full_after, Duration::from_micros(998));
+    }
+
+    #[test]
+    fn a_refund_makes_a_key_full_sooner() {
+        let mut keys = Keys::default();
+        for key in 0..1000 {
+            take(&mut keys, key, 0);
+        }
+        keys.apply("7", &per_second(1000, 10), 1, &Ask::refund(1), 1000).unwrap();
+        assert_eq!(take(&mut keys, 1000, 1), None);
+        assert_eq!(take(&mut keys, 1000, 2), Some(1));
+    }
+}
+
 mod health {
     use super::*;
 
