@@ -27,7 +27,7 @@ use tidegate_core::{
 /// How many keys an instance knows of, unless told otherwise.
 pub const DEFAULT_MAX_KEYS: usize = 65_536;
 
-/// What passes while the store is down.
+/// What passes while the store is down, or of a key that it [refuses](super::StoreError::is_of_key).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fallback {
@@ -117,8 +117,8 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         self
     }
 
-    /// What passes while the store is down. By default the share of one of two instances: state how many
-    /// there are.
+    /// What passes while the store is down, and of a key that it [refuses](super::StoreError::is_of_key),
+    /// such as one that finds it full. By default the share of one of two instances: state how many there are.
     pub fn fallback(mut self, fallback: Fallback) -> Self {
         self.fallback = fallback;
         self
@@ -131,7 +131,8 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     }
 
     /// How long a store that is down is left alone before one request looks at it again. By default from
-    /// 100 ms, doubled up to 1 s, each spread over its second half.
+    /// 100 ms, doubled up to 1 s, each spread over its second half. A key that it refuses is asked for again
+    /// in such delays of its own.
     ///
     /// For as long as the longest delay after it was found again, an instance with a
     /// [share](Fallback::LocalShare) keeps to that as well: others may not have found it yet.
@@ -185,7 +186,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         let is_unlimited = self.quota.rate().is_unlimited();
         let quota = if is_unlimited { None } else { Some(StoreQuota::new(self.quota)?) };
         let patience = nanos(self.timeout.saturating_mul(2));
-        let health = Health::new(self.backoff, patience);
+        let health = Health::new(self.backoff.clone(), patience);
         let inner = Inner {
             store: Arc::new(self.store),
             clock: self.clock,
@@ -201,6 +202,9 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             is_up: AtomicBool::new(true),
             epoch: AtomicU64::new(health.epoch()),
             health: Mutex::new(health),
+            backoff: self.backoff,
+            patience,
+            warned_at: AtomicU64::new(0),
             counts: Counts::default(),
         };
         Ok(FleetLimiter { inner: Arc::new(inner) })

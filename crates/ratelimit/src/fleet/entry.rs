@@ -3,6 +3,7 @@
 use super::{
     state::{Account, Rules, Tally},
     store::{Answer, StoreError},
+    trust::Trouble,
 };
 use std::{
     fmt,
@@ -59,6 +60,8 @@ pub(super) struct State<T> {
     pub(super) again: bool,
     /// When it was asked last.
     pub(super) touched: u64,
+    /// If the store has refused this key, and no other, until others are sure not to be worse off any more.
+    pub(super) trouble: Option<Box<Trouble>>,
 }
 
 /// What the line waits for.
@@ -81,8 +84,9 @@ pub(super) enum Work<T> {
 impl<T: Send + 'static> Entry<T> {
     pub(super) fn new(key: Arc<str>, rules: &Rules, forgotten: u64) -> Arc<Self> {
         let account = Account::new(rules, forgotten);
-        let (work, is_driven, again, touched) = (Work::Nothing, false, false, 0);
-        let state = Mutex::new(State { account, work, is_driven, again, touched });
+        let (work, is_driven, again) = (Work::Nothing, false, false);
+        let state = State { account, work, is_driven, again, touched: 0, trouble: None };
+        let state = Mutex::new(state);
         Arc::new_cyclic(|me: &Weak<Self>| {
             let bell = Waker::from(Arc::new(Bell(Weak::clone(me))));
             Self { key, bell, state }

@@ -66,8 +66,8 @@ pub enum FleetTryAcquireError {
         /// How many wait.
         waiting: usize,
     },
-    /// The store is down, and nothing is to pass without it.
-    #[error("the store is down")]
+    /// The store is down, or refuses [the key](StoreError::is_of_key), and nothing is to pass without it.
+    #[error("the store cannot be asked")]
     Unavailable {
         /// After this the store is asked again.
         retry_after: Duration,
@@ -100,8 +100,8 @@ pub enum FleetAcquireError {
         /// How many wait.
         waiting: usize,
     },
-    /// The store is down, and nothing is to pass without it.
-    #[error("the store is down")]
+    /// The store is down, or refuses [the key](StoreError::is_of_key), and nothing is to pass without it.
+    #[error("the store cannot be asked")]
     Unavailable {
         /// After this the store is asked again.
         retry_after: Duration,

@@ -3,11 +3,11 @@
 use super::{
     builder::Fallback,
     entry::{Alarm, Driving, Entry, Exchange, Work},
-    observe,
-    state::{Fail, Form, Health, Mode, Next, Now, Rules, StoreQuota, Turn},
+    state::{Fail, Form, Health, Next, Now, Rules, StoreQuota},
     stats::{Counts, FleetStats},
     store::{Answer, Ask, Store, StoreError},
     table::Table,
+    trust::Done,
 };
 use crate::clock::Clock;
 use std::{
@@ -17,13 +17,13 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
-    Name,
+    Backoff, Name,
     inspect::Resource,
     sync::{
         Mutex,
         atomic::{
             AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Acquire, Relaxed},
         },
         lock,
     },
@@ -48,6 +48,11 @@ pub(super) struct Inner<S, C: Clock> {
     pub(super) epoch: AtomicU64,
     /// Until then the share counts beside the store, which was down.
     pub(super) settled_at: AtomicU64,
+    /// The delays of a single key, and how long its probe may take.
+    pub(super) backoff: Backoff,
+    pub(super) patience: u64,
+    /// When it was last warned of a key that the store refuses.
+    pub(super) warned_at: AtomicU64,
     pub(super) counts: Counts,
     pub(super) resource: Resource,
 }
@@ -60,45 +65,13 @@ impl<S: Store, C: Clock> Inner<S, C> {
     /// Decides, if that takes neither the store nor waiting.
     pub(super) fn ask(&self, entry: &Entry<C::Timer>, cost: u64, form: Form) -> Now {
         let now = self.clock.now();
-        let mode = self.mode(now);
         let (said, tally) = entry.with(|state| {
             state.touched = now;
+            let mode = self.mode(now, state.trouble.as_deref());
             state.account.ask(&self.rules, now, cost, form, &mode)
         });
         self.counts.add(tally);
         said
-    }
-
-    /// Whose decision it is.
-    fn mode(&self, now: u64) -> Mode {
-        if self.is_up.load(Acquire) {
-            return Mode::Store { settled_at: self.settled_at.load(Relaxed) };
-        }
-        let health = lock(&self.health);
-        match (health.look(now), health.error()) {
-            // Who probes keeps to its share, too, if there is one.
-            (Turn::Store, _) | (_, None) if self.has_share() => {
-                Mode::Store { settled_at: u64::MAX }
-            }
-            (Turn::Store, _) | (_, None) => Mode::STORE,
-            (Turn::Without { until }, Some((_, error))) => match self.fallback {
-                Fallback::LocalShare { .. } => Mode::Local { until },
-                Fallback::Closed => {
-                    let retry_after = Duration::from_nanos(until.saturating_sub(now));
-                    Mode::Closed { retry_after, error }
-                }
-                Fallback::Open => Mode::Open,
-            },
-        }
-    }
-
-    fn has_share(&self) -> bool {
-        matches!(self.fallback, Fallback::LocalShare { .. })
-    }
-
-    /// Whether the caller is to ask the store: while it is down, one at a time.
-    fn takes_turn(&self, now: u64) -> bool {
-        self.is_up.load(Acquire) || lock(&self.health).take_turn(now) == Turn::Store
     }
 
     /// Does what is to be done for the line of the key, as far as it can be done now. Called by whoever
@@ -115,10 +88,10 @@ impl<S: Store, C: Clock> Inner<S, C> {
             let next = if state.account.is_exchanging() {
                 None
             } else {
-                let mode = self.mode(now);
+                let mode = self.mode(now, state.trouble.as_deref());
                 let epoch = self.epoch.load(Acquire);
                 match state.account.next(&self.rules, now, &mode, epoch) {
-                    Next::Exchange(_) if !self.takes_turn(now) => {
+                    Next::Exchange(_) if !self.takes_turn(now, state.trouble.as_mut()) => {
                         // Somebody else probes: once more, without the store.
                         state.account.withdraw();
                         continue;
@@ -192,54 +165,18 @@ impl<S: Store, C: Clock> Inner<S, C> {
             return;
         };
         let (asked_at, epoch) = (*asked_at, *epoch);
-        let (answer, now) = (self.note(done, asked_at), self.clock.now());
+        let (done, now) = (self.note(done, asked_at), self.clock.now());
+        let error = match &done {
+            Done::Refused(error) => Some(error.clone()),
+            _ => None,
+        };
         let mut state = lock(&entry.state);
         state.is_driven = false;
-        match answer {
-            Some(answer) => state.account.answered(&self.rules, now, answer, epoch),
-            None => state.account.failed(),
-        }
+        let change = self.note_of_key(&mut state, done, (now, asked_at, epoch));
         drop(state);
+        self.tell(&entry.key, &change, error.as_ref(), now);
         // What is left of the exchange.
         drop(take(work));
-    }
-
-    /// Remembers whether the store can be relied on.
-    fn note(&self, done: Result<Answer, StoreError>, asked_at: u64) -> Option<Answer> {
-        match done {
-            Ok(answer) => {
-                if !self.is_up.load(Acquire) {
-                    let now = self.clock.now();
-                    let mut health = lock(&self.health);
-                    let was_down = health.answered(now);
-                    if let Some((at, _)) = was_down.as_ref().filter(|_| self.has_share()) {
-                        self.settled_at.store(*at, Relaxed);
-                    }
-                    self.is_up.store(true, Release);
-                    drop(health);
-                    if was_down.is_some() {
-                        observe::recovered(&self.name);
-                    }
-                }
-                Some(answer)
-            }
-            Err(error) => {
-                self.counts.errors.fetch_add(1, Relaxed);
-                let now = self.clock.now();
-                let mut health = lock(&self.health);
-                let (was_up, earlier) = health.failed(now, asked_at, error.clone());
-                self.is_up.store(false, Release);
-                self.epoch.store(health.epoch(), Release);
-                let retry_at = health.error().map_or(now, |(at, _)| at);
-                drop(health);
-                drop(earlier);
-                if was_up {
-                    let retry_after = Duration::from_nanos(retry_at.saturating_sub(now));
-                    observe::degraded(&self.name, &error, retry_after);
-                }
-                None
-            }
-        }
     }
 
     /// An exchange that outlives who begins it.

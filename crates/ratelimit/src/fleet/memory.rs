@@ -11,7 +11,7 @@ use tidegate_core::sync::{Mutex, lock};
 /// A [`Store`] in this process: for one instance, for tests, and for services that grow into a fleet later.
 ///
 /// It holds as many keys as it may. A full key equals an absent one and is forgotten when another one comes;
-/// where all are less than full, a new key is an error, which is a store that is down to the limiter. Finding
+/// where all are less than full, a new key is an error [of its own](StoreError::is_of_key). Finding
 /// the one to be forgotten takes a look at two, and an exchange time in proportion to the logarithm of the
 /// keys. Limiters of one process share it in an `Arc`.
 ///

@@ -22,6 +22,9 @@
 //! its limit; for one that some have not seen, an outage adds their shares of a burst when it begins, and of
 //! another one when it ends. An instance that is cut off while others are not adds its share for as long.
 //!
+//! A key that the store refuses, and no other, such as a new one for which it has no room, goes without the
+//! store by the same rules, alone: others do not notice.
+//!
 //! Tokens are not lost: an instance that is asked for less holds no more than `k`, for which it can be
 //! [told](FleetLimiter::give_back) to let go.
 
@@ -39,6 +42,7 @@ mod state;
 mod stats;
 mod store;
 mod table;
+mod trust;
 mod wait;
 
 #[cfg(feature = "redis")]

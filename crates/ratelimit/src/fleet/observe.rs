@@ -25,3 +25,26 @@ pub(super) fn recovered(name: &Name) {
     #[cfg(not(feature = "tracing"))]
     let _ = name;
 }
+
+/// The store refuses a key: decisions on it are made without the store. A crowd of keys makes a crowd of
+/// events: only one now and then is a warning.
+pub(super) fn refused(name: &Name, key: &str, error: &StoreError, warns: bool) {
+    #[cfg(feature = "tracing")]
+    {
+        let cause = std::error::Error::source(error).map(tracing::field::display);
+        if warns {
+            tracing::warn!(target: TARGET, limiter = %name, %error, cause, "key refused");
+        }
+        tracing::debug!(target: TARGET, limiter = %name, key, %error, cause, "key refused");
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (name, key, error, warns);
+}
+
+/// The store decides on the key again.
+pub(super) fn accepted(name: &Name, key: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(target: TARGET, limiter = %name, key, "key accepted again");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (name, key);
+}

@@ -16,10 +16,12 @@ pub struct FleetStats {
     pub round_trips: u64,
     /// Denials that the store was not asked for.
     pub denied_from_cache: u64,
-    /// Requests that passed without the store, since it was down.
+    /// Requests that passed without the store, since it was down or refused their key.
     pub local: u64,
     /// How often the store failed.
     pub errors: u64,
+    /// How often it refused a [single key](super::StoreError::is_of_key).
+    pub key_errors: u64,
     /// Tokens that were in hand and were given up: with keys for which there was no room, or on their way
     /// back to a store that failed. The limit gives out fewer for a while; never more.
     pub forfeited: u64,
@@ -52,6 +54,7 @@ pub(super) struct Counts {
     forfeited: AtomicU64,
     pub(super) round_trips: AtomicU64,
     pub(super) errors: AtomicU64,
+    pub(super) key_errors: AtomicU64,
 }
 
 impl Counts {
@@ -79,6 +82,7 @@ impl Counts {
             denied_from_cache: self.cached.load(Relaxed),
             local: self.local.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            key_errors: self.key_errors.load(Relaxed),
             forfeited: self.forfeited.load(Relaxed),
             keys: 0,
             is_degraded: false,

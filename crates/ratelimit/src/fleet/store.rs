@@ -93,7 +93,7 @@ pub struct Answer {
     pub full_after: Duration,
 }
 
-/// A store that cannot be relied on now.
+/// A store that cannot be relied on now, or that does not do what it is asked for [one key](Self::is_of_key).
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -103,13 +103,25 @@ pub enum StoreError {
     /// It cannot be reached, or the connection was lost.
     #[error("the store cannot be reached")]
     Unreachable(#[source] Arc<dyn Error + Send + Sync>),
-    /// It has refused the operation, or answered something else.
+    /// It has refused the operation, or answered something else, as it would for any key.
     #[error("the store does not do what it is asked")]
     Refused(#[source] Arc<dyn Error + Send + Sync>),
-    /// It holds as many keys as it may.
+    /// It has refused the operation for this key, such as one that holds something else. Of one key alone.
+    #[error("the store does not do what it is asked for this key")]
+    KeyRefused(#[source] Arc<dyn Error + Send + Sync>),
+    /// It holds as many keys as it may, and not this one. Of one key alone.
     #[error("the store is full: it holds {0} keys")]
     Full(usize),
     /// It has panicked.
     #[error("the store has panicked")]
     Panicked,
+}
+
+impl StoreError {
+    /// Whether it is of one key alone: the store has answered, and others are not worse off. A limiter goes
+    /// without the store for this key then, and for no other.
+    #[must_use]
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::KeyRefused(_) | Self::Full(_))
+    }
 }

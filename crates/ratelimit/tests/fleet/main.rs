@@ -6,6 +6,7 @@ mod locks;
 mod outage;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
+mod refused;
 #[cfg(all(feature = "redis", unix))]
 mod skew;
 mod store;

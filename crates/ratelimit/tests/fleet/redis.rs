@@ -15,7 +15,7 @@ use std::{
 use tidegate_ratelimit::{
     Quota, Rate,
     fleet::{
-        Answer, Ask, Fallback, FleetLimiter, FleetTryAcquireError, RedisStore, Store, StoreError,
+        Ask, Fallback, FleetLimiter, FleetTryAcquireError, RedisStore, Store, StoreError,
         StoreQuota, Tat,
     },
 };
@@ -358,13 +358,54 @@ async fn a_server_that_is_not_there_is_told_by_its_type() {
 }
 
 #[tidegate_testkit::test(real_io)]
-async fn a_server_that_refuses_is_told_by_its_type() {
+async fn a_key_that_holds_something_else_is_refused_alone() {
     let server = started();
-    let store = store(&server);
-    let () = ask(&server, &["LPUSH", "a", "not a time"]);
+    let () = ask(&server, &["LPUSH", "tidegate:{a}", "not a time"]);
+    let limiter = FleetLimiter::builder(store(&server), Quota::new(Rate::per_day(1), 40))
+        .lease(1)
+        .timeout(PATIENT)
+        .fallback(Fallback::Closed)
+        .build()
+        .unwrap();
+    let error = limiter.try_acquire("a", 1).await.unwrap_err();
+    let FleetTryAcquireError::Unavailable { source, .. } = error else { panic!("{error:?}") };
+    assert!(matches!(source, StoreError::KeyRefused(_)), "{source:?}");
+    for _ in 0..40 {
+        limiter.try_acquire("b", 1).await.unwrap();
+    }
+    let stats = limiter.stats();
+    assert_eq!((stats.errors, stats.key_errors, stats.is_degraded), (0, 1, false));
     let quota = StoreQuota::new(Quota::new(Rate::per_second(1), 5)).unwrap();
-    let refused: Result<Answer, _> = store.exchange("a", &quota, Ask::take(1)).await;
-    assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     let () = ask(&server, &["SET", "b", "not a time"]);
-    assert_eq!(store.exchange("b", &quota, Ask::take(1)).await.unwrap().granted, 1);
+    assert_eq!(store(&server).exchange("b", &quota, Ask::take(1)).await.unwrap().granted, 1);
+}
+
+/// What is wrong with a server is wrong with all keys: in scripts, too, of which errors look like those of a
+/// key.
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_refuses_whatever_the_key_is_told_by_its_type() {
+    let server = started();
+    let quota = StoreQuota::new(Quota::new(Rate::per_second(1), 5)).unwrap();
+    let troubles: [(&[&str], &[&str]); 5] = [
+        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]),
+        (
+            &["CONFIG", "SET", "min-replicas-to-write", "1"],
+            &["CONFIG", "SET", "min-replicas-to-write", "0"],
+        ),
+        (&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]),
+        (&["ACL", "SETUSER", "default", "-get"], &["ACL", "SETUSER", "default", "+get"]),
+        (&["ACL", "SETUSER", "default", "-evalsha"], &["ACL", "SETUSER", "default", "+evalsha"]),
+    ];
+    let store = store(&server);
+    for (begin, end) in troubles {
+        let () = ask(&server, begin);
+        let refused = store.exchange("a", &quota, Ask::take(1)).await.unwrap_err();
+        assert!(!refused.is_of_key(), "{begin:?}: {refused:?}");
+        let () = ask(&server, end);
+        store.exchange("a", &quota, Ask::peek()).await.unwrap();
+    }
+    let () = ask(&server, &["DEL", "a"]);
+    let () = ask(&server, &["LPUSH", "a", "not a time"]);
+    let refused = store.exchange("a", &quota, Ask::take(1)).await.unwrap_err();
+    assert!(refused.is_of_key(), "{refused:?}");
 }

@@ -20,6 +20,8 @@ pub(crate) enum Trouble {
     Fails,
     Hangs,
     Panics,
+    /// It refuses the key `bad`.
+    Refuses,
 }
 
 /// A store that counts what it is asked, and is not always well.
@@ -60,7 +62,6 @@ impl<S: Store> Store for Faulty<S> {
         self.asked.fetch_add(1, SeqCst);
         let trouble = *self.trouble.lock().unwrap();
         match trouble {
-            Trouble::Nothing => self.store.exchange(key, quota, ask).await,
             Trouble::Slow(latency) => {
                 sleep(latency).await;
                 let answer = self.store.exchange(key, quota, ask).await;
@@ -71,6 +72,11 @@ impl<S: Store> Store for Faulty<S> {
                 let error = std::io::Error::other("as it was told");
                 Err(StoreError::Unreachable(Arc::new(error)))
             }
+            Trouble::Refuses if key.contains("{bad}") => {
+                let error = std::io::Error::other("as it was told");
+                Err(StoreError::KeyRefused(Arc::new(error)))
+            }
+            Trouble::Nothing | Trouble::Refuses => self.store.exchange(key, quota, ask).await,
             Trouble::Hangs => std::future::pending().await,
             Trouble::Panics => panic!("as it was told"),
         }

@@ -114,6 +114,24 @@ impl Store for RedisStore {
     }
 }
 
+/// What is wrong with a server, whatever the key: the first words of its errors. Of those in a script older
+/// servers make errors that begin with another one, and name these within.
+const OF_SERVER: [&str; 13] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "TRYAGAIN",
+    "UNKILLABLE",
+    "WRONGPASS",
+];
+
 fn failure(error: RedisError) -> StoreError {
     let is_passing = matches!(
         error.kind(),
@@ -127,9 +145,23 @@ fn failure(error: RedisError) -> StoreError {
     );
     if is_passing || error.is_io_error() || error.is_unrecoverable_error() {
         StoreError::Unreachable(Arc::new(error))
+    } else if is_of_key(&error) {
+        StoreError::KeyRefused(Arc::new(error))
     } else {
         StoreError::Refused(Arc::new(error))
     }
+}
+
+/// Whether another key may do: this one holds something else, or is kept by another node of a cluster; or
+/// the script has failed.
+fn is_of_key(error: &RedisError) -> bool {
+    let text = error.to_string();
+    let mut words = text.split(|letter: char| !letter.is_ascii_uppercase());
+    // The last is how permissions that are missing in a script are told.
+    let is_of_server = words.any(|word| OF_SERVER.contains(&word))
+        || text.contains("The user executing the script");
+    let is_elsewhere = matches!(error.code(), Some("WRONGTYPE" | "MOVED" | "ASK" | "CROSSSLOT"));
+    !is_of_server && (is_elsewhere || text.contains("user_script"))
 }
 
 impl fmt::Debug for RedisStore {

@@ -1,9 +1,10 @@
 //! What an instance knows and holds of one key.
 
+mod exchange;
 mod share;
 
 use super::{
-    super::store::{Answer, Ask},
+    super::store::Ask,
     verdict::{Fail, Form, Mode, Now, Step, Tally},
 };
 use crate::state::{Gcra, Line, Refusal, Scale};
@@ -299,65 +300,6 @@ impl<W> Account<W> {
         }
         for (key, step) in done {
             self.settle(key, step);
-        }
-    }
-
-    fn exchange(&mut self, rules: &Rules, now: u64, cost: u64, epoch: u64) -> Next {
-        let lease = self.lease;
-        let queued = u64::try_from(self.line.queued()).unwrap_or(u64::MAX);
-        let most = rules.scale.most().saturating_sub(lease);
-        let max =
-            if cost == 0 { 0 } else { rules.lease.max(queued).saturating_sub(lease).min(most) };
-        let at_least = if epoch == self.epoch {
-            0
-        } else {
-            let share = self.share.as_ref().and_then(Gcra::full_at).unwrap_or(0);
-            let full_at = self.known_full_at().max(share);
-            full_at.saturating_sub(now).div_ceil(1000)
-        };
-        self.is_ahead = false;
-        let min = cost.saturating_sub(lease);
-        let ask = Ask { at_least, refund: std::mem::take(&mut self.back), min, max };
-        self.under_way = Some((ask, now));
-        Next::Exchange(ask)
-    }
-
-    /// When the cell of the store is full at the latest, by what is known.
-    fn known_full_at(&self) -> u64 {
-        self.known.full_at().map_or(u64::MAX, |at| at.saturating_add(self.latency))
-    }
-
-    /// The store has answered what was asked in that epoch.
-    pub(crate) fn answered(&mut self, rules: &Rules, now: u64, answer: Answer, epoch: u64) {
-        let Some((ask, at)) = self.under_way.take() else { return };
-        self.lease = self.lease.saturating_add(answer.granted);
-        // What the share has spent meanwhile is told with the next exchange.
-        if !self.is_ahead {
-            (self.epoch, self.is_told) = (epoch, true);
-        }
-        let ahead = u64::try_from(answer.full_after.as_nanos()).unwrap_or(u64::MAX);
-        // As if it had been told when it was asked: an exchange begun then gets there just in time.
-        self.known.set_tat(rules.scale.time(at.saturating_add(ahead)));
-        self.latency = if ahead > 0 { now.saturating_sub(at) } else { 0 };
-        let pace = match answer.granted {
-            granted if granted == ask.max => 0,
-            0 => rules.pace.max(PAUSE),
-            _ => rules.pace,
-        };
-        self.not_before = at.saturating_add(pace);
-    }
-
-    /// The exchange is not begun, after all.
-    pub(crate) fn withdraw(&mut self) {
-        if let Some((ask, _)) = self.under_way.take() {
-            self.back = self.back.saturating_add(ask.refund);
-        }
-    }
-
-    /// The store has failed: whatever it did of it is lost.
-    pub(crate) fn failed(&mut self) {
-        if let Some((ask, _)) = self.under_way.take() {
-            self.tally.forfeited += ask.refund;
         }
     }
 

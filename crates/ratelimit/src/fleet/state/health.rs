@@ -59,6 +59,10 @@ impl Health {
         self.epoch
     }
 
+    pub(crate) fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
     /// What was wrong, while it is down, and when it is asked again.
     pub(crate) fn error(&self) -> Option<(u64, StoreError)> {
         self.down.as_ref().map(|down| (down.retry_at, down.error.clone()))
