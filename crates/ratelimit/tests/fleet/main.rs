@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod cancel;
+#[cfg(all(feature = "redis", unix))]
+mod cancel_redis;
 mod locks;
 mod outage;
 #[cfg(all(feature = "redis", unix))]

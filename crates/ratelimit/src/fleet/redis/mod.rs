@@ -69,7 +69,8 @@ impl RedisStore {
     ///
     /// # Cancel safety
     ///
-    /// As [`Store::exchange`]. Tested by `the_script_is_the_model`.
+    /// As [`Store::exchange`]: dropped, it may have taken what it asked for, once, and nothing else; the
+    /// connection is as good as before. Tested by `cancel_exchange_at_takes_what_it_asked_for_at_most`.
     #[doc(hidden)]
     pub async fn exchange_at(
         &self,
