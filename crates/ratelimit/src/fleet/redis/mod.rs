@@ -158,9 +158,10 @@ fn failure(error: RedisError) -> StoreError {
 fn is_of_key(error: &RedisError) -> bool {
     let text = error.to_string();
     let mut words = text.split(|letter: char| !letter.is_ascii_uppercase());
-    // The last is how permissions that are missing in a script are told.
+    // The last ones are how Redis and Valkey tell of permissions that are missing in a script.
     let is_of_server = words.any(|word| OF_SERVER.contains(&word))
-        || text.contains("The user executing the script");
+        || text.contains("The user executing the script")
+        || text.contains("ACL failure");
     let is_elsewhere = matches!(error.code(), Some("WRONGTYPE" | "MOVED" | "ASK" | "CROSSSLOT"));
     !is_of_server && (is_elsewhere || text.contains("user_script"))
 }
