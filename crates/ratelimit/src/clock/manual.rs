@@ -88,11 +88,13 @@ pub struct ManualTimer {
 
 impl Timer for ManualTimer {
     fn poll_until(self: Pin<&mut Self>, at: u64, cx: &mut Context<'_>) -> Poll<()> {
+        // Foreign code, as its drop is: not under the lock.
+        let waker = cx.waker().clone();
         let mut inner = lock(&self.clock.0);
         if inner.now >= at {
             return Poll::Ready(());
         }
-        let before = inner.timers[self.key].replace(cx.waker().clone());
+        let before = inner.timers[self.key].replace(waker);
         drop(inner);
         drop(before);
         Poll::Pending

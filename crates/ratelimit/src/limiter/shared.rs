@@ -190,7 +190,7 @@ impl<C: Clock> Shared<C> {
         &self,
         cost: u64,
         deadline: impl FnOnce(u64) -> u64,
-        waker: Option<Waker>,
+        waker: &mut Option<Waker>,
     ) -> Result<Joined, AcquireError> {
         self.with(|state, now| state.take_or_join(now, cost, deadline(now), waker))
     }

@@ -1,6 +1,9 @@
 //! A place in the line, and what it costs.
 
-use super::{shared::Shared, waiters::Joined};
+use super::{
+    shared::Shared,
+    waiters::{Joined, Seen},
+};
 use crate::{AcquireError, clock::Clock};
 use std::{
     mem::replace,
@@ -40,7 +43,9 @@ impl Ticket {
         if let Some(taken_at) = shared.try_take_fast(cost) {
             return Ok(Self::Passes(taken_at));
         }
-        Ok(match shared.take_or_join(cost, deadline, waker.cloned())? {
+        // Who passes has no need of it, and it is dropped here, where there is no lock.
+        let mut waker = waker.cloned();
+        Ok(match shared.take_or_join(cost, deadline, &mut waker)? {
             Joined::Passes(taken_at) => Self::Passes(taken_at),
             Joined::Waits(key) => Self::Waits { key, seat: None },
         })
@@ -66,10 +71,19 @@ impl Ticket {
     /// Brings it up to date.
     pub(super) fn look<C: Clock>(&mut self, shared: &Arc<Shared<C>>, waker: Option<&Waker>) {
         let Self::Waits { key, seat } = *self else { return };
-        let (step, before) = shared.with(|state, _| state.look(key, waker));
-        drop(before);
-        let Some(step) = step else { return };
-        *self = step.map_or_else(Self::Fails, Self::Passes);
+        let mut clone = None;
+        let seen = loop {
+            match shared.with(|state, _| state.look(key, waker, &mut clone)) {
+                // Polled by another task, or after all had to look for themselves.
+                Seen::WaitsElsewhere => clone = waker.cloned(),
+                seen => break seen,
+            }
+        };
+        *self = match seen {
+            Seen::Passes(taken_at) => Self::Passes(taken_at),
+            Seen::Fails(error) => Self::Fails(error),
+            Seen::Waits | Seen::WaitsElsewhere => return,
+        };
         if let Some(seat) = seat {
             shared.driver.leave(seat);
         }

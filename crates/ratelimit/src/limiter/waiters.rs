@@ -9,7 +9,7 @@ use crate::{
     state::{Limits, Line, Refusal},
 };
 use std::{
-    mem::{replace, take},
+    mem::{replace, swap, take},
     task::Waker,
     time::Duration,
 };
@@ -65,6 +65,19 @@ pub(super) enum Joined {
     Passes(u64),
     /// The key of its place in the line.
     Waits(usize),
+}
+
+/// What a waiter finds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seen {
+    /// Its tokens were taken for it, at this time. It has given up its place.
+    Passes(u64),
+    /// They never are. It has given up its place.
+    Fails(AcquireError),
+    /// It waits still, and is woken.
+    Waits,
+    /// It waits still, and by another waker than it has looked with.
+    WaitsElsewhere,
 }
 
 impl State {
@@ -150,13 +163,13 @@ impl State {
         }
     }
 
-    /// The same, or joins the line.
+    /// The same, or joins the line with that waker.
     pub(super) fn take_or_join(
         &mut self,
         now: u64,
         cost: u64,
         deadline: u64,
-        waker: Option<Waker>,
+        waker: &mut Option<Waker>,
     ) -> Result<Joined, AcquireError> {
         if self.try_take(now, cost).is_ok() {
             return Ok(Joined::Passes(now));
@@ -177,35 +190,36 @@ impl State {
         self.counts.waited += 1;
         self.note(Event::Waits { cost, delay, waiting: waiting + 1 });
         self.earliest = self.earliest.min(deadline);
-        let step = Step::Waits(waker);
+        let step = Step::Waits(waker.take());
         Ok(Joined::Waits(self.line.join(cost, Waiter { since: now, deadline, step })))
     }
 
-    /// What has become of a waiter, which then gives up its place: when its tokens were taken for it, or why
-    /// they never are. None, if it waits still, to be woken by `waker` from now on. The waker from before is
-    /// for the caller to drop.
+    /// What has become of a waiter. If it waits still, and is woken by another waker than this, it takes `clone`
+    /// from now on, and leaves what it had in its place: both clone and drop are foreign code, and for the
+    /// caller, who has no lock.
     pub(super) fn look(
         &mut self,
         key: usize,
         waker: Option<&Waker>,
-    ) -> (Option<Result<u64, AcquireError>>, Option<Waker>) {
-        match &mut self.line.waiter(key).step {
+        clone: &mut Option<Waker>,
+    ) -> Seen {
+        let seen = match &mut self.line.waiter(key).step {
             Step::Waits(old) => {
-                let is_same = |new: &&Waker| old.as_ref().is_some_and(|old| old.will_wake(new));
-                let new = waker.filter(|new| !is_same(new));
-                (None, new.and_then(|new| old.replace(new.clone())))
+                let is_same = |new: &Waker| old.as_ref().is_some_and(|old| old.will_wake(new));
+                return match waker {
+                    Some(new) if !is_same(new) && clone.is_none() => Seen::WaitsElsewhere,
+                    Some(new) if !is_same(new) => {
+                        swap(old, clone);
+                        Seen::Waits
+                    }
+                    _ => Seen::Waits,
+                };
             }
-            Step::Passes(taken_at) => {
-                let taken_at = *taken_at;
-                self.line.remove(key);
-                (Some(Ok(taken_at)), None)
-            }
-            Step::Fails(error) => {
-                let error = *error;
-                self.line.remove(key);
-                (Some(Err(error)), None)
-            }
-        }
+            Step::Passes(taken_at) => Seen::Passes(*taken_at),
+            Step::Fails(error) => Seen::Fails(*error),
+        };
+        self.line.remove(key);
+        seen
     }
 
     /// Those of all in the line, each of which hands in another when it is polled, and sets the timers.

@@ -291,3 +291,32 @@ fn a_future_that_was_ready_makes_no_second_permit() {
     assert!(poll(taken.as_mut()).is_ready());
     let _ = poll(taken.as_mut());
 }
+
+/// What a task has left to be woken by asks the limiter as it is dropped: it would wait for a lock that is held
+/// forever.
+struct Asks(RateLimiter<ManualClock>);
+
+impl Wake for Asks {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Asks {
+    fn drop(&mut self) {
+        assert_eq!(self.0.peek().remaining, 0);
+    }
+}
+
+#[test]
+fn wakers_are_dropped_when_no_lock_is_held() {
+    let (builder, clock) = manual();
+    let limiter = builder.burst(1).build().unwrap();
+    limiter.try_acquire(1).unwrap();
+    let mut waiter = pin!(limiter.acquire(1));
+    for _ in 0..3 {
+        // Each takes the place of the one before, which is the last of its kind.
+        let waker = Waker::from(Arc::new(Asks(limiter.clone())));
+        assert!(waiter.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    clock.advance(SECOND);
+    assert!(poll(waiter.as_mut()).is_ready());
+}
