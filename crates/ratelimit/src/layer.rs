@@ -97,6 +97,9 @@ impl<L: Reserve> RateLimitLayer<Readiness<L>> {
     /// Is ready once a token was taken, which the next call spends; one that is not called gives it
     /// back when it is dropped.
     ///
+    /// Where as many wait as may, or nothing passes any more, it is ready, and the call is denied: an error of
+    /// `poll_ready` would be the end of the service to all who use it, as with tower's `Buffer`.
+    ///
     /// A service that is kept ready without being called keeps its token from others.
     pub fn readiness(limiter: L) -> Self {
         Self { mode: Readiness::new(limiter), answer: Fail }

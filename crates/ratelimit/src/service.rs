@@ -2,7 +2,7 @@
 
 use crate::{
     Admit, Denied, Queue, Reserve,
-    admit::{Extract, Reserved},
+    admit::Extract,
     future::{ResponseFuture, WaitFuture},
     layer::{Answer, Errors, Fail, Readiness, Reject, Wait},
 };
@@ -155,22 +155,14 @@ where
     /// Ready once the inner service is, and then a token is there. It is in this order, so that no tokens
     /// pile up for a service that cannot be called.
     ///
-    /// An error of the inner service gives the token back.
+    /// If none will be, as too many wait already or nothing passes any more, it is ready as well, and the
+    /// call fails: an error here is only one of the inner service, and gives the token back.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let Readiness { limiter, held } = &mut self.mode;
         if let Err(error) = ready!(self.inner.poll_ready(cx)) {
-            *held = None;
+            self.mode.let_go();
             return Poll::Ready(Err(<Fail as Errors<_>>::inner(error)));
         }
-        let reserved = match held {
-            Some(reserved) => reserved,
-            None => held.insert(limiter.reserve(1).map_err(RateLimitError::Denied)?),
-        };
-        let passes = ready!(reserved.poll_ready(cx));
-        if passes.is_err() {
-            *held = None;
-        }
-        Poll::Ready(passes.map_err(RateLimitError::Denied))
+        self.mode.poll(cx).map(Ok)
     }
 
     /// Calls the inner service, and spends the token.
@@ -179,10 +171,9 @@ where
     ///
     /// If [`poll_ready`](Self::poll_ready) was not ready before.
     fn call(&mut self, request: R) -> Self::Future {
-        let held = self.mode.held.take().and_then(|mut held| held.is_ready().then_some(held));
-        let held =
-            held.expect("a call without a `poll_ready` that was ready, which takes the token");
-        held.spend();
-        ResponseFuture::called(self.inner.call(request))
+        match self.mode.take() {
+            Ok(()) => ResponseFuture::called(self.inner.call(request)),
+            Err(denied) => ResponseFuture::answered(self.answer.answer(request, denied)),
+        }
     }
 }

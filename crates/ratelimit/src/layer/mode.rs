@@ -1,10 +1,15 @@
 //! What happens to who comes too early.
 
 use crate::{
-    Reserve,
-    admit::{NoKey, One},
+    Denied, Reserve,
+    admit::{NoKey, One, Reserved},
 };
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    mem::replace,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 /// It does not pass.
 #[derive(Clone, Copy)]
@@ -25,20 +30,72 @@ pub struct Wait<L, K = NoKey, C = One> {
 
 /// It waits until the service is ready, which takes a token.
 ///
-/// | `held` | `poll_ready` | `call` | dropped |
+/// | held | `poll_ready` | `call` | dropped |
 /// |---|---|---|---|
-/// | none | joins the line | panics | |
-/// | waits | waits | panics | leaves the line |
-/// | there | is ready | spends it | gives it back |
+/// | nothing | joins the line, or is denied | panics | |
+/// | a place | waits, or is denied | panics | leaves the line |
+/// | a token | is ready | spends it | gives it back |
+/// | a denial | is ready | asks once more, or fails | |
+///
+/// An error of `poll_ready` would be the last word of a service, after which it is to be discarded, as
+/// tower's `Buffer` does: so a denial is left to the call.
 pub struct Readiness<L: Reserve> {
-    pub(crate) limiter: L,
-    pub(crate) held: Option<L::Reserved>,
+    limiter: L,
+    held: Held<L::Reserved>,
+}
+
+enum Held<R> {
+    Nothing,
+    /// A place in the line, or a token.
+    Place(R),
+    Denied(Denied),
 }
 
 impl<L: Reserve> Readiness<L> {
     pub(super) fn new(limiter: L) -> Self {
-        Self { limiter, held: None }
+        Self { limiter, held: Held::Nothing }
     }
+
+    /// Ready once a call may ask for its token.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Held::Nothing = self.held {
+            self.held = self.limiter.reserve(1).map_or_else(Held::Denied, Held::Place);
+        }
+        if let Held::Place(place) = &mut self.held {
+            if let Err(denied) = ready!(place.poll_ready(cx)) {
+                self.held = Held::Denied(denied);
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Gives up what it has.
+    pub(crate) fn let_go(&mut self) {
+        self.held = Held::Nothing;
+    }
+
+    /// Spends the token for a call.
+    ///
+    /// # Panics
+    ///
+    /// If it was not ready.
+    pub(crate) fn take(&mut self) -> Result<(), Denied> {
+        let token = match replace(&mut self.held, Held::Nothing) {
+            Held::Nothing => None,
+            Held::Place(place) => if_ready(place),
+            // It may be long ago, and there may be a token now.
+            Held::Denied(denied) => Some(if_ready(self.limiter.reserve(1)?).ok_or(denied)?),
+        };
+        let token =
+            token.expect("a call without a `poll_ready` that was ready, which takes the token");
+        token.spend();
+        Ok(())
+    }
+}
+
+/// Otherwise it gives up its place.
+fn if_ready<R: Reserved>(mut token: R) -> Option<R> {
+    token.is_ready().then_some(token)
 }
 
 /// What a service holds is its own: a clone begins without it.
@@ -68,7 +125,7 @@ impl<L: Reserve + fmt::Debug> fmt::Debug for Readiness<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readiness")
             .field("limiter", &self.limiter)
-            .field("has_place", &self.held.is_some())
+            .field("has_place", &matches!(self.held, Held::Place(_)))
             .finish()
     }
 }

@@ -21,7 +21,7 @@ use tidegate_testkit::{
     explore, settle,
 };
 use tokio::{task::JoinSet, time::Instant};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, buffer::Buffer, service_fn};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -233,16 +233,56 @@ async fn a_call_before_the_token_is_there_panics_and_gives_up_its_place() {
 }
 
 #[tidegate_testkit::test]
-async fn readiness_that_never_comes_is_an_error() {
+async fn a_token_that_never_comes_is_an_error_of_the_call() {
     let never = RateLimiter::builder(Rate::ZERO).burst(1).build().unwrap();
     never.try_acquire(1).unwrap();
     let mut service = RateLimitLayer::readiness(never).layer(echo());
-    let error = ready(&mut service).await.unwrap_err();
+    ready(&mut service).await.unwrap();
+    let error = service.call(1).await.unwrap_err();
     assert_eq!(error.retry_after(), None);
     assert!(matches!(error, RateLimitError::Denied(Denied::Waiting(AcquireError::Never { .. }))));
+    assert_eq!(service.get_ref().counts().calls, 0);
 }
 
-/// What has failed is not asked again: the next place in the line is a new one.
+/// What tower's `Buffer` takes for the end of a service is only what is.
+#[tidegate_testkit::test]
+async fn a_line_that_is_full_is_not_the_end_of_a_buffered_service() {
+    let builder = RateLimiter::builder(Rate::per_second(1)).burst(1).max_waiters(1);
+    let limiter = builder.build().unwrap();
+    let layer = RateLimitLayer::readiness(limiter.clone());
+    let mut service = Buffer::new(layer.layer(echo()), 4);
+    assert_eq!(service.ready().await.unwrap().call(1).await.unwrap(), 1);
+    let other = limiter.reserve(1).unwrap();
+    let error = service.ready().await.unwrap().call(2).await.unwrap_err();
+    let error = error.downcast::<RateLimitError<FlakyError<Infallible>>>().unwrap();
+    assert!(matches!(*error, RateLimitError::Denied(Denied::Waiting(AcquireError::Full { .. }))));
+    drop(other);
+    let start = Instant::now();
+    assert_eq!(service.ready().await.unwrap().call(3).await.unwrap(), 3);
+    assert_eq!(start.elapsed(), SECOND);
+}
+
+/// It stays ready once it was: the call asks anew, and passes if it can.
+#[tidegate_testkit::test]
+async fn a_service_that_was_denied_long_ago_passes_or_is_denied_anew() {
+    let builder = RateLimiter::builder(Rate::per_second(1)).burst(1).max_waiters(0);
+    let limiter = builder.build().unwrap();
+    let mut service = RateLimitLayer::readiness(limiter.clone()).layer(echo());
+    limiter.try_acquire(1).unwrap();
+    assert!(poll_ready(&mut service).is_ready());
+    advance(SECOND / 2).await;
+    let mut other = service.clone();
+    assert!(poll_ready(&mut other).is_ready());
+    let denied = service.call(1).await.unwrap_err();
+    assert_eq!(denied.retry_after(), Some(SECOND / 2));
+    advance(SECOND / 2).await;
+    assert!(poll_ready(&mut other).is_ready());
+    assert_eq!(remaining(&limiter), 1, "it has not taken it");
+    assert_eq!(other.call(2).await.unwrap(), 2);
+    assert_eq!(remaining(&limiter), 0);
+}
+
+/// The place in the line that has failed is given up: the next one is new.
 #[tidegate_testkit::test]
 async fn readiness_that_has_failed_can_be_asked_for_again() {
     let limiter = limiter(1, 1);
@@ -250,7 +290,8 @@ async fn readiness_that_has_failed_can_be_asked_for_again() {
     let mut service = RateLimitLayer::readiness(limiter.clone()).layer(echo());
     assert!(poll_ready(&mut service).is_pending());
     limiter.set_rate(Rate::ZERO).unwrap();
-    assert!(ready(&mut service).await.is_err());
+    ready(&mut service).await.unwrap();
+    assert!(service.call(1).await.is_err());
     limiter.set_rate(Rate::per_second(1)).unwrap();
     let start = Instant::now();
     ready(&mut service).await.unwrap();
