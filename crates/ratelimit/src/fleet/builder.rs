@@ -4,7 +4,7 @@ use super::{
     FleetLimiter,
     error::FleetConfigError,
     inner::Inner,
-    state::{Health, Rules, StoreQuota},
+    state::{Health, Pace, Rules, StoreQuota},
     stats::Counts,
     store::Store,
     table::Table,
@@ -52,7 +52,7 @@ pub struct FleetLimiterBuilder<S, C = TokioClock> {
     name: Name,
     prefix: String,
     lease: Option<u64>,
-    pace: Duration,
+    pace: Option<Duration>,
     fallback: Fallback,
     timeout: Duration,
     backoff: Backoff,
@@ -70,7 +70,7 @@ impl<S: Store> FleetLimiterBuilder<S> {
             name: "fleet limiter".into(),
             prefix: "tidegate:".into(),
             lease: None,
-            pace: Duration::from_millis(10),
+            pace: None,
             fallback: Fallback::LocalShare { instances: 2 },
             timeout: Duration::from_millis(100),
             // Never at once: who fails together does not come back together.
@@ -100,20 +100,25 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     /// How many tokens of a key an instance takes from the store at once, and has in hand unspent at most.
     ///
     /// With 1 the limit is exact. With `k` there is a round trip for `k` decisions, and the fleet may
-    /// exceed the burst by `k` for each instance, once. By default a tenth of the burst, from 1 to 100.
+    /// exceed the burst by `k` for each instance, once. By default an eighth of the burst, from 1 to 128.
     pub fn lease(mut self, tokens: u64) -> Self {
         self.lease = Some(tokens);
         self
     }
 
-    /// How long the store is left alone with a key after it had fewer tokens than a lease, 10 ms by
-    /// default: at the limit an instance asks at most once in this time, and whoever waits may wait so much
-    /// longer. Tokens that come back meanwhile are not lost, up to a burst.
+    /// How long the store is left alone with a key after it had fewer tokens than a lease: at the limit an
+    /// instance asks at most once in this time, and whoever waits may wait so much longer, unless it
+    /// [has a deadline](FleetLimiter::acquire_within) before. Tokens that come back meanwhile are not lost, up
+    /// to a burst.
     ///
-    /// In a pace of `instances * lease / rate` a lease comes back for each of them: there are two round trips
-    /// then for as many decisions at the limit as there is one for below it.
+    /// By default it follows from the lease, the rate, and how many instances there are, which
+    /// [`Fallback::LocalShare`] says: a lease for each of `n` comes back in `n * lease / rate`, and who asks
+    /// earlier cannot be given a whole one. From 1 ms up to about 1 s; shorter where nobody else takes
+    /// anything, and longer where there is seldom a whole one, as there are more instances than it was told.
+    /// So a round trip serves a lease at the limit as it does below it, unless that takes longer than a
+    /// second.
     pub fn pace(mut self, pace: Duration) -> Self {
-        self.pace = pace;
+        self.pace = Some(pace);
         self
     }
 
@@ -212,7 +217,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
 
     fn rules(&self) -> Result<Rules, FleetConfigError> {
         let burst = self.quota.burst();
-        let lease = self.lease.unwrap_or_else(|| (burst / 10).clamp(1, 100));
+        let lease = self.lease.unwrap_or_else(|| (burst / 8).clamp(1, 128));
         if lease == 0 || lease > burst {
             return Err(FleetConfigError::Lease { lease, burst });
         }
@@ -222,11 +227,15 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         if self.max_keys == 0 {
             return Err(FleetConfigError::ZeroKeys);
         }
+        let instances = match self.fallback {
+            Fallback::LocalShare { instances } => instances,
+            _ => 1,
+        };
         Ok(Rules {
             scale: Scale::new(self.quota)?,
             share: Scale::new(self.share()?)?,
             lease,
-            pace: nanos(self.pace),
+            pace: Pace::new(self.quota, lease, instances, self.pace),
             max_waiters: self.max_waiters,
         })
     }

@@ -82,8 +82,8 @@ pub(super) enum Work<T> {
 }
 
 impl<T: Send + 'static> Entry<T> {
-    pub(super) fn new(key: Arc<str>, rules: &Rules, forgotten: u64) -> Arc<Self> {
-        let account = Account::new(rules, forgotten);
+    pub(super) fn new(key: Arc<str>, rules: &Rules, forgotten: u64, dice: u64) -> Arc<Self> {
+        let account = Account::new(rules, forgotten, dice);
         let (work, is_driven, again) = (Work::Nothing, false, false);
         let state = State { account, work, is_driven, again, touched: 0, trouble: None };
         let state = Mutex::new(state);

@@ -47,8 +47,9 @@ impl<T: Send + 'static> Table<T> {
     /// not kept: it works, on its own, as long as the store does. A key that had to go and is back, or any
     /// other that is new, has no more of a share than what has come back by now.
     pub(super) fn get(&self, key: &str, rules: &Rules, now: u64) -> Arc<Entry<T>> {
-        let hash = usize::try_from(self.hasher.hash_one(key) >> 32).unwrap_or(0);
-        let mut shard = lock(&self.shards[hash % self.shards.len()]);
+        let hash = self.hasher.hash_one(key);
+        let place = usize::try_from(hash >> 32).unwrap_or(0);
+        let mut shard = lock(&self.shards[place % self.shards.len()]);
         if let Some(entry) = shard.get(key) {
             return Arc::clone(entry);
         }
@@ -58,7 +59,7 @@ impl<T: Send + 'static> Table<T> {
         let is_kept = shard.len() < self.most;
         // Otherwise each request would find its share full.
         let forgotten = if is_kept { self.forgotten.load(Relaxed) } else { u64::MAX };
-        let entry = Entry::new(Arc::clone(&key), rules, forgotten);
+        let entry = Entry::new(Arc::clone(&key), rules, forgotten, hash);
         if is_kept {
             shard.insert(key, Arc::clone(&entry));
         }

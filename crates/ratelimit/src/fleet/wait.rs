@@ -87,9 +87,7 @@ impl<S: Store, C: Clock> Future for Wait<'_, S, C> {
             return Poll::Ready(done);
         }
         let now = this.inner.clock.now();
-        let wait = |state: &mut super::entry::State<C::Timer>| {
-            state.account.wait(&this.inner.rules, now, this.cost)
-        };
+        let wait = |state: &mut super::entry::State<C::Timer>| state.account.wait(now, this.cost);
         Poll::Ready(Err(Fail::TooLate { retry_after: this.entry.with(wait).0 }))
     }
 }

@@ -6,6 +6,7 @@ mod cancel;
 mod cancel_redis;
 mod locks;
 mod outage;
+mod pace;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 mod refused;

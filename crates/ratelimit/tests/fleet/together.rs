@@ -79,7 +79,9 @@ async fn who_asks_together_shares_a_round_trip_and_is_served_in_order() {
 
 #[tidegate_testkit::test]
 async fn who_waits_is_served_in_order_at_the_rate() {
-    let limiter = limiter(MemoryStore::new(10), Rate::per_second(100), 10, 10);
+    let quota = Quota::new(Rate::per_second(100), 10);
+    let builder = FleetLimiter::builder(MemoryStore::new(10), quota).lease(10);
+    let limiter = builder.pace(MS(10)).build().unwrap();
     let order = Arc::new(Mutex::new(Vec::new()));
     let start = Instant::now();
     let mut tasks = JoinSet::new();
@@ -183,7 +185,8 @@ async fn instances_admit_no_more_than_the_bound_and_no_less_than_the_rate() {
         }
     }
     let (count, sum) = (admitted.len() as u64, most(start.elapsed()));
-    assert!(count + INSTANCES * lease >= sum && count <= sum, "{count} of {sum}");
+    // What came back in the last pace is still there.
+    assert!(count + 3 * INSTANCES * lease >= sum && count <= sum, "{count} of {sum}");
 }
 
 #[tidegate_testkit::test]

@@ -1,7 +1,10 @@
 //! What an instance knows and holds of one key.
 
 mod exchange;
+mod pace;
 mod share;
+
+pub(crate) use self::pace::Pace;
 
 use super::{
     super::store::Ask,
@@ -9,10 +12,6 @@ use super::{
 };
 use crate::state::{Gcra, Line, Refusal, Scale};
 use std::time::Duration;
-
-/// What a key is left alone for after the store had nothing for it, whatever the pace: who asks again and
-/// again would never let go.
-const PAUSE: u64 = 1_000_000;
 
 /// How many are woken when there is work to be done for the line.
 const WOKEN_MAX: usize = 32;
@@ -25,8 +24,8 @@ pub(crate) struct Rules {
     pub(crate) share: Scale,
     /// How many tokens are taken from the store at once, at most, unless more wait for them.
     pub(crate) lease: u64,
-    /// How long the store is left alone after it had fewer tokens than it was asked for, in nanoseconds.
-    pub(crate) pace: u64,
+    /// How long the store is left alone after it had fewer tokens than a lease.
+    pub(crate) pace: Pace,
     pub(crate) max_waiters: usize,
 }
 
@@ -65,8 +64,8 @@ pub(crate) struct Account<W> {
     is_told: bool,
     /// The share has spent something since the exchange under way began, which does not tell of it.
     is_ahead: bool,
-    /// The store is not asked before this.
-    not_before: u64,
+    /// When the store is asked again at the limit.
+    steps: pace::Steps,
     /// The epoch of the last answer.
     epoch: u64,
     line: Line<Place<W>>,
@@ -81,8 +80,9 @@ struct Place<W> {
 }
 
 impl<W> Account<W> {
-    /// Nobody has asked for it here; or who has was forgotten, with what a share had spent until then.
-    pub(crate) fn new(rules: &Rules, forgotten: u64) -> Self {
+    /// Nobody has asked for it here; or who has was forgotten, with what a share had spent until then. The
+    /// dice are to be others in each instance.
+    pub(crate) fn new(rules: &Rules, forgotten: u64, dice: u64) -> Self {
         Self {
             lease: 0,
             back: 0,
@@ -93,7 +93,7 @@ impl<W> Account<W> {
             forgotten,
             is_told: false,
             is_ahead: false,
-            not_before: 0,
+            steps: pace::Steps::new(&rules.pace, dice),
             epoch: 0,
             line: Line::new(),
             woken: Vec::new(),
@@ -121,7 +121,7 @@ impl<W> Account<W> {
         // Who probes a store that is down holds up nobody.
         let is_probed = self.under_way.is_some() && !matches!(mode, Mode::Store { .. });
         if self.line.is_empty() || (is_try && is_probed) {
-            match self.decide(rules, now, cost, mode) {
+            match self.decide(rules, now, cost, mode, u64::MAX) {
                 Ok(true) => {
                     self.tally.admitted += 1;
                     return Now::Passes;
@@ -135,7 +135,7 @@ impl<W> Account<W> {
             }
         } else if is_try && self.under_way.is_none() {
             // The first in the line waits for time to pass, and is not overtaken.
-            let at = self.ready_behind(now, self.line.queued(), cost);
+            let at = self.ready_behind(now, self.line.queued(), cost, u64::MAX);
             return self.deny(rules, now, at);
         }
         if self.line.len() >= rules.max_waiters {
@@ -154,7 +154,7 @@ impl<W> Account<W> {
     fn denied(&self, rules: &Rules, now: u64, at: u64) -> Fail {
         let in_store = match &self.share {
             Some(share) => share.available(now),
-            None if now < self.not_before => 0,
+            None if now < self.steps.not_before => 0,
             None => self.known.available(now),
         };
         let remaining = self.lease.saturating_add(in_store).min(rules.scale.most());
@@ -162,8 +162,15 @@ impl<W> Account<W> {
     }
 
     /// Spends tokens in hand, or those of its share where the store is down; false, if the store has to
-    /// be asked.
-    fn decide(&mut self, rules: &Rules, now: u64, cost: u64, mode: &Mode) -> Result<bool, Refused> {
+    /// be asked. It is worth nothing after the time `by`.
+    fn decide(
+        &mut self,
+        rules: &Rules,
+        now: u64,
+        cost: u64,
+        mode: &Mode,
+        by: u64,
+    ) -> Result<bool, Refused> {
         if let Mode::Store { settled_at } = mode {
             if now < *settled_at {
                 self.check_share(rules, now, cost, *settled_at)?;
@@ -181,7 +188,7 @@ impl<W> Account<W> {
         match mode {
             Mode::Store { .. } => {
                 // What passes at once by what is known may not any more: the store has to say.
-                match self.gate(rules, now, cost - self.lease) {
+                match self.gate(now, cost - self.lease, by) {
                     at if at > now => Err(Refused::Until(at)),
                     _ => Ok(false),
                 }
@@ -212,23 +219,38 @@ impl<W> Account<W> {
         }
     }
 
-    /// When it is worth asking the store for so many. A clock that was set back is minded.
-    fn gate(&mut self, rules: &Rules, now: u64, need: u64) -> u64 {
-        self.not_before = self.not_before.min(now.saturating_add(rules.pace.max(PAUSE)));
+    /// When it is worth asking the store for so many, if they are of use until `by`. A clock that was set
+    /// back is minded.
+    fn gate(&mut self, now: u64, need: u64, by: u64) -> u64 {
+        self.steps.mind_steps_back(now);
+        let not_before = self.steps.not_before(by);
         match self.known.check(now, need) {
-            Ok(()) => self.not_before,
-            Err(Refusal::Until(at)) => at.max(self.not_before),
+            Ok(()) => not_before,
+            Err(Refusal::Until(at)) => at.max(not_before),
             Err(Refusal::Never) => u64::MAX,
         }
     }
 
-    /// When it passes behind others, at the earliest.
-    fn ready_behind(&self, now: u64, ahead: u128, cost: u64) -> u64 {
+    /// When it passes behind others, at the earliest, if it is of use until `by`.
+    fn ready_behind(&self, now: u64, ahead: u128, cost: u64, by: u64) -> u64 {
         let cell = self.share.as_ref().unwrap_or(&self.known);
         let ahead = ahead.saturating_sub(u128::from(self.lease));
         // It may be more than the share ever has; then as many as it has, which is too early.
         let cost = cost.min(cell.scale().most());
-        cell.ready_at_behind(ahead, cost).unwrap_or(u64::MAX).max(self.not_before).max(now + 1)
+        let ready_at = cell.ready_at_behind(ahead, cost).unwrap_or(u64::MAX);
+        ready_at.max(self.steps.not_before(by)).max(now + 1)
+    }
+
+    /// Until when somebody in the line has a use for tokens.
+    fn first_deadline(&self, now: u64) -> u64 {
+        if self.steps.not_before <= now {
+            return u64::MAX;
+        }
+        let deadlines = self.line.iter().filter_map(|(_, _, place)| match place.form {
+            Form::Wait { deadline } => Some(deadline),
+            _ => None,
+        });
+        deadlines.min().unwrap_or(u64::MAX)
     }
 
     pub(crate) fn join(&mut self, cost: u64, form: Form, waker: Option<W>) -> usize {
@@ -252,7 +274,9 @@ impl<W> Account<W> {
                 self.settle(key, Step::Passes);
                 continue;
             }
-            match self.decide(rules, now, cost, mode) {
+            // All go by the one who is in the greatest hurry: whoever is behind is not served before.
+            let by = self.first_deadline(now);
+            match self.decide(rules, now, cost, mode, by) {
                 Ok(true) => self.settle(key, Step::Passes),
                 Ok(false) => return self.exchange(rules, now, cost, epoch),
                 Err(Refused::By(fail)) => self.settle(key, Step::Fails(fail)),
@@ -286,7 +310,11 @@ impl<W> Account<W> {
         let mut ahead = 0;
         let mut done = Vec::new();
         for (key, cost, place) in self.line.iter() {
-            let at = self.ready_behind(now, ahead, cost);
+            let by = match place.form {
+                Form::Wait { deadline } => deadline,
+                _ => u64::MAX,
+            };
+            let at = self.ready_behind(now, ahead, cost, by);
             match place.form {
                 Form::Try => done.push((key, Step::Fails(self.denied(rules, now, at)))),
                 Form::Wait { deadline } if at > deadline => {
@@ -380,8 +408,8 @@ impl<W> Account<W> {
     }
 
     /// How long it takes at least until so many pass.
-    pub(crate) fn wait(&mut self, rules: &Rules, now: u64, cost: u64) -> Duration {
-        between(now, self.gate(rules, now, cost.saturating_sub(self.lease)))
+    pub(crate) fn wait(&mut self, now: u64, cost: u64) -> Duration {
+        between(now, self.gate(now, cost.saturating_sub(self.lease), now))
     }
 
     pub(crate) fn take_tally(&mut self) -> Tally {

@@ -10,7 +10,7 @@ mod verdict;
 
 pub use self::quota::{StoreQuota, Tat};
 pub(crate) use self::{
-    account::{Account, Next, Rules},
+    account::{Account, Next, Pace, Rules},
     health::{Health, Turn},
     keys::Keys,
     verdict::{Fail, Form, Mode, Now, Step, Tally},

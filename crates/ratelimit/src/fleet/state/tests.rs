@@ -98,7 +98,7 @@ mod shares {
             scale: Scale::new(whole).unwrap(),
             share: Scale::new(share).unwrap(),
             lease: 5,
-            pace: 10 * MS,
+            pace: Pace::new(whole, 5, 4, Some(Duration::from_millis(10))),
             max_waiters: 100,
         }
     }
@@ -121,20 +121,20 @@ mod shares {
 
     #[test]
     fn a_share_goes_on_from_what_is_known() {
-        let mut cold = Account::new(&rules(), 0);
+        let mut cold = Account::new(&rules(), 0, 1);
         assert_eq!(passes(&mut cold, 0, &LOCAL), 10, "a share of the burst");
-        let mut spent = Account::new(&rules(), 0);
+        let mut spent = Account::new(&rules(), 0, 1);
         answered(&mut spent, 0, 0, 400);
         assert_eq!(passes(&mut spent, 0, &LOCAL), 0, "the key was empty");
         assert_eq!(passes(&mut spent, 400 * MS, &LOCAL), 10, "and is full by now");
-        let mut half = Account::new(&rules(), 0);
+        let mut half = Account::new(&rules(), 0, 1);
         answered(&mut half, 0, 5, 200);
         assert_eq!(passes(&mut half, 0, &LOCAL), 4 + 5, "what is in hand, and half of the share");
     }
 
     #[test]
     fn the_store_is_told_what_the_share_has_spent() {
-        let mut account = Account::new(&rules(), 0);
+        let mut account = Account::new(&rules(), 0, 1);
         assert_eq!(passes(&mut account, 0, &LOCAL), 10);
         let key = account.join(1, Form::Wait { deadline: u64::MAX }, None);
         // By what it knows the key is empty, and there is nothing to ask for yet.
@@ -148,7 +148,7 @@ mod shares {
 
     #[test]
     fn nobody_waits_behind_a_probe() {
-        let mut account = Account::new(&rules(), 0);
+        let mut account = Account::new(&rules(), 0, 1);
         account.join(1, Form::Try, None);
         assert!(matches!(account.next(&rules(), 0, &Mode::STORE, 1), Next::Exchange(_)));
         assert_eq!(passes(&mut account, 0, &LOCAL), 10);
@@ -156,7 +156,7 @@ mod shares {
 
     #[test]
     fn a_waker_that_is_not_kept_is_handed_out() {
-        let mut account: Account<u32> = Account::new(&rules(), 0);
+        let mut account: Account<u32> = Account::new(&rules(), 0, 1);
         let key = account.join(1, Form::Try, Some(1));
         assert!(matches!(account.poll(key, 2), (None, Some(1))), "the one before");
         account.next(&rules(), 0, &Mode::Open, 1);
@@ -167,7 +167,7 @@ mod shares {
 
     #[test]
     fn a_clock_that_is_set_back_does_not_stall() {
-        let mut account = Account::new(&rules(), 0);
+        let mut account = Account::new(&rules(), 0, 1);
         answered(&mut account, 3_600_000 * MS, 0, 400);
         let said = account.ask(&rules(), 0, 1, Form::Try, &Mode::STORE);
         let Now::Fails(Fail::Denied { retry_after, .. }) = said else { panic!("{said:?}") };
@@ -176,7 +176,7 @@ mod shares {
 
     #[test]
     fn a_store_with_nothing_is_left_alone_for_a_pace() {
-        let mut account = Account::new(&rules(), 0);
+        let mut account = Account::new(&rules(), 0, 1);
         // Others took what it said there would be.
         answered(&mut account, 0, 0, 0);
         let said = account.ask(&rules(), 0, 1, Form::Try, &Mode::STORE);

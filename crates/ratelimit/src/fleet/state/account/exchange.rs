@@ -1,6 +1,6 @@
 //! What is asked of the store, and what comes of it.
 
-use super::{Account, Next, PAUSE, Rules};
+use super::{Account, Next, Rules, pace::Seen};
 use crate::{
     fleet::store::{Answer, Ask},
     state::Gcra,
@@ -10,10 +10,7 @@ impl<W> Account<W> {
     /// Gives back and takes what the line needs, which begins with that much.
     pub(super) fn exchange(&mut self, rules: &Rules, now: u64, cost: u64, epoch: u64) -> Next {
         let lease = self.lease;
-        let queued = u64::try_from(self.line.queued()).unwrap_or(u64::MAX);
-        let most = rules.scale.most().saturating_sub(lease);
-        let max =
-            if cost == 0 { 0 } else { rules.lease.max(queued).saturating_sub(lease).min(most) };
+        let max = if cost == 0 { 0 } else { self.wants(rules, cost) };
         let at_least = if epoch == self.epoch {
             0
         } else {
@@ -26,6 +23,13 @@ impl<W> Account<W> {
         let ask = Ask { at_least, refund: std::mem::take(&mut self.back), min, max };
         self.under_way = Some((ask, now));
         Next::Exchange(ask)
+    }
+
+    /// A lease, or as many as wait for it, of which none are in hand after.
+    fn wants(&self, rules: &Rules, cost: u64) -> u64 {
+        let queued = u64::try_from(self.line.queued()).unwrap_or(u64::MAX);
+        let wanted = rules.lease.max(queued.min(self.steps.most(rules))).max(cost);
+        wanted.min(rules.scale.most()).saturating_sub(self.lease)
     }
 
     /// When the cell of the store is full at the latest, by what is known.
@@ -43,14 +47,19 @@ impl<W> Account<W> {
         }
         let ahead = u64::try_from(answer.full_after.as_nanos()).unwrap_or(u64::MAX);
         // As if it had been told when it was asked: an exchange begun then gets there just in time.
-        self.known.set_tat(rules.scale.time(at.saturating_add(ahead)));
+        let (tat, before) = (rules.scale.time(at.saturating_add(ahead)), self.known.tat());
+        let mine = rules.scale.tokens(answer.granted);
+        let others = tat.saturating_sub(mine).saturating_sub(before.max(rules.scale.time(at)));
+        self.known.set_tat(tat);
         self.latency = if ahead > 0 { now.saturating_sub(at) } else { 0 };
-        let pace = match answer.granted {
-            granted if granted == ask.max => 0,
-            0 => rules.pace.max(PAUSE),
-            _ => rules.pace,
+        let seen = Seen {
+            at,
+            granted: answer.granted,
+            is_all: answer.granted == ask.max,
+            left: self.known.available(at),
+            others: rules.scale.nanos(others).unwrap_or(u64::MAX),
         };
-        self.not_before = at.saturating_add(pace);
+        self.steps.answered(rules, &seen);
     }
 
     /// The exchange is not begun, after all.

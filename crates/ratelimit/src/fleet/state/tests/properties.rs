@@ -115,9 +115,10 @@ impl Fleet {
         let scale = Scale::new(quota.quota()).unwrap();
         let share = Quota::new(Rate::new(1000, Duration::from_secs(3)), (burst / 3).max(1));
         let share = Scale::new(share).unwrap();
-        let rules = Rules { scale, share, lease, pace: MS, max_waiters: 100 };
+        let pace = Pace::new(quota.quota(), lease, 3, None);
+        let rules = Rules { scale, share, lease, pace, max_waiters: 100 };
         let instance = |&skew: &i64| Instance {
-            account: Account::new(&rules, 0),
+            account: Account::new(&rules, 0, skew.unsigned_abs()),
             waits: Vec::new(),
             spent: 0,
             skew,
