@@ -1,0 +1,138 @@
+//! What the handles of a bulkhead share: the word for the plain case, and the state behind a lock for all
+//! others.
+
+use super::{
+    event::{Event, Observer},
+    holders::Holders,
+    locked::Locked,
+    stats::Stats,
+};
+use crate::{
+    TryAcquireError,
+    clock::Clock,
+    state::{Count, Rules, Taken, Word, time_of},
+};
+use std::time::Duration;
+use tidegate_core::{
+    Name,
+    inspect::Resource,
+    sync::{Arc, Mutex, lock},
+};
+
+/// What is the same for all bulkheads of a family: one, or one for each key.
+#[derive(Debug)]
+pub(crate) struct Face {
+    pub(super) name: Name,
+    pub(super) clock: Clock,
+    pub(super) resource: Resource,
+    pub(super) observer: Observer,
+    pub(super) max_wait: Option<Duration>,
+    pub(super) holders: Option<Holders>,
+    pub(super) rules: Rules,
+}
+
+/// One bulkhead, whatever the number of its handles.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    word: Word,
+    state: Mutex<Locked>,
+    pub(super) face: Arc<Face>,
+}
+
+impl Shared {
+    pub(crate) fn new(face: Arc<Face>) -> Self {
+        let word = Word::open(Count::new(face.rules.capacity));
+        let state = Mutex::new(Locked::new(&face.rules, face.observer.wants()));
+        Self { word, state, face }
+    }
+
+    /// Takes `weight` permits, if the word alone can say so.
+    #[inline]
+    pub(super) fn try_take_fast(&self, weight: u32) -> bool {
+        self.word.take(weight) == Taken::Yes
+    }
+
+    /// Takes `weight` permits, or none.
+    #[inline]
+    pub(super) fn try_take(&self, weight: u32) -> Result<(), TryAcquireError> {
+        match self.word.take(weight) {
+            Taken::Yes => Ok(()),
+            other => self.try_take_slowly(other, weight),
+        }
+    }
+
+    /// Kept apart, so that the plain case becomes part of whoever asks.
+    #[cold]
+    #[inline(never)]
+    fn try_take_slowly(&self, said: Taken, weight: u32) -> Result<(), TryAcquireError> {
+        let result = match said {
+            Taken::Yes => Ok(()),
+            Taken::Not(count) => Err(self.full(count, weight)),
+            Taken::Ask => self.with(|state, _| state.queue.try_take(weight)),
+        };
+        result.inspect_err(|error| {
+            if self.face.observer.wants() {
+                let retry_after = error.retry_after();
+                self.tell(&Event::Rejected { weight, retry_after });
+            }
+        })
+    }
+
+    fn full(&self, count: Count, weight: u32) -> TryAcquireError {
+        let Count { capacity, in_use } = count;
+        if weight > capacity {
+            return TryAcquireError::TooLarge { weight, capacity };
+        }
+        let missing = u64::from(weight - count.free());
+        let hold = self.face.rules.typical_hold;
+        let retry_after = hold.map(|hold| Duration::from_nanos(time_of(hold, missing, capacity)));
+        TryAcquireError::Full { in_use, capacity, waiting: 0, retry_after }
+    }
+
+    /// Gives permits back.
+    #[inline]
+    pub(super) fn give_back(&self, weight: u32) {
+        if !self.word.give_back(weight) {
+            self.give_back_slowly(weight);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_slowly(&self, weight: u32) {
+        self.with(|state, now| state.queue.give_back(now, weight));
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.with(|state, _| state.stats())
+    }
+
+    /// What the count is, without the lock.
+    pub(super) fn count(&self) -> Count {
+        self.word.count()
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        self.face.observer.tell(&self.face.name, event);
+    }
+
+    /// Looks at the state, and changes it, with the word closed. Those who are concerned are woken and told
+    /// once the lock is released.
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Locked, u64) -> R) -> R {
+        let mut state = lock(&self.state);
+        // What comes back from now on has to wait for the lock.
+        if let Some(count) = self.word.close() {
+            state.queue.set_count(count);
+        }
+        let now = self.face.clock.now();
+        let result = act(&mut state, now);
+        let mut left = state.take_left();
+        self.word.set(state.queue.count(), state.is_plain());
+        drop(state);
+        left.wake_all();
+        for event in &left.events {
+            self.tell(event);
+        }
+        result
+    }
+}

@@ -1,0 +1,35 @@
+//! tokio's clock: the one place that reads time.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Nanoseconds since an origin: of the monotonic clock of the system, or of a paused one in tests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    pub(crate) fn now(self) -> u64 {
+        self.at(Instant::now())
+    }
+
+    /// That moment; the origin, if it was before.
+    pub(crate) fn at(self, moment: Instant) -> u64 {
+        nanos(moment.saturating_duration_since(self.origin))
+    }
+
+    /// The moment after which so much time has passed; none, if that is never.
+    pub(crate) fn after(time: Duration) -> Option<Instant> {
+        Instant::now().checked_add(time)
+    }
+}
+
+/// Five hundred years fit.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
