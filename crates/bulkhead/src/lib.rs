@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod admit;
 mod bulkhead;
 mod clock;
+mod compartments;
 mod error;
+mod keyed;
 #[cfg(all(test, tidegate_loom))]
 mod loom_model;
 mod order;
@@ -11,11 +14,20 @@ mod priority;
 mod state;
 
 pub use self::{
+    admit::{
+        By, Enter, Entering, Extract, Held, NoKey, NormalPriority, One, Outcome, Rejected, Reserve,
+        Waits,
+    },
     bulkhead::{
         Acquire, Ask, Bulkhead, BulkheadBuilder, DEFAULT_MAX_WAITING, DEFAULT_PATIENCE, Drained,
-        Event, Permit, PermitRef, Stats,
+        Event, Permit, PermitRef, Reservation, Stats,
     },
+    compartments::{Compartments, CompartmentsBuilder},
     error::{AcquireError, ConfigError, TryAcquireError, UnknownCompartment},
+    keyed::{
+        DEFAULT_MAX_KEYS, KeyedAcquire, KeyedBulkhead, KeyedBulkheadBuilder, KeyedPermit,
+        KeyedStats,
+    },
     order::{CoDel, Order},
     priority::Priority,
 };

@@ -5,6 +5,7 @@
 
 mod all {
     mod cancel;
+    mod compartments;
     mod known;
     mod order;
     mod permits;

@@ -1,7 +1,7 @@
 //! Waiting for permits.
 
 use super::{Ask, Permit, place::Place, shared::Shared};
-use crate::AcquireError;
+use crate::{AcquireError, Entering};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -37,7 +37,21 @@ impl Acquire {
         // A task that is never made to wait is made to let others run, as by tokio's semaphore.
         Self { waiting: face.resource.waiting("permits", cooperative(timed)) }
     }
+
+    /// Takes a place in the line before the first poll, unless it enters at once.
+    #[track_caller]
+    pub(super) fn join(shared: &Arc<Shared>, ask: Ask) -> Entered<Self> {
+        let mut place = Place::new(Arc::clone(shared), ask);
+        if let Poll::Ready(end) = place.enter() {
+            return end.map(Entering::Now);
+        }
+        let timed = cooperative(Timed { place, sleep: None });
+        Ok(Entering::Waits(Self { waiting: shared.face.resource.waiting("permits", timed) }))
+    }
 }
+
+/// What has become of it, or its place.
+type Entered<W> = Result<Entering<Permit, W>, AcquireError>;
 
 impl Future for Acquire {
     type Output = Result<Permit, AcquireError>;
@@ -77,5 +91,36 @@ impl Future for Timed {
         let poll = |sleep| pin!(unconstrained(sleep)).poll(cx);
         let sleep = this.sleep.as_pin_mut().map(poll);
         if sleep.is_some_and(|sleep| sleep.is_ready()) { this.place.expire() } else { end }
+    }
+}
+
+/// A place in the line of a bulkhead without a timer: nothing ends the wait but permits, or closing.
+#[must_use = "a place that is dropped is left"]
+pub struct Reservation {
+    waiting: Waiting<Place>,
+}
+
+impl Reservation {
+    #[track_caller]
+    pub(super) fn join(shared: &Arc<Shared>, ask: Ask) -> Entered<Self> {
+        let mut place = Place::new(Arc::clone(shared), ask.unbounded());
+        if let Poll::Ready(end) = place.enter() {
+            return end.map(Entering::Now);
+        }
+        Ok(Entering::Waits(Self { waiting: shared.face.resource.waiting("permits", place) }))
+    }
+}
+
+impl Future for Reservation {
+    type Output = Result<Permit, AcquireError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.waiting).poll(cx)
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").finish_non_exhaustive()
     }
 }

@@ -28,7 +28,10 @@ pub struct Ask {
 
 #[derive(Clone, Copy, Debug)]
 enum Bound {
+    /// As long as anybody may.
     None,
+    /// As long as it takes, whatever others may.
+    Never,
     Within(Duration),
     Until(Instant),
 }
@@ -58,10 +61,17 @@ impl Ask {
         self
     }
 
+    /// It waits for as long as it takes.
+    pub(super) fn unbounded(mut self) -> Self {
+        self.bound = Bound::Never;
+        self
+    }
+
     /// When it has to have entered, if it joins the line now, where nobody may wait for longer than that.
     pub(super) fn deadline(&self, max_wait: Option<Duration>) -> Option<Instant> {
         let own = match self.bound {
             Bound::None => None,
+            Bound::Never => return None,
             Bound::Within(timeout) => Clock::after(timeout),
             Bound::Until(deadline) => Some(deadline),
         };

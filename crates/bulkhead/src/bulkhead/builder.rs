@@ -135,12 +135,12 @@ impl BulkheadBuilder {
         // Checked before anything is registered.
         let rules = self.rules()?;
         let me = Arc::new(OnceLock::<Weak<Shared>>::new());
-        let holders = self.tracks_holders.then(Holders::default);
+        let holders = self.holders();
         let resource = resource(Arc::clone(&me), self.name.clone());
-        let shared = Arc::new(Shared::new(self.face(rules, holders, resource)));
+        let bulkhead = Bulkhead::of(self.face(rules, holders, resource), None);
         // It is the first to be put there.
-        let _ = me.set(Arc::downgrade(&shared));
-        Ok(Bulkhead { shared })
+        let _ = me.set(Arc::downgrade(&bulkhead.shared));
+        Ok(bulkhead)
     }
 
     /// What it goes by, which stands for many bulkheads.
@@ -152,6 +152,14 @@ impl BulkheadBuilder {
     ) -> Arc<Face> {
         let Self { name, max_wait, observer, .. } = self;
         Arc::new(Face { name, clock: Clock::new(), resource, observer, max_wait, holders, rules })
+    }
+
+    pub(crate) fn name_of(&self) -> &Name {
+        &self.name
+    }
+
+    pub(crate) fn holders(&self) -> Option<Holders> {
+        self.tracks_holders.then(Holders::default)
     }
 
     pub(crate) fn rules(&self) -> Result<Rules, ConfigError> {

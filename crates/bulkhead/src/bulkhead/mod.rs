@@ -14,9 +14,9 @@ mod place;
 mod shared;
 mod stats;
 
-pub(crate) use self::shared::Shared;
+pub(crate) use self::shared::Face;
 pub use self::{
-    acquire::Acquire,
+    acquire::{Acquire, Reservation},
     ask::Ask,
     builder::{BulkheadBuilder, DEFAULT_MAX_WAITING, DEFAULT_PATIENCE},
     drained::Drained,
@@ -25,8 +25,8 @@ pub use self::{
     stats::Stats,
 };
 
-use self::locked::Locked;
-use crate::{ConfigError, TryAcquireError};
+use self::{locked::Locked, shared::Shared};
+use crate::{AcquireError, ConfigError, Entering, TryAcquireError, state::Count};
 use std::{
     fmt,
     sync::{OnceLock, Weak},
@@ -47,6 +47,12 @@ impl Bulkhead {
     /// A bulkhead of so many permits, to be built.
     pub fn builder(capacity: u32) -> BulkheadBuilder {
         BulkheadBuilder::new(capacity)
+    }
+
+    /// One of a family, with a capacity of its own.
+    pub(crate) fn of(face: Arc<Face>, capacity: Option<u32>) -> Self {
+        let capacity = capacity.unwrap_or(face.rules.capacity).min(Count::MAX);
+        Self { shared: Arc::new(Shared::new(face, capacity)) }
     }
 
     /// Takes a permit, or none. Does not overtake anybody who waits.
@@ -175,6 +181,27 @@ impl Bulkhead {
     #[track_caller]
     pub fn acquire_with(&self, ask: Ask) -> Acquire {
         Acquire::new(Arc::clone(&self.shared), ask)
+    }
+
+    /// Takes permits, or a place in the line before the first poll.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn join(&self, ask: Ask) -> Result<Entering<Permit, Acquire>, AcquireError> {
+        if self.shared.try_take_fast(ask.weight) {
+            let permit = Permit::new(Arc::clone(&self.shared), ask.weight);
+            return Ok(Entering::Now(permit));
+        }
+        Acquire::join(&self.shared, ask)
+    }
+
+    /// Takes a permit, or a place in the line for as long as it takes.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn reserve_one(&self) -> Result<Entering<Permit, Reservation>, AcquireError> {
+        if self.shared.try_take_fast(1) {
+            return Ok(Entering::Now(Permit::new(Arc::clone(&self.shared), 1)));
+        }
+        Reservation::join(&self.shared, Ask::new(1))
     }
 
     /// Changes how many permits there are, at once and for all who wait. Fewer than are in use takes nothing

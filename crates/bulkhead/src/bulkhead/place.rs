@@ -73,6 +73,17 @@ impl Place {
         }
     }
 
+    /// The same as a poll, for who has nobody to be woken yet.
+    pub(super) fn enter(&mut self) -> Poll<End> {
+        match replace(&mut self.state, State::Done) {
+            State::New(shared) => self.join(shared, None),
+            other => {
+                self.state = other;
+                Poll::Pending
+            }
+        }
+    }
+
     /// When it has to have entered.
     pub(super) fn deadline(&self) -> Option<Instant> {
         if let State::Waits(_, _, deadline) = self.state { deadline } else { None }

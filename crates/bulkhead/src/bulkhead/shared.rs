@@ -22,7 +22,7 @@ use tidegate_core::{
 /// What is the same for all bulkheads of a family: one, or one for each key.
 #[derive(Debug)]
 pub(crate) struct Face {
-    pub(super) name: Name,
+    pub(crate) name: Name,
     pub(super) clock: Clock,
     pub(super) resource: Resource,
     pub(super) observer: Observer,
@@ -40,8 +40,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(face: Arc<Face>) -> Self {
-        let word = Word::open(Count::new(face.rules.capacity));
+    pub(super) fn new(face: Arc<Face>, capacity: u32) -> Self {
+        // It is open, and so it is the word that knows the count.
+        let word = Word::open(Count::new(capacity));
         let state = Mutex::new(Locked::new(&face.rules, face.observer.wants()));
         Self { word, state, face }
     }

@@ -1,0 +1,191 @@
+//! The keys that are in use, and their bulkheads.
+
+use crate::{Bulkhead, Rejected, TryAcquireError, bulkhead::Face};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasher, Hash},
+};
+use tidegate_core::{
+    Name,
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+        },
+        lock,
+    },
+};
+
+/// A power of two.
+pub(super) const SHARDS: usize = 16;
+
+type Capacity<K> = Box<dyn Fn(&K) -> u32 + Send + Sync>;
+
+pub(super) struct Table<K, S> {
+    pub(super) shards: Vec<Mutex<HashMap<K, InUse, S>>>,
+    pub(super) hasher: S,
+    /// How many keys there are, with those that are about to be.
+    pub(super) keys: AtomicUsize,
+    pub(super) max_keys: usize,
+    pub(super) is_closed: AtomicBool,
+    pub(super) face: Arc<Face>,
+    pub(super) capacity_for: Option<Capacity<K>>,
+}
+
+/// A key for as long as somebody uses it.
+pub(super) struct InUse {
+    bulkhead: Bulkhead,
+    /// Who holds permits, waits for them, or is about to ask.
+    users: usize,
+}
+
+/// How a keyed bulkhead stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyedStats {
+    /// How many keys are in use.
+    pub keys: usize,
+    /// How many there may be.
+    pub max_keys: usize,
+    /// How many permits are in use, of all keys.
+    pub in_use: u64,
+    /// How many wait, for all keys.
+    pub waiting: usize,
+}
+
+impl<K: Hash + Eq + Clone, S: BuildHasher> Table<K, S> {
+    fn shard(&self, key: &K) -> &Mutex<HashMap<K, InUse, S>> {
+        &self.shards[shard_of(&self.hasher, key)]
+    }
+
+    /// The bulkhead of a key, which stays for as long as it has users.
+    pub(super) fn enter(self: &Arc<Self>, key: &K) -> Result<(Bulkhead, User<K, S>), Rejected> {
+        let shard = self.shard(key);
+        // Cloned before the lock, since that may do anything.
+        let user = |key| User { table: Arc::clone(self), key };
+        let mine = key.clone();
+        let found = lock(shard).get_mut(key).map(InUse::enter);
+        if let Some(bulkhead) = found {
+            return Ok((bulkhead, user(mine)));
+        }
+        if self.is_closed.load(SeqCst) {
+            return Err(TryAcquireError::Closed.into());
+        }
+        let reserve = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
+        if self.keys.fetch_update(AcqRel, Acquire, reserve).is_err() {
+            return Err(Rejected::TooManyKeys { max_keys: self.max_keys });
+        }
+        // Gives the room back, should anything here panic, or find that somebody was faster.
+        let room = Room(&self.keys);
+        let capacity = self.capacity_for.as_ref().map(|capacity_for| capacity_for(key));
+        let new = Bulkhead::of(Arc::clone(&self.face), capacity);
+        let kept = key.clone();
+        let mut keys = lock(shard);
+        let (bulkhead, unused) = if let Some(in_use) = keys.get_mut(key) {
+            (in_use.enter(), Some((new, room, kept)))
+        } else {
+            keys.insert(kept, InUse { bulkhead: new.clone(), users: 1 });
+            std::mem::forget(room);
+            (new, None)
+        };
+        drop(keys);
+        drop(unused);
+        // It may have been closed before the key was there to be closed.
+        if self.is_closed.load(SeqCst) {
+            bulkhead.close();
+        }
+        Ok((bulkhead, user(mine)))
+    }
+}
+
+impl<K, S> Table<K, S> {
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+        for bulkhead in self.bulkheads() {
+            bulkhead.close();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.keys.load(Relaxed)
+    }
+
+    pub(super) fn name(&self) -> &Name {
+        &self.face.name
+    }
+
+    pub(super) fn stats(&self) -> KeyedStats {
+        let mut stats =
+            KeyedStats { keys: self.len(), max_keys: self.max_keys, ..KeyedStats::default() };
+        for bulkhead in self.bulkheads() {
+            let one = bulkhead.stats();
+            stats.in_use += u64::from(one.in_use);
+            stats.waiting += one.waiting;
+        }
+        stats
+    }
+
+    fn bulkheads(&self) -> Vec<Bulkhead> {
+        let all = |shard: &Mutex<HashMap<K, InUse, S>>| {
+            lock(shard).values().map(|in_use| in_use.bulkhead.clone()).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(all).collect()
+    }
+}
+
+impl InUse {
+    fn enter(&mut self) -> Bulkhead {
+        self.users += 1;
+        self.bulkhead.clone()
+    }
+}
+
+/// Not by the bits that the map itself goes by.
+fn shard_of<K: Hash, S: BuildHasher>(hasher: &S, key: &K) -> usize {
+    (hasher.hash_one(key) >> 40) as usize % SHARDS
+}
+
+/// Room for one key more.
+struct Room<'a>(&'a AtomicUsize);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, AcqRel);
+    }
+}
+
+/// Somebody who uses a key.
+pub(super) struct User<K: Hash + Eq, S: BuildHasher> {
+    table: Arc<Table<K, S>>,
+    key: K,
+}
+
+impl<K: Hash + Eq, S: BuildHasher> User<K, S> {
+    pub(super) fn key(&self) -> &K {
+        &self.key
+    }
+}
+
+impl<K: Hash + Eq, S: BuildHasher> Drop for User<K, S> {
+    fn drop(&mut self) {
+        let Self { table, key } = self;
+        let mut keys = lock(&table.shards[shard_of(&table.hasher, key)]);
+        let Some(in_use) = keys.get_mut(key) else { return };
+        in_use.users -= 1;
+        if in_use.users == 0 {
+            let gone = keys.remove_entry(key);
+            drop(keys);
+            table.keys.fetch_sub(1, AcqRel);
+            // A key of somebody else's, and so not under the lock.
+            drop(gone);
+        }
+    }
+}
+
+impl<K, S> fmt::Debug for Table<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("keys", &self.len()).finish_non_exhaustive()
+    }
+}
