@@ -5,39 +5,31 @@ use slab::Slab;
 use std::time::Duration;
 use tidegate_core::{
     inspect::{Hold, Resource},
-    sync::{Arc, Mutex, lock},
+    sync::{Mutex, lock},
 };
 
-/// Since when permits are held, one entry each.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Holders(Arc<Mutex<Slab<u64>>>);
+/// Who holds permits, and since when: one entry each.
+#[derive(Debug, Default)]
+pub(crate) struct Holders(Mutex<Slab<(u64, Hold)>>);
 
 impl Holders {
     /// How many there are, and how long the oldest has been there.
     pub(super) fn oldest(&self, clock: Clock) -> (usize, Option<Duration>) {
-        let since = lock(&self.0);
-        let oldest = since.iter().map(|(_, since)| *since).min();
+        let held = lock(&self.0);
+        let oldest = held.iter().map(|(_, (since, _))| *since).min();
         let age = oldest.map(|oldest| Duration::from_nanos(clock.now().saturating_sub(oldest)));
-        (since.len(), age)
+        (held.len(), age)
     }
 
-    /// The calling work holds a permit from now on.
-    pub(super) fn enter(&self, clock: Clock, resource: &Resource) -> Held {
-        let since = clock.now();
-        Held { key: lock(&self.0).insert(since), holders: self.clone(), _hold: resource.hold() }
+    /// The calling work holds a permit from now on; the key of its entry.
+    pub(super) fn enter(&self, clock: Clock, resource: &Resource) -> usize {
+        let entry = (clock.now(), resource.hold());
+        lock(&self.0).insert(entry)
     }
-}
 
-/// The entry of a permit.
-#[derive(Debug)]
-pub(super) struct Held {
-    holders: Holders,
-    key: usize,
-    _hold: Hold,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        lock(&self.holders.0).remove(self.key);
+    /// It holds it no longer.
+    pub(super) fn leave(&self, key: usize) {
+        let gone = lock(&self.0).try_remove(key);
+        drop(gone);
     }
 }

@@ -1,40 +1,73 @@
 //! Leave to be inside.
 
-use super::{
-    holders::Held,
-    shared::{Face, Shared},
-};
+use super::shared::{Face, Shared};
 use std::{fmt, ops::Deref};
 use tidegate_core::sync::Arc;
 
 /// Permits that were taken, by whatever leads to their bulkhead.
 struct Lease<S: Deref<Target = Shared>> {
     shared: S,
-    weight: u32,
-    /// Boxed, since few want to know.
-    held: Option<Box<Held>>,
+    tag: Tag,
+}
+
+/// How many permits, and the entry of who holds them, if account is kept of that, counted from 1. One word, so
+/// that a lease is a pair of words, which is moved by way of registers.
+#[derive(Clone, Copy)]
+struct Tag(u64);
+
+impl Tag {
+    #[inline]
+    fn weight(self) -> u32 {
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+        let weight = self.0 as u32;
+        weight
+    }
+
+    #[inline]
+    fn entry(self) -> u64 {
+        self.0 >> 32
+    }
+
+    #[inline]
+    fn with_weight(self, weight: u32) -> Self {
+        Self(self.entry() << 32 | u64::from(weight))
+    }
 }
 
 impl<S: Deref<Target = Shared>> Lease<S> {
     #[inline]
     fn new(shared: S, weight: u32) -> Self {
-        let held = if shared.face.holders.is_some() { held(&shared.face) } else { None };
-        Self { shared, weight, held }
+        let mut tag = Tag(weight.into());
+        if shared.tracks_holders {
+            tag.0 |= enter(&shared.face) << 32;
+        }
+        Self { shared, tag }
     }
 }
 
 #[cold]
-fn held(face: &Face) -> Option<Box<Held>> {
-    face.holders.as_ref().map(|holders| Box::new(holders.enter(face.clock, &face.resource)))
+fn enter(face: &Face) -> u64 {
+    let key = face.holders.as_ref().map(|holders| holders.enter(face.clock, &face.resource));
+    // Of more holders than that none is known by name.
+    key.and_then(|key| u32::try_from(key).ok()?.checked_add(1)).map_or(0, u64::from)
+}
+
+#[cold]
+fn leave(face: &Face, entry: u64) {
+    if let (Some(holders), Ok(entry)) = (&face.holders, usize::try_from(entry)) {
+        holders.leave(entry - 1);
+    }
 }
 
 impl<S: Deref<Target = Shared>> Drop for Lease<S> {
     #[inline]
     fn drop(&mut self) {
         // First, so that there are never more holders than permits.
-        self.held = None;
-        if self.weight > 0 {
-            self.shared.give_back(self.weight);
+        if self.tag.entry() > 0 {
+            leave(&self.shared.face, self.tag.entry());
+        }
+        if self.tag.weight() > 0 {
+            self.shared.give_back(self.tag.weight());
         }
     }
 }
@@ -55,12 +88,12 @@ impl Permit {
     /// How many permits these are.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.0.weight
+        self.0.tag.weight()
     }
 
     /// Sets `n` of them apart, to be given back by themselves; none, if these are fewer.
     pub fn split(&mut self, n: u32) -> Option<Self> {
-        self.0.weight = self.0.weight.checked_sub(n)?;
+        self.0.tag = self.0.tag.with_weight(self.weight().checked_sub(n)?);
         Some(Self::new(Arc::clone(&self.0.shared), n))
     }
 
@@ -74,14 +107,15 @@ impl Permit {
             return Err(other);
         }
         // There are never more of them than 2^31.
-        self.0.weight += std::mem::take(&mut other.0.weight);
+        self.0.tag = self.0.tag.with_weight(self.weight() + other.weight());
+        other.0.tag = other.0.tag.with_weight(0);
         Ok(())
     }
 }
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("weight", &self.0.weight).finish_non_exhaustive()
+        f.debug_struct("Permit").field("weight", &self.weight()).finish_non_exhaustive()
     }
 }
 
@@ -99,12 +133,12 @@ impl<'a> PermitRef<'a> {
     /// How many permits these are.
     #[must_use]
     pub fn weight(&self) -> u32 {
-        self.0.weight
+        self.0.tag.weight()
     }
 }
 
 impl fmt::Debug for PermitRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PermitRef").field("weight", &self.0.weight).finish_non_exhaustive()
+        f.debug_struct("PermitRef").field("weight", &self.weight()).finish_non_exhaustive()
     }
 }

@@ -36,15 +36,17 @@ pub(crate) struct Face {
 pub(crate) struct Shared {
     word: Word,
     state: Mutex<Locked>,
+    /// As the face says: kept here as well, since each permit asks.
+    pub(super) tracks_holders: bool,
     pub(super) face: Arc<Face>,
 }
 
 impl Shared {
     pub(super) fn new(face: Arc<Face>, capacity: u32) -> Self {
-        // It is open, and so it is the word that knows the count.
+        // It is the word that knows the count.
         let word = Word::open(Count::new(capacity));
         let state = Mutex::new(Locked::new(&face.rules, face.observer.wants()));
-        Self { word, state, face }
+        Self { word, state, tracks_holders: face.holders.is_some(), face }
     }
 
     /// Takes `weight` permits, if the word alone can say so.
@@ -101,7 +103,7 @@ impl Shared {
     #[cold]
     #[inline(never)]
     fn give_back_slowly(&self, weight: u32) {
-        self.with(|state, now| state.queue.give_back(now, weight));
+        self.with(|state, now| state.queue.came_back(now, weight));
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -121,14 +123,13 @@ impl Shared {
     /// once the lock is released.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Locked, u64) -> R) -> R {
         let mut state = lock(&self.state);
-        // What comes back from now on has to wait for the lock.
-        if let Some(count) = self.word.close() {
-            state.queue.set_count(count);
-        }
+        // Who gives something back from now on looks for who can enter by it, once the lock is released.
+        let closed = self.word.close();
+        state.queue.set_count(closed.count);
         let now = self.face.clock.now();
         let result = act(&mut state, now);
         let mut left = state.take_left();
-        self.word.set(state.queue.count(), state.is_plain());
+        self.word.set(closed, state.queue.count(), state.is_plain());
         drop(state);
         left.wake_all();
         for event in &left.events {

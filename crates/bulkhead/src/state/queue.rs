@@ -116,7 +116,7 @@ impl<W> Queue<W> {
         self.count
     }
 
-    /// The count was kept elsewhere meanwhile.
+    /// The count is kept elsewhere, and is that.
     pub(crate) fn set_count(&mut self, count: Count) {
         self.count = count;
     }
@@ -166,6 +166,11 @@ impl<W> Queue<W> {
     pub(crate) fn give_back(&mut self, now: u64, weight: u32) {
         debug_assert!(self.count.in_use >= weight, "more comes back than was taken");
         self.count.in_use -= weight;
+        self.came_back(now, weight);
+    }
+
+    /// Permits have come back, and are counted already.
+    pub(crate) fn came_back(&mut self, now: u64, weight: u32) {
         if weight > 0 && !self.lines.is_empty() {
             self.pace.came_back(now, weight);
         }

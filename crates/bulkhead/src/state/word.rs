@@ -2,7 +2,7 @@
 
 use tidegate_core::sync::atomic::{
     AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed},
 };
 
 /// The word is closed: what is behind the lock counts.
@@ -56,15 +56,16 @@ pub(crate) enum Taken {
     Ask,
 }
 
-/// A [`Count`] in one word: taking and giving back are one compare-and-swap each.
+/// A [`Count`] in one word: taking is one compare-and-swap, and giving back one subtraction.
 ///
-/// | state | who may change it | the count is |
-/// |---|---|---|
-/// | open | anybody, by compare-and-swap | the word |
-/// | closed | who holds the lock | behind the lock; the word tells what it was when the lock was released |
+/// | state | takes | gives back | changes all else |
+/// |---|---|---|---|
+/// | open | anybody | anybody | nobody |
+/// | closed | who holds the lock | anybody, who then sees to it with the lock that somebody enters | who holds the lock |
 ///
-/// Who holds the lock closes the word before looking at the count, and opens it again unless somebody
-/// waits: for permits, for whom whoever comes has to join the line, or for all of them to have come back.
+/// Who holds the lock closes the word, and decides by the count that it had then: meanwhile more can have come
+/// back, and nothing else has happened. The word is opened again unless somebody waits: for permits, for whom
+/// whoever comes has to join the line, or for all of them to have come back.
 #[derive(Debug)]
 pub(crate) struct Word(Alone);
 
@@ -97,37 +98,40 @@ impl Word {
         }
     }
 
-    /// Gives `n` back, if the word is open; otherwise whoever holds the lock has to.
+    /// Gives `n` back, which were taken; says whether that is all there is to do.
     #[inline]
+    #[must_use = "somebody may wait for them"]
     pub(crate) fn give_back(&self, n: u32) -> bool {
-        let mut bits = self.0.0.load(Relaxed);
-        while bits & CLOSED == 0 {
-            debug_assert!(Count::of(bits).in_use >= n, "more comes back than was taken");
-            match self.0.0.compare_exchange_weak(bits, bits - u64::from(n), AcqRel, Relaxed) {
-                Ok(_) => return true,
-                Err(other) => bits = other,
-            }
-        }
-        false
+        let before = self.0.0.fetch_sub(u64::from(n), AcqRel);
+        debug_assert!(Count::of(before).in_use >= n, "more comes back than was taken");
+        before & CLOSED == 0
     }
 
-    /// For who holds the lock: nobody else changes the count from now on. The count, if it was open.
-    pub(crate) fn close(&self) -> Option<Count> {
-        let bits = self.0.0.fetch_or(CLOSED, AcqRel);
-        (bits & CLOSED == 0).then(|| Count::of(bits))
+    /// For who holds the lock: from now on nobody else takes anything.
+    pub(crate) fn close(&self) -> Closed {
+        let before = self.0.0.fetch_or(CLOSED, AcqRel) | CLOSED;
+        Closed { before, count: Count::of(before) }
     }
 
-    /// For who holds the lock and has closed it: says what the count is, and whether everybody may
-    /// change it again.
-    pub(crate) fn set(&self, count: Count, opens: bool) {
-        let closed = if opens { 0 } else { CLOSED };
-        self.0.0.store(count.bits() | closed, Release);
+    /// For who holds the lock and has closed it: changes the count to that one, but for what has come back
+    /// since it was closed.
+    pub(crate) fn set(&self, closed: Closed, count: Count, opens: bool) {
+        let after = count.bits() | if opens { 0 } else { CLOSED };
+        // What is out is never less than what can come back: no borrow gets beyond the lower half.
+        self.0.0.fetch_add(after.wrapping_sub(closed.before), AcqRel);
     }
 
-    /// What the count is, or was when the lock was last released.
+    /// What the count is at this moment.
     pub(crate) fn count(&self) -> Count {
         Count::of(self.0.0.load(Acquire))
     }
+}
+
+/// The word as it was when it was closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    before: u64,
+    pub(crate) count: Count,
 }
 
 #[cfg(all(test, not(tidegate_loom)))]
@@ -145,15 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_word_says_nothing_and_is_closed_once() {
+    fn a_closed_word_takes_nothing_and_takes_back() {
         let word = Word::open(Count::new(3));
-        assert_eq!(word.close(), Some(Count::new(3)));
-        assert_eq!(word.close(), None);
-        assert_eq!((word.take(1), word.give_back(1)), (Taken::Ask, false));
+        assert_eq!(word.take(3), Taken::Yes);
+        let closed = word.close();
+        assert_eq!(closed.count, Count { capacity: 3, in_use: 3 });
+        assert_eq!(word.take(1), Taken::Ask);
+        assert!(!word.give_back(1), "somebody has to be let in");
+        // One was let in meanwhile, by what was known.
+        word.set(closed, Count { capacity: 5, in_use: 4 }, false);
+        assert_eq!((word.count(), word.take(0)), (Count { capacity: 5, in_use: 3 }, Taken::Ask));
         let shrunk = Count { capacity: 1, in_use: 3 };
-        word.set(shrunk, false);
-        assert_eq!((word.count(), word.take(0)), (shrunk, Taken::Ask));
-        word.set(shrunk, true);
+        let closed = word.close();
+        word.set(closed, shrunk, true);
         assert_eq!(word.take(1), Taken::Not(shrunk));
         assert_eq!(shrunk.free(), 0);
         assert!(word.give_back(3));
@@ -165,7 +173,9 @@ mod tests {
         let word = Word::open(Count::new(Count::MAX));
         assert_eq!(word.take(Count::MAX), Taken::Yes);
         assert!(matches!(word.take(Count::MAX), Taken::Not(_)));
-        assert!(word.give_back(Count::MAX));
-        assert_eq!(word.count(), Count::new(Count::MAX));
+        let closed = word.close();
+        assert!(!word.give_back(Count::MAX));
+        word.set(closed, Count { capacity: 1, in_use: Count::MAX }, true);
+        assert_eq!(word.count(), Count::new(1));
     }
 }

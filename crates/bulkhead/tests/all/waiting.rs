@@ -1,7 +1,15 @@
 //! How long somebody waits, and how many.
 
 use crate::{SECOND, assert_idle, bulkhead, waiter};
-use std::time::Duration;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 use tidegate_bulkhead::{AcquireError, Ask, Bulkhead, CoDel, ConfigError, Priority};
 use tidegate_testkit::{advance, settle};
 use tokio::time::{Instant, sleep};
@@ -66,6 +74,41 @@ async fn a_permit_at_the_last_moment_is_not_lost() {
         drop(result);
         assert_idle(&bulkhead);
     }
+}
+
+/// Counts how often it is called.
+#[derive(Default)]
+struct Bell(AtomicUsize);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// As many are woken as can enter, once each, and by who polled last.
+#[test]
+fn only_those_are_woken_who_enter() {
+    let bulkhead = bulkhead(3);
+    let mut permit = bulkhead.try_acquire_many(3).unwrap();
+    let bells = [(); 4].map(|()| Arc::<Bell>::default());
+    let rung = || bells.each_ref().map(|bell| bell.0.load(SeqCst));
+    let mut waiters = [1, 1, 2].map(|n| Box::pin(bulkhead.acquire_many(n)));
+    let wakers = bells.each_ref().map(|bell| Waker::from(Arc::clone(bell)));
+    for (waiter, waker) in waiters.iter_mut().zip(&wakers) {
+        for _ in 0..3 {
+            assert!(waiter.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+    }
+    // The first has moved to another task.
+    assert!(waiters[0].as_mut().poll(&mut Context::from_waker(&wakers[3])).is_pending());
+    drop(permit.split(2));
+    assert_eq!(rung(), [0, 1, 0, 1]);
+    let entered = waiters.each_mut().map(|waiter| crate::poll(waiter.as_mut()));
+    assert_eq!(entered.each_ref().map(Poll::is_ready), [true, true, false]);
+    // Permits of none wake nobody, and neither does one too few.
+    drop(permit.split(0));
+    assert_eq!(rung(), [0, 1, 0, 1]);
 }
 
 #[test]
