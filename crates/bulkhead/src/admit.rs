@@ -44,6 +44,13 @@ pub trait Enter<K> {
     /// Why it does not enter.
     fn try_enter(&self, key: K, weight: u32) -> Result<Self::Permit, Rejected>;
 
+    /// Takes permits, if that can be said at once and by little code: a layer asks this first, and
+    /// [`enter`](Self::enter) if there are none.
+    fn enter_now(&self, key: &K, weight: u32) -> Option<Self::Permit> {
+        let _ = (key, weight);
+        None
+    }
+
     /// Takes permits, or a place in the line for them.
     ///
     /// # Errors
@@ -60,6 +67,12 @@ pub trait Reserve {
     /// A place in the line, which needs no timer. Dropped before it is ready, it leaves the line or gives
     /// back what was taken for it.
     type Waiting: Future<Output = Result<Self::Permit, Rejected>> + Unpin;
+
+    /// Takes a permit, if that can be said at once and by little code: a layer asks this first, and
+    /// [`reserve`](Self::reserve) if there is none.
+    fn reserve_now(&self) -> Option<Self::Permit> {
+        None
+    }
 
     /// Takes a permit, or a place in the line for it, for as long as it takes.
     ///

@@ -6,11 +6,17 @@ mod bulkhead;
 mod clock;
 mod compartments;
 mod error;
+#[cfg(feature = "tower")]
+mod future;
 mod keyed;
+#[cfg(feature = "tower")]
+pub mod layer;
 #[cfg(all(test, tidegate_loom))]
 mod loom_model;
 mod order;
 mod priority;
+#[cfg(feature = "tower")]
+mod service;
 mod state;
 
 pub use self::{
@@ -30,4 +36,10 @@ pub use self::{
     },
     order::{CoDel, Order},
     priority::Priority,
+};
+#[cfg(feature = "tower")]
+pub use self::{
+    future::{ResponseFuture, WaitFuture},
+    layer::{BulkheadLayer, Permitted},
+    service::{BulkheadError, BulkheadService},
 };

@@ -7,6 +7,8 @@ mod all {
     mod cancel;
     mod compartments;
     mod known;
+    #[cfg(feature = "tower")]
+    mod layer;
     mod order;
     mod permits;
     mod races;

@@ -20,6 +20,10 @@ impl Enter<()> for Bulkhead {
     }
 
     #[inline]
+    fn enter_now(&self, (): &(), weight: u32) -> Option<Permit> {
+        self.take_now(weight)
+    }
+
     fn enter(&self, (): (), ask: Ask) -> Result<Entering<Permit, Waits<Acquire>>, Rejected> {
         Ok(match self.join(ask)? {
             Entering::Now(permit) => Entering::Now(permit),
@@ -33,6 +37,10 @@ impl Reserve for Bulkhead {
     type Waiting = Waits<Reservation>;
 
     #[inline]
+    fn reserve_now(&self) -> Option<Permit> {
+        self.take_now(1)
+    }
+
     fn reserve(&self) -> Result<Entering<Permit, Waits<Reservation>>, Rejected> {
         Ok(match self.reserve_one()? {
             Entering::Now(permit) => Entering::Now(permit),

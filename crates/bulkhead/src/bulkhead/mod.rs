@@ -183,24 +183,22 @@ impl Bulkhead {
         Acquire::new(Arc::clone(&self.shared), ask)
     }
 
-    /// Takes permits, or a place in the line before the first poll.
+    /// Takes permits, if the word alone can say so.
     #[inline]
+    pub(crate) fn take_now(&self, weight: u32) -> Option<Permit> {
+        let is_taken = self.shared.try_take_fast(weight);
+        is_taken.then(|| Permit::new(Arc::clone(&self.shared), weight))
+    }
+
+    /// Takes permits, or a place in the line before the first poll.
     #[track_caller]
     pub(crate) fn join(&self, ask: Ask) -> Result<Entering<Permit, Acquire>, AcquireError> {
-        if self.shared.try_take_fast(ask.weight) {
-            let permit = Permit::new(Arc::clone(&self.shared), ask.weight);
-            return Ok(Entering::Now(permit));
-        }
         Acquire::join(&self.shared, ask)
     }
 
     /// Takes a permit, or a place in the line for as long as it takes.
-    #[inline]
     #[track_caller]
     pub(crate) fn reserve_one(&self) -> Result<Entering<Permit, Reservation>, AcquireError> {
-        if self.shared.try_take_fast(1) {
-            return Ok(Entering::Now(Permit::new(Arc::clone(&self.shared), 1)));
-        }
         Reservation::join(&self.shared, Ask::new(1))
     }
 
