@@ -1,0 +1,61 @@
+//! A clock that is moved by hand.
+
+use super::Clock;
+use crate::state::nanos;
+use std::{sync::Arc, time::Duration};
+use tidegate_core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+/// A clock that stands still until it is moved, for tests and simulations. Clones show the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_breaker::{Breaker, ManualClock, Trip};
+/// use tidegate_core::Backoff;
+///
+/// let clock = ManualClock::new();
+/// let breaker = Breaker::builder("db")
+///     .trip(Trip::consecutive_failures(1))
+///     .open_wait(Backoff::constant(Duration::from_secs(10)))
+///     .clock(clock.clone())
+///     .build()
+///     .unwrap();
+/// breaker.try_enter().unwrap().failure();
+/// assert!(breaker.try_enter().is_err());
+/// clock.advance(Duration::from_secs(10));
+/// assert!(breaker.try_enter().is_ok());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ManualClock(Arc<Now>);
+
+#[derive(Debug)]
+struct Now(AtomicU64);
+
+impl Default for Now {
+    fn default() -> Self {
+        Self(AtomicU64::new(0))
+    }
+}
+
+impl ManualClock {
+    /// A clock that shows its origin.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves the clock ahead.
+    pub fn advance(&self, by: Duration) {
+        self.0.0.fetch_add(nanos(by), SeqCst);
+    }
+
+    /// Sets the clock to a time since its origin; this may be back.
+    pub fn set(&self, to: Duration) {
+        self.0.0.store(nanos(to), SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> u64 {
+        self.0.0.load(SeqCst)
+    }
+}

@@ -1,0 +1,24 @@
+//! The decisions, without clocks, locks and tasks: time comes in as nanoseconds since an origin of the
+//! caller's choice.
+
+mod count;
+mod gate;
+mod machine;
+mod probes;
+mod rules;
+mod table;
+mod tally;
+mod time;
+mod window;
+
+pub(crate) use self::{
+    gate::{Gate, Said},
+    window::nanos,
+};
+pub use self::{
+    machine::{Admission, Change, Machine, Note, Recorded, Refusal},
+    rules::{HalfOpen, MAX_PROBES, Settings, Trip},
+    table::{Cause, Row, State, TABLE, diagram},
+    tally::{Sample, Tally},
+    window::{MAX_COUNT, MAX_SLICES, Window},
+};

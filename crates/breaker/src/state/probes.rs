@@ -1,0 +1,91 @@
+//! The calls that a half-open breaker lets pass: each is a lease that expires.
+
+use super::tally::{Sample, Tally};
+use std::num::NonZeroU32;
+
+/// Which probe it is.
+pub(super) type Id = NonZeroU32;
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    id: Id,
+    until: u64,
+}
+
+/// Who probes, and what the probes have said so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Probes {
+    leases: Vec<Lease>,
+    answers: Tally,
+    bad: u32,
+    given: u32,
+}
+
+impl Probes {
+    /// Starts over. Who probed before is not known any more.
+    pub(super) fn clear(&mut self) {
+        self.leases.clear();
+        (self.answers, self.bad) = (Tally::default(), 0);
+    }
+
+    /// Lets one more pass, unless `most` have answered or have time to.
+    ///
+    /// # Errors
+    ///
+    /// When the first of the leases ends.
+    pub(super) fn enter(&mut self, now: u64, lease: u64, most: u32) -> Result<Id, u64> {
+        self.leases.retain(|lease| lease.until > now);
+        let taken = self.leases.len() as u64 + self.answers.calls;
+        if taken >= u64::from(most) {
+            return Err(self.leases.iter().map(|lease| lease.until).min().unwrap_or(now));
+        }
+        self.given = self.given.wrapping_add(1);
+        let id = NonZeroU32::new(self.given).unwrap_or_else(|| {
+            self.given = 1;
+            NonZeroU32::MIN
+        });
+        self.leases.push(Lease { id, until: now.saturating_add(lease) });
+        Ok(id)
+    }
+
+    /// Takes the lease back, and says whether it was still good.
+    pub(super) fn leave(&mut self, now: u64, id: Id) -> bool {
+        let at = self.leases.iter().position(|lease| lease.id == id);
+        at.is_some_and(|at| self.leases.swap_remove(at).until > now)
+    }
+
+    /// Starts the lease again, if it is still good.
+    pub(super) fn renew(&mut self, now: u64, id: Id, lease: u64) -> bool {
+        let mine = self.leases.iter_mut().find(|lease| lease.id == id && lease.until > now);
+        let is_good = mine.is_some();
+        if let Some(mine) = mine {
+            mine.until = now.saturating_add(lease);
+        }
+        is_good
+    }
+
+    pub(super) fn answer(&mut self, sample: Sample) {
+        self.answers.add(sample);
+        self.bad += u32::from(sample.is_bad());
+    }
+
+    /// What the answers say of `most` probes, of which `too_many` are not to be bad: as soon as those that
+    /// have not answered cannot change it.
+    pub(super) fn verdict(&self, most: u32, too_many: u32) -> Option<bool> {
+        let open = u64::from(most).saturating_sub(self.answers.calls);
+        if self.bad >= too_many {
+            Some(false)
+        } else {
+            (u64::from(self.bad) + open < too_many.into()).then_some(true)
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// What they have answered.
+    pub(super) fn tally(&self) -> Tally {
+        self.answers
+    }
+}

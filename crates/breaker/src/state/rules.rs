@@ -1,0 +1,297 @@
+//! When a breaker opens and closes.
+
+use super::{
+    table::Cause,
+    tally::Tally,
+    window::{Window, nanos},
+};
+use crate::ConfigError;
+use std::time::Duration;
+use tidegate_core::{Backoff, Jitter};
+
+/// The largest number of probes of a [`HalfOpen`].
+pub const MAX_PROBES: u32 = 1024;
+
+/// What opens a breaker: any of one or several rules.
+///
+/// They are looked at whenever a call has failed or was slow; a good call never opens a breaker.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidegate_breaker::Trip;
+///
+/// let trip = Trip::failure_rate(0.5)
+///     .or(Trip::slow_rate(0.8, Duration::from_millis(500)))
+///     .or(Trip::consecutive_failures(10));
+/// # drop(trip);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trip {
+    failures: Option<f64>,
+    slow: Option<(f64, Duration)>,
+    consecutive: Option<u32>,
+    disagrees: bool,
+}
+
+impl Trip {
+    const NONE: Self = Self { failures: None, slow: None, consecutive: None, disagrees: false };
+
+    /// If that part of the calls in the window has failed, above 0 and at most 1, once there are as many as
+    /// [needed](Settings::min_calls).
+    #[must_use]
+    pub const fn failure_rate(part: f64) -> Self {
+        Self { failures: Some(part), ..Self::NONE }
+    }
+
+    /// If that part of the calls in the window took longer than `than`, above 0 and at most 1, once there are
+    /// as many as [needed](Settings::min_calls). Without such a rule no call is timed.
+    #[must_use]
+    pub const fn slow_rate(part: f64, than: Duration) -> Self {
+        Self { slow: Some((part, than)), ..Self::NONE }
+    }
+
+    /// If so many calls have failed, and none has succeeded between them, however many there were before.
+    #[must_use]
+    pub const fn consecutive_failures(count: u32) -> Self {
+        Self { consecutive: Some(count), ..Self::NONE }
+    }
+
+    /// Either of them. Of two rules of a kind the stricter one counts; two that disagree on what is slow are
+    /// an error when the breaker is built.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        let durations = (self.slow.map(|slow| slow.1), other.slow.map(|slow| slow.1));
+        let differ = matches!(durations, (Some(one), Some(other)) if one != other);
+        Self {
+            failures: least(self.failures, other.failures, f64::min),
+            slow: least(self.slow, other.slow, |one, other| (one.0.min(other.0), one.1)),
+            consecutive: least(self.consecutive, other.consecutive, u32::min),
+            disagrees: differ || self.disagrees || other.disagrees,
+        }
+    }
+
+    /// Which calls are slow, if that matters.
+    pub(crate) fn slow_after(&self) -> Option<Duration> {
+        self.slow.map(|slow| slow.1)
+    }
+}
+
+fn least<T>(one: Option<T>, other: Option<T>, min: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(min(one, other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// How a breaker finds out whether it can close: after its wait it lets some calls pass, as probes.
+///
+/// A probe holds a place until it has answered, is given up, or its lease ends; the place is then another's,
+/// and what the probe says later counts for nothing. So a breaker that is asked does not stay half-open.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[must_use]
+pub struct HalfOpen {
+    probes: u32,
+    below: f64,
+    lease: Duration,
+}
+
+impl HalfOpen {
+    /// So many probes have to answer, and no more run at a time; at most [`MAX_PROBES`]. 3 by default.
+    pub const fn probes(probes: u32) -> Self {
+        Self { probes, below: 0.5, lease: Duration::from_secs(30) }
+    }
+
+    /// Closes if less than this part of the probes has failed or was slow, above 0 and at most 1, and opens
+    /// again otherwise; 0.5 by default. It does so as soon as the answers that are missing cannot change it.
+    pub const fn close_if_rate_below(mut self, part: f64) -> Self {
+        self.below = part;
+        self
+    }
+
+    /// How long a probe may take; 30 s by default. It should be more than a call ever takes.
+    pub const fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+}
+
+impl Default for HalfOpen {
+    fn default() -> Self {
+        Self::probes(3)
+    }
+}
+
+/// All that a [`Machine`](super::Machine) goes by. Setters check nothing; the machine does when it is made.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Settings {
+    window: Window,
+    trip: Trip,
+    min_calls: Option<u32>,
+    half_open: HalfOpen,
+    wait: Backoff,
+}
+
+impl Settings {
+    /// The defaults, which the setters name.
+    pub fn new() -> Self {
+        Self {
+            window: Window::count(100),
+            trip: Trip::failure_rate(0.5),
+            min_calls: None,
+            half_open: HalfOpen::default(),
+            wait: Backoff::exponential(Duration::from_secs(10))
+                .max(Duration::from_secs(120))
+                .jitter(Jitter::Equal),
+        }
+    }
+
+    /// What results count; the last 100 by default.
+    pub fn window(mut self, window: Window) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// What opens it; half of the calls that fail, by default.
+    pub fn trip(mut self, trip: Trip) -> Self {
+        self.trip = trip;
+        self
+    }
+
+    /// How many calls have to be in the window for their rates to count; 20 by default, or as many as fit.
+    pub fn min_calls(mut self, calls: u32) -> Self {
+        self.min_calls = Some(calls);
+        self
+    }
+
+    /// How it finds out whether it can close.
+    pub fn half_open(mut self, half_open: HalfOpen) -> Self {
+        self.half_open = half_open;
+        self
+    }
+
+    /// How long it stays open: a delay more each time that it opens again before it has closed. When there are
+    /// no more delays the last one is used again. By default 10 s and twice that each time, up to 120 s, with
+    /// [equal jitter](Jitter::Equal).
+    pub fn open_wait(mut self, wait: Backoff) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    pub(crate) fn slow_after(&self) -> Option<u64> {
+        self.trip.slow_after().map(nanos)
+    }
+
+    pub(crate) fn get_window(&self) -> Window {
+        self.window
+    }
+
+    pub(super) fn wait(&self) -> Backoff {
+        self.wait.clone()
+    }
+
+    pub(super) fn check(&self) -> Result<Rules, ConfigError> {
+        self.window.check()?;
+        let Trip { failures, slow, consecutive, disagrees } = self.trip;
+        if disagrees {
+            return Err(ConfigError::TwoKindsOfSlow);
+        }
+        if consecutive == Some(0) {
+            return Err(ConfigError::ZeroFailures);
+        }
+        if slow.is_some_and(|slow| slow.1.is_zero()) {
+            return Err(ConfigError::ZeroSlow);
+        }
+        let fits = |calls: &u32| self.window.capacity().is_none_or(|most| *calls <= most);
+        if self.min_calls.is_some_and(|calls| !fits(&calls)) {
+            return Err(ConfigError::MinCallsBeyondWindow);
+        }
+        let HalfOpen { probes, below, lease } = self.half_open;
+        if !(1..=MAX_PROBES).contains(&probes) {
+            return Err(ConfigError::Probes);
+        }
+        if lease.is_zero() {
+            return Err(ConfigError::ZeroLease);
+        }
+        if self.wait.clone().next().is_none() {
+            return Err(ConfigError::NoWait);
+        }
+        let min_calls = self.min_calls.unwrap_or(self.window.capacity().unwrap_or(20).min(20));
+        Ok(Rules {
+            failures: failures.map(Part::new).transpose()?,
+            slow: slow.map(|slow| Part::new(slow.0)).transpose()?,
+            consecutive,
+            min_calls: min_calls.into(),
+            probes,
+            too_many: Part::new(below)?.reached_by(probes),
+            lease: nanos(lease),
+        })
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A part, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part(u32);
+
+impl Part {
+    const WHOLE: u32 = 1_000_000;
+
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1")]
+    fn new(part: f64) -> Result<Self, ConfigError> {
+        if part > 0.0 && part <= 1.0 {
+            Ok(Self(((part * f64::from(Self::WHOLE)).round() as u32).max(1)))
+        } else {
+            Err(ConfigError::Rate)
+        }
+    }
+
+    fn is_reached(self, some: u64, all: u64) -> bool {
+        u128::from(some) * u128::from(Self::WHOLE) >= u128::from(all) * u128::from(self.0)
+    }
+
+    /// The least number that is such a part of `all`.
+    fn reached_by(self, all: u32) -> u32 {
+        let least = (u64::from(all) * u64::from(self.0)).div_ceil(Self::WHOLE.into());
+        u32::try_from(least).unwrap_or(all)
+    }
+}
+
+/// The settings, checked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    failures: Option<Part>,
+    slow: Option<Part>,
+    consecutive: Option<u32>,
+    min_calls: u64,
+    pub(super) probes: u32,
+    /// So many bad probes, and it opens again.
+    pub(super) too_many: u32,
+    /// In nanoseconds.
+    pub(super) lease: u64,
+}
+
+impl Rules {
+    /// Which of the rules opens it, if any.
+    pub(super) fn broken(&self, tally: Tally, consecutive: u32) -> Option<Cause> {
+        let Tally { calls, failures, slow } = tally;
+        let counts = calls >= self.min_calls;
+        let is_reached = |part: Option<Part>, some| {
+            counts && some > 0 && part.is_some_and(|part| part.is_reached(some, calls))
+        };
+        if is_reached(self.failures, failures) {
+            Some(Cause::FailureRate)
+        } else if is_reached(self.slow, slow) {
+            Some(Cause::SlowRate)
+        } else if self.consecutive.is_some_and(|most| consecutive >= most) {
+            Some(Cause::ConsecutiveFailures)
+        } else {
+            None
+        }
+    }
+}

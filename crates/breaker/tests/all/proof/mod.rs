@@ -1,0 +1,4 @@
+//! Breakers against a naive one, which keeps everything and counts it anew each time.
+
+mod oracle;
+mod traces;
