@@ -5,6 +5,12 @@ mod breaker;
 mod classify;
 pub mod clock;
 mod error;
+#[cfg(feature = "tower")]
+mod future;
+#[cfg(feature = "tower")]
+pub mod layer;
+#[cfg(feature = "tower")]
+mod service;
 pub mod state;
 
 pub use self::{
@@ -14,3 +20,5 @@ pub use self::{
     error::{BreakerError, ConfigError, Open},
     state::{Cause, Change, HalfOpen, Recorded, Settings, State, Tally, Trip, Window},
 };
+#[cfg(feature = "tower")]
+pub use self::{future::ResponseFuture, layer::BreakerLayer, service::BreakerService};

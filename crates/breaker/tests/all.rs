@@ -9,6 +9,8 @@ mod all {
     mod complaints;
     mod configs;
     mod defects;
+    #[cfg(feature = "tower")]
+    mod layer;
     mod proof;
     mod races;
     mod told;

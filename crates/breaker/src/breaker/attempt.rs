@@ -1,7 +1,7 @@
 //! A guarded future: what becomes of it is said to the breaker.
 
 use super::ticket::Ticket;
-use crate::{Classify, clock::Clock};
+use crate::{Classify, Verdict, clock::Clock};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -22,11 +22,36 @@ pin_project! {
 }
 
 /// The ticket of a call that knows its own panics.
-pub(crate) struct Guard<'a, C: Clock>(Option<Ticket<'a, C>>);
+pub(crate) struct Guard<'a, C: Clock> {
+    /// Until it has ended.
+    ticket: Option<Ticket<'a, C>>,
+    /// Whether there is a call, or only a place for one.
+    is_call: bool,
+}
 
 impl<'a, C: Clock> Guard<'a, C> {
+    /// A call.
     pub(crate) fn new(ticket: Ticket<'a, C>) -> Self {
-        Self(Some(ticket))
+        Self { ticket: Some(ticket), is_call: true }
+    }
+
+    /// A place for one that may come.
+    #[cfg(feature = "tower")]
+    pub(crate) fn place(ticket: Ticket<'a, C>) -> Self {
+        Self { ticket: Some(ticket), is_call: false }
+    }
+
+    /// Whether the place is still there.
+    #[cfg(feature = "tower")]
+    pub(crate) fn is_current(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_current)
+    }
+
+    /// Here is the call, if its place is still there.
+    #[cfg(feature = "tower")]
+    pub(crate) fn begin(&mut self) -> bool {
+        self.is_call = self.ticket.as_mut().is_some_and(Ticket::renew);
+        self.is_call
     }
 
     /// Runs a part of the call.
@@ -37,15 +62,20 @@ impl<'a, C: Clock> Guard<'a, C> {
         result
     }
 
-    pub(crate) fn take(&mut self) -> Option<Ticket<'a, C>> {
-        self.0.take()
+    /// Ends it.
+    pub(crate) fn finish(&mut self, verdict: Verdict) {
+        if let Some(ticket) = self.ticket.take() {
+            ticket.finish(verdict);
+        }
     }
 }
 
 impl<C: Clock> Drop for Guard<'_, C> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.0.take() {
-            ticket.cancel();
+        match self.ticket.take() {
+            Some(ticket) if !self.is_call => ticket.release(),
+            Some(ticket) => ticket.cancel(),
+            None => {}
         }
     }
 }
@@ -55,7 +85,7 @@ struct OnPanic<'g, 'a, C: Clock>(&'g mut Guard<'a, C>);
 
 impl<C: Clock> Drop for OnPanic<'_, '_, C> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.0.take() {
+        if let Some(ticket) = self.0.ticket.take() {
             ticket.panicked();
         }
     }
@@ -82,9 +112,7 @@ impl<C: Clock, F: Future, K: Classify<F::Output>> Future for Attempt<'_, C, F, K
             })
         });
         let (result, verdict) = ready!(polled);
-        if let Some(ticket) = this.guard.take() {
-            ticket.finish(verdict);
-        }
+        this.guard.finish(verdict);
         Poll::Ready(result)
     }
 }

@@ -11,6 +11,8 @@ mod shared;
 mod stats;
 mod ticket;
 
+#[cfg(feature = "tower")]
+pub(crate) use self::attempt::{Attempt, Guard};
 pub(crate) use self::shared::Shared;
 pub use self::{
     builder::BreakerBuilder, call::Call, event::Event, handle::Handle, stats::Stats, ticket::Ticket,
@@ -91,6 +93,19 @@ impl<C: Clock> Breaker<C> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
+    }
+
+    /// A place for a call. Nobody is told if there is none.
+    #[cfg(feature = "tower")]
+    pub(crate) fn reserve(&self) -> Result<Guard<'static, C>, crate::Open> {
+        let pass = self.shared.reserve()?;
+        Ok(Guard::place(Ticket::owned(Arc::clone(&self.shared), pass)))
+    }
+
+    /// A call was turned away.
+    #[cfg(feature = "tower")]
+    pub(crate) fn reject(&self, open: crate::Open) {
+        self.shared.reject(open);
     }
 
     /// The name.

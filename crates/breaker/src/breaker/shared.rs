@@ -137,6 +137,39 @@ impl<C: Clock> Shared<C> {
         self.observer.tell(&self.name, &Event::Rejected(open));
     }
 
+    /// Whether a result would still count.
+    #[cfg(feature = "tower")]
+    pub(super) fn is_current(&self, pass: &Pass) -> bool {
+        let admission = pass.admission;
+        if admission.is_probe() {
+            self.with(|machine, now| (machine.is_current(now, admission), None))
+        } else {
+            self.gate.0.is_current(&admission)
+        }
+    }
+
+    /// The same for one that has waited: if so, its time and the lease of a probe begin now.
+    #[cfg(feature = "tower")]
+    pub(super) fn renew(&self, pass: &mut Pass) -> bool {
+        let admission = pass.admission;
+        let is_good = if admission.is_probe() {
+            self.with(|machine, now| (machine.renew(now, admission), None))
+        } else {
+            self.gate.0.is_current(&admission)
+        };
+        if is_good {
+            *pass = self.pass(admission);
+        }
+        is_good
+    }
+
+    /// Takes back what was let pass and was never a call.
+    pub(super) fn release(&self, pass: &Pass) {
+        if pass.admission.is_probe() {
+            self.with(|machine, now| machine.record(now, pass.admission, None));
+        }
+    }
+
     /// Takes in how a call has ended.
     #[inline]
     pub(crate) fn finish(&self, pass: &Pass, verdict: Verdict) -> Recorded {

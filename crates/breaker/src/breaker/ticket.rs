@@ -5,7 +5,7 @@ use super::{
     shared::{Pass, Shared},
 };
 use crate::{
-    Verdict,
+    Open, Verdict,
     clock::{Clock, TokioClock},
     state::Recorded,
 };
@@ -102,6 +102,24 @@ impl<'a, C: Clock> Ticket<'a, C> {
         self.shared.cancelled(&self.pass);
     }
 
+    /// Whether a result would still count.
+    #[cfg(feature = "tower")]
+    pub(super) fn is_current(&self) -> bool {
+        self.shared.is_current(&self.pass)
+    }
+
+    /// The same for one that has waited: if so, its time and the lease of a probe begin now.
+    #[cfg(feature = "tower")]
+    pub(super) fn renew(&mut self) -> bool {
+        self.shared.renew(&mut self.pass)
+    }
+
+    /// There was no call.
+    pub(super) fn release(mut self) {
+        self.is_open = false;
+        self.shared.release(&self.pass);
+    }
+
     /// Whether it is to find out if the breaker can close.
     #[must_use]
     pub fn is_probe(&self) -> bool {
@@ -145,7 +163,7 @@ impl<C: Clock> Breaker<C> {
     ///
     /// If it is open, or half-open with as many probes as may be: when to try again.
     #[inline]
-    pub fn try_enter(&self) -> Result<Ticket<'_, C>, crate::Open> {
+    pub fn try_enter(&self) -> Result<Ticket<'_, C>, Open> {
         self.shared.enter().map(|pass| Ticket::borrowed(&self.shared, pass))
     }
 
@@ -155,7 +173,7 @@ impl<C: Clock> Breaker<C> {
     ///
     /// As [`try_enter`](Self::try_enter).
     #[inline]
-    pub fn try_enter_owned(&self) -> Result<Ticket<'static, C>, crate::Open> {
+    pub fn try_enter_owned(&self) -> Result<Ticket<'static, C>, Open> {
         self.shared.enter().map(|pass| Ticket::owned(Arc::clone(&self.shared), pass))
     }
 }

@@ -237,12 +237,20 @@ impl Machine {
         }
     }
 
-    /// Whether the result of that call still counts. The lease of a probe starts again.
-    pub fn renew(&mut self, now: u64, admission: Admission) -> bool {
+    /// Whether the result of that call would still count.
+    pub fn is_current(&mut self, now: u64, admission: Admission) -> bool {
         let now = self.at(now);
-        let lease = self.rules.lease;
         admission.generation == self.generation
-            && admission.probe.is_none_or(|id| self.probes.renew(now, id, lease))
+            && admission.probe.is_none_or(|id| self.probes.is_live(now, id))
+    }
+
+    /// The same; if so, the lease of a probe begins now.
+    pub fn renew(&mut self, now: u64, admission: Admission) -> bool {
+        let is_current = self.is_current(now, admission);
+        if let (true, Some(id)) = (is_current, admission.probe) {
+            self.probes.renew(self.latest, id, self.rules.lease);
+        }
+        is_current
     }
 
     /// Forces it open, whatever the state. Calls that run count for nothing, here and with the others.

@@ -54,14 +54,15 @@ impl Probes {
         at.is_some_and(|at| self.leases.swap_remove(at).until > now)
     }
 
-    /// Starts the lease again, if it is still good.
-    pub(super) fn renew(&mut self, now: u64, id: Id, lease: u64) -> bool {
-        let mine = self.leases.iter_mut().find(|lease| lease.id == id && lease.until > now);
-        let is_good = mine.is_some();
-        if let Some(mine) = mine {
+    pub(super) fn is_live(&self, now: u64, id: Id) -> bool {
+        self.leases.iter().any(|lease| lease.id == id && lease.until > now)
+    }
+
+    /// Starts the lease again.
+    pub(super) fn renew(&mut self, now: u64, id: Id, lease: u64) {
+        if let Some(mine) = self.leases.iter_mut().find(|lease| lease.id == id) {
             mine.until = now.saturating_add(lease);
         }
-        is_good
     }
 
     pub(super) fn answer(&mut self, sample: Sample) {
