@@ -2,7 +2,7 @@
 
 use crate::{
     Classify,
-    breaker::{Attempt, Guard},
+    breaker::{Attempt, Guard, Shared},
     clock::Clock,
     layer::Errors,
 };
@@ -12,6 +12,7 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -30,7 +31,7 @@ pin_project! {
 pin_project! {
     #[project = StepProjected]
     enum Step<C: Clock, F, K, T, E> {
-        Called { #[pin] attempt: Attempt<'static, C, F, K> },
+        Called { #[pin] attempt: Attempt<Arc<Shared<C>>, F, K> },
         Answered { answer: Option<Result<T, E>> },
     }
 }
@@ -40,7 +41,7 @@ impl<C: Clock, F, K, T, E, A> ResponseFuture<C, F, K, T, E, A> {
         Self { step, errors: PhantomData }
     }
 
-    pub(crate) fn called(inner: F, guard: Guard<'static, C>, classify: K) -> Self {
+    pub(crate) fn called(inner: F, guard: Guard<Arc<Shared<C>>>, classify: K) -> Self {
         Self::new(Step::Called { attempt: Attempt::new(inner, guard, classify) })
     }
 

@@ -1,7 +1,7 @@
 //! A guarded future: what becomes of it is said to the breaker.
 
-use super::ticket::Ticket;
-use crate::{Classify, Verdict, clock::Clock};
+use super::entry::{Entry, Holds};
+use crate::{Classify, Verdict};
 use pin_project_lite::pin_project;
 use std::{
     future::Future,
@@ -13,44 +13,44 @@ pin_project! {
     /// A future, and the ticket of the call that it is.
     ///
     /// A panic of the future is one of the call; dropped by whatever panics elsewhere, it was given up.
-    pub(crate) struct Attempt<'a, C: Clock, F, K> {
+    pub(crate) struct Attempt<H: Holds, F, K> {
         #[pin]
         future: F,
-        guard: Guard<'a, C>,
+        guard: Guard<H>,
         classify: K,
     }
 }
 
 /// The ticket of a call that knows its own panics.
-pub(crate) struct Guard<'a, C: Clock> {
+pub(crate) struct Guard<H: Holds> {
     /// Until it has ended.
-    ticket: Option<Ticket<'a, C>>,
+    ticket: Option<Entry<H>>,
     /// Whether there is a call, or only a place for one.
     is_call: bool,
 }
 
-impl<'a, C: Clock> Guard<'a, C> {
+impl<H: Holds> Guard<H> {
     /// A call.
-    pub(crate) fn new(ticket: Ticket<'a, C>) -> Self {
+    pub(crate) fn new(ticket: Entry<H>) -> Self {
         Self { ticket: Some(ticket), is_call: true }
     }
 
     /// A place for one that may come.
     #[cfg(feature = "tower")]
-    pub(crate) fn place(ticket: Ticket<'a, C>) -> Self {
+    pub(crate) fn place(ticket: Entry<H>) -> Self {
         Self { ticket: Some(ticket), is_call: false }
     }
 
     /// Whether the place is still there.
     #[cfg(feature = "tower")]
     pub(crate) fn is_current(&self) -> bool {
-        self.ticket.as_ref().is_some_and(Ticket::is_current)
+        self.ticket.as_ref().is_some_and(Entry::is_current)
     }
 
     /// Here is the call, if its place is still there.
     #[cfg(feature = "tower")]
     pub(crate) fn begin(&mut self) -> bool {
-        self.is_call = self.ticket.as_mut().is_some_and(Ticket::renew);
+        self.is_call = self.ticket.as_mut().is_some_and(Entry::renew);
         self.is_call
     }
 
@@ -70,7 +70,7 @@ impl<'a, C: Clock> Guard<'a, C> {
     }
 }
 
-impl<C: Clock> Drop for Guard<'_, C> {
+impl<H: Holds> Drop for Guard<H> {
     fn drop(&mut self) {
         match self.ticket.take() {
             Some(ticket) if !self.is_call => ticket.release(),
@@ -81,9 +81,9 @@ impl<C: Clock> Drop for Guard<'_, C> {
 }
 
 /// Dropped by a panic, and by nothing else.
-struct OnPanic<'g, 'a, C: Clock>(&'g mut Guard<'a, C>);
+struct OnPanic<'a, H: Holds>(&'a mut Guard<H>);
 
-impl<C: Clock> Drop for OnPanic<'_, '_, C> {
+impl<H: Holds> Drop for OnPanic<'_, H> {
     fn drop(&mut self) {
         if let Some(ticket) = self.0.ticket.take() {
             ticket.panicked();
@@ -91,13 +91,13 @@ impl<C: Clock> Drop for OnPanic<'_, '_, C> {
     }
 }
 
-impl<'a, C: Clock, F, K> Attempt<'a, C, F, K> {
-    pub(crate) fn new(future: F, guard: Guard<'a, C>, classify: K) -> Self {
+impl<H: Holds, F, K> Attempt<H, F, K> {
+    pub(crate) fn new(future: F, guard: Guard<H>, classify: K) -> Self {
         Self { future, guard, classify }
     }
 }
 
-impl<C: Clock, F: Future, K: Classify<F::Output>> Future for Attempt<'_, C, F, K> {
+impl<H: Holds, F: Future, K: Classify<F::Output>> Future for Attempt<H, F, K> {
     type Output = F::Output;
 
     #[inline]

@@ -2,8 +2,8 @@
 
 use super::{
     attempt::{Attempt, Guard},
+    entry::Entry,
     shared::Shared,
-    ticket::Ticket,
 };
 use crate::{BreakerError, ByResult, Classify, clock::Clock};
 use pin_project_lite::pin_project;
@@ -27,7 +27,7 @@ pin_project! {
     #[project = StepProjected]
     enum Step<'a, C: Clock, F, K> {
         Waiting { shared: &'a Shared<C>, call: Option<(F, K)> },
-        Called { #[pin] attempt: Attempt<'a, C, F, K> },
+        Called { #[pin] attempt: Attempt<&'a Shared<C>, F, K> },
     }
 }
 
@@ -56,7 +56,7 @@ where
                     match shared.enter() {
                         Err(open) => return Poll::Ready(Err(BreakerError::Open(open))),
                         Ok(pass) => {
-                            let guard = Guard::new(Ticket::borrowed(shared, pass));
+                            let guard = Guard::new(Entry::new(*shared, pass));
                             Attempt::new(future, guard, classify)
                         }
                     }

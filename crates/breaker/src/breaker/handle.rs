@@ -3,7 +3,7 @@
 use super::shared::Shared;
 use crate::{
     clock::{Clock, TokioClock},
-    state::{Cause, State},
+    state::{Asked, Cause, State},
 };
 use std::{fmt, sync::Arc};
 use tokio::sync::watch;
@@ -43,7 +43,7 @@ impl<C: Clock> Handle<C> {
     }
 
     fn told(&self, cause: Cause) {
-        self.shared.with(|machine, now| ((), machine.told(now, cause)));
+        self.shared.with(Asked::Told, |machine, now| ((), machine.told(now, cause)));
     }
 
     /// The state. An open breaker whose wait is over is open until somebody calls.

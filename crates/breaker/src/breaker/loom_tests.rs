@@ -137,14 +137,10 @@ fn loom_cancel_and_answer_at_once() {
 fn loom_no_result_is_lost_or_counted_twice() {
     model("no_result_is_lost_or_counted_twice", || {
         let (breaker, _clock) = breaker(1, Window::count(8));
-        let good = [(); 2].map(|()| {
-            let other = breaker.clone();
-            thread::spawn(move || other.try_enter().unwrap().success())
-        });
+        let other = breaker.clone();
+        let good = thread::spawn(move || [(); 2].map(|()| other.try_enter().unwrap().success()));
         assert_eq!(breaker.try_enter().unwrap().failure(), Recorded::Counted);
-        for good in good {
-            assert_eq!(good.join().unwrap(), Recorded::Counted);
-        }
+        assert_eq!(good.join().unwrap(), [Recorded::Counted; 2]);
         let stats = breaker.stats();
         assert_eq!((stats.tally.calls, stats.tally.failures), (3, 1));
         assert_eq!((stats.succeeded, stats.failed), (2, 1));
@@ -233,5 +229,27 @@ fn loom_an_open_one_that_is_reset() {
         }
         reset.join().unwrap();
         assert_eq!(breaker.state(), State::Closed);
+    });
+}
+
+/// A wait begins at a time when it is open already, for all who look.
+#[test]
+fn loom_a_change_of_state_is_at_one_time() {
+    model("a_change_of_state_is_at_one_time", || {
+        let (breaker, clock) = breaker(1, Window::count(2));
+        breaker.try_enter().unwrap().failure();
+        let other = breaker.clone();
+        let opens = thread::spawn(move || other.try_enter().unwrap().failure());
+        clock.advance(SECOND);
+        // It is open or not when the clock shows a second; if not, its wait ends a second after that.
+        let first = breaker.try_enter().map(|ticket| ticket.is_probe());
+        let second = breaker.try_enter().map(|ticket| ticket.is_probe());
+        if first == Ok(false) {
+            match second {
+                Ok(is_probe) => assert!(!is_probe),
+                Err(open) => assert_eq!(open.retry_after, Some(SECOND)),
+            }
+        }
+        opens.join().unwrap();
     });
 }

@@ -3,6 +3,7 @@
 mod attempt;
 mod builder;
 mod call;
+mod entry;
 mod event;
 mod handle;
 #[cfg(all(test, tidegate_loom))]
@@ -15,7 +16,12 @@ mod ticket;
 pub(crate) use self::attempt::{Attempt, Guard};
 pub(crate) use self::shared::Shared;
 pub use self::{
-    builder::BreakerBuilder, call::Call, event::Event, handle::Handle, stats::Stats, ticket::Ticket,
+    builder::BreakerBuilder,
+    call::Call,
+    event::Event,
+    handle::Handle,
+    stats::Stats,
+    ticket::{OwnedTicket, Ticket},
 };
 
 use crate::{
@@ -97,9 +103,9 @@ impl<C: Clock> Breaker<C> {
 
     /// A place for a call. Nobody is told if there is none.
     #[cfg(feature = "tower")]
-    pub(crate) fn reserve(&self) -> Result<Guard<'static, C>, crate::Open> {
+    pub(crate) fn reserve(&self) -> Result<Guard<Arc<Shared<C>>>, crate::Open> {
         let pass = self.shared.reserve()?;
-        Ok(Guard::place(Ticket::owned(Arc::clone(&self.shared), pass)))
+        Ok(Guard::place(entry::Entry::new(Arc::clone(&self.shared), pass)))
     }
 
     /// A call was turned away.

@@ -8,7 +8,10 @@ use super::{
 use crate::{
     ConfigError, Open, Verdict,
     clock::Clock,
-    state::{Admission, Gate, Machine, Note, Recorded, Refusal, Said, Sample, Settings, State},
+    state::{
+        Admission, Asked, Gate, Id, Machine, Note, Recorded, Refusal, Said, Sample, Settings,
+        State, Word,
+    },
 };
 use std::{
     sync::{Arc, OnceLock},
@@ -29,6 +32,8 @@ pub(crate) struct Shared<C: Clock> {
     pub(super) clock: C,
     /// Calls that took longer, in nanoseconds, are slow. Without it no call is timed.
     slow_after: Option<u64>,
+    /// Whether the time is nothing to good results.
+    is_plain: bool,
     pub(super) name: Name,
     observer: Observer,
     /// Made for the first who subscribes.
@@ -43,9 +48,20 @@ struct Padded(Gate);
 /// A call that was let pass.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
-    pub(super) admission: Admission,
+    word: Word,
+    probe: Option<Id>,
     /// When, if calls are timed.
     entered: u64,
+}
+
+impl Pass {
+    pub(super) fn admission(&self) -> Admission {
+        self.word.admission(self.probe)
+    }
+
+    pub(super) fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
 }
 
 /// Why a call says nothing.
@@ -69,6 +85,7 @@ impl<C: Clock> Shared<C> {
             machine: Mutex::new(machine),
             clock,
             slow_after: settings.slow_after(),
+            is_plain: settings.slow_after().is_none() && settings.get_window().width().is_none(),
             name,
             observer,
             watch: OnceLock::new(),
@@ -89,37 +106,45 @@ impl<C: Clock> Shared<C> {
     /// Lets a call pass, or says why not.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Pass, Open> {
-        self.reserve().inspect_err(|open| self.reject(*open))
+        let entered = self.reserve();
+        if let Err(open) = entered {
+            self.reject(open);
+        }
+        entered
     }
 
     /// The same, but nobody is told if it does not pass.
     #[inline]
     pub(crate) fn reserve(&self) -> Result<Pass, Open> {
-        let admission = self.gate.0.look();
-        match admission.state() {
-            State::Open | State::HalfOpen | State::ForcedOpen => self.reserve_slowly(&admission),
-            _ => Ok(self.pass(admission)),
+        let word = self.gate.0.look();
+        if word.lets_all_pass() && self.slow_after.is_none() {
+            return Ok(Pass { word, probe: None, entered: 0 });
         }
+        self.reserve_slowly(word)
     }
 
-    #[inline]
-    fn pass(&self, admission: Admission) -> Pass {
+    fn pass(&self, admission: &Admission) -> Pass {
         let entered = if self.slow_after.is_some() { self.clock.now() } else { 0 };
-        Pass { admission, entered }
+        Pass { word: Word::of(admission), probe: admission.probe(), entered }
     }
 
+    /// Kept apart, so that the plain case becomes part of whoever asks.
     #[inline(never)]
-    fn reserve_slowly(&self, seen: &Admission) -> Result<Pass, Open> {
-        if seen.state() == State::ForcedOpen {
-            return Err(Open { state: State::ForcedOpen, retry_after: None });
-        }
-        if seen.state() == State::Open {
-            if let Some(wait) = self.gate.0.wait(seen, || self.clock.now()) {
-                let retry_after = Some(Duration::from_nanos(wait));
-                return Err(Open { state: State::Open, retry_after });
+    fn reserve_slowly(&self, seen: Word) -> Result<Pass, Open> {
+        match seen.state() {
+            Some(State::ForcedOpen) => {
+                return Err(Open { state: State::ForcedOpen, retry_after: None });
             }
+            Some(State::Open) => {
+                if let Some(wait) = self.gate.0.wait(seen, || self.clock.now()) {
+                    let retry_after = Some(Duration::from_nanos(wait));
+                    return Err(Open { state: State::Open, retry_after });
+                }
+            }
+            Some(State::HalfOpen) | None => {}
+            Some(_) => return Ok(self.pass(&seen.admission(None))),
         }
-        self.with(|machine, now| {
+        self.with(Asked::Enter, |machine, now| {
             let (entered, note) = machine.enter(now);
             let entered = entered.map_err(|Refusal { state, until }| {
                 let after = |until: u64| Duration::from_nanos(until.saturating_sub(now));
@@ -127,7 +152,7 @@ impl<C: Clock> Shared<C> {
             });
             (entered, note)
         })
-        .map(|admission| self.pass(admission))
+        .map(|admission| self.pass(&admission))
     }
 
     #[cold]
@@ -140,39 +165,58 @@ impl<C: Clock> Shared<C> {
     /// Whether a result would still count.
     #[cfg(feature = "tower")]
     pub(super) fn is_current(&self, pass: &Pass) -> bool {
-        let admission = pass.admission;
-        if admission.is_probe() {
-            self.with(|machine, now| (machine.is_current(now, admission), None))
-        } else {
-            self.gate.0.is_current(&admission)
-        }
+        self.is_plainly_current(pass).unwrap_or_else(|| {
+            self.with(Asked::Else, |machine, now| (machine.is_current(now, pass.admission()), None))
+        })
     }
 
     /// The same for one that has waited: if so, its time and the lease of a probe begin now.
     #[cfg(feature = "tower")]
     pub(super) fn renew(&self, pass: &mut Pass) -> bool {
-        let admission = pass.admission;
-        let is_good = if admission.is_probe() {
-            self.with(|machine, now| (machine.renew(now, admission), None))
-        } else {
-            self.gate.0.is_current(&admission)
-        };
-        if is_good {
-            *pass = self.pass(admission);
+        let is_good = self.is_plainly_current(pass).unwrap_or_else(|| {
+            self.with(Asked::Else, |machine, now| (machine.renew(now, pass.admission()), None))
+        });
+        if is_good && self.slow_after.is_some() {
+            pass.entered = self.clock.now();
         }
         is_good
     }
 
+    /// Without the lock, if that can be said.
+    #[cfg(feature = "tower")]
+    fn is_plainly_current(&self, pass: &Pass) -> Option<bool> {
+        if pass.is_probe() { None } else { pass.word.is_still(self.gate.0.look()) }
+    }
+
     /// Takes back what was let pass and was never a call.
     pub(super) fn release(&self, pass: &Pass) {
-        if pass.admission.is_probe() {
-            self.with(|machine, now| machine.record(now, pass.admission, None));
+        if pass.is_probe() {
+            self.with(Asked::Else, |machine, now| machine.record(now, pass.admission(), None));
         }
     }
 
     /// Takes in how a call has ended.
     #[inline]
     pub(crate) fn finish(&self, pass: &Pass, verdict: Verdict) -> Recorded {
+        let is_plain = self.is_plain && verdict == Verdict::Success;
+        if is_plain && pass.word.counts() {
+            // It is not asked for the time.
+            match self.gate.0.good(pass.word, || 0) {
+                Said::Counted => return Recorded::Counted,
+                Said::Full => {
+                    self.counts.succeeded.add(1);
+                    return Recorded::Counted;
+                }
+                Said::Stale | Said::Ask => {}
+            }
+        }
+        // A copy, so that the ticket itself need not be in memory.
+        self.finish_slowly(*pass, verdict)
+    }
+
+    #[inline(never)]
+    fn finish_slowly(&self, pass: Pass, verdict: Verdict) -> Recorded {
+        let pass = &pass;
         let failed = match verdict {
             Verdict::Success => false,
             Verdict::Failure => true,
@@ -180,27 +224,19 @@ impl<C: Clock> Shared<C> {
         };
         let took = |most| self.clock.now().saturating_sub(pass.entered) > most;
         let sample = Sample { failed, slow: self.slow_after.is_some_and(took) };
-        if !sample.is_bad() && pass.admission.state().counts() {
-            match self.gate.0.good(&pass.admission, || self.clock.now()) {
-                Said::Counted => return Recorded::Counted,
-                Said::Full => {
-                    self.counts.succeeded.add(1);
-                    return Recorded::Counted;
+        let recorded = match pass.word.state() {
+            Some(State::ForcedClosed) => self.if_current(pass, Recorded::Counted, Some(sample)),
+            Some(State::Disabled) => self.if_current(pass, Recorded::Neutral, None),
+            _ if pass.word.counts() && !sample.is_bad() => {
+                match self.gate.0.good(pass.word, || self.clock.now()) {
+                    // The gate has the sum.
+                    Said::Counted => return Recorded::Counted,
+                    Said::Full => Recorded::Counted,
+                    Said::Stale => Recorded::Stale,
+                    Said::Ask => self.record(pass, sample),
                 }
-                Said::Stale => return self.stale(),
-                Said::Ask => {}
             }
-        }
-        self.finish_slowly(pass, sample)
-    }
-
-    #[inline(never)]
-    fn finish_slowly(&self, pass: &Pass, sample: Sample) -> Recorded {
-        let admission = pass.admission;
-        let recorded = match admission.state() {
-            State::ForcedClosed => self.if_current(pass, Recorded::Counted),
-            State::Disabled => self.if_current(pass, Recorded::Neutral),
-            _ => self.with(|machine, now| machine.record(now, admission, Some(sample))),
+            _ => self.record(pass, sample),
         };
         match recorded {
             Recorded::Stale => return self.stale(),
@@ -212,6 +248,11 @@ impl<C: Clock> Shared<C> {
             self.counts.slow.add(1);
         }
         recorded
+    }
+
+    fn record(&self, pass: &Pass, sample: Sample) -> Recorded {
+        let asked = Asked::Result { is_bad: sample.is_bad() };
+        self.with(asked, |machine, now| machine.record(now, pass.admission(), Some(sample)))
     }
 
     /// Takes in that a call has panicked.
@@ -228,23 +269,30 @@ impl<C: Clock> Shared<C> {
     }
 
     fn nothing(&self, pass: &Pass, why: Nothing) -> Recorded {
-        let admission = pass.admission;
-        let recorded = if admission.is_probe() {
-            self.with(|machine, now| machine.record(now, admission, None))
+        let recorded = if pass.is_probe() {
+            self.with(Asked::Else, |machine, now| machine.record(now, pass.admission(), None))
         } else {
-            self.if_current(pass, Recorded::Neutral)
+            self.if_current(pass, Recorded::Neutral, None)
         };
         match (recorded, why) {
             (Recorded::Stale, _) => return self.stale(),
-            _ if admission.state() == State::Disabled => {}
+            _ if pass.word.state() == Some(State::Disabled) => {}
             (_, Nothing::Ignored) => self.counts.ignored.add(1),
             (_, Nothing::Cancelled) => self.counts.cancelled.add(1),
         }
         recorded
     }
 
-    fn if_current(&self, pass: &Pass, recorded: Recorded) -> Recorded {
-        if self.gate.0.is_current(&pass.admission) { recorded } else { Recorded::Stale }
+    /// What is recorded where that changes nothing, unless it is too late for it.
+    fn if_current(&self, pass: &Pass, recorded: Recorded, result: Option<Sample>) -> Recorded {
+        match pass.word.is_still(self.gate.0.look()) {
+            Some(true) => recorded,
+            Some(false) => Recorded::Stale,
+            None => {
+                let admission = pass.admission();
+                self.with(Asked::Else, |machine, now| machine.record(now, admission, result))
+            }
+        }
     }
 
     #[cold]
@@ -256,12 +304,20 @@ impl<C: Clock> Shared<C> {
     }
 
     /// Looks at the machine, and changes it: with the gate shut, and with all that it has counted taken in.
-    pub(super) fn with<R>(&self, act: impl FnOnce(&mut Machine, u64) -> (R, Option<Note>)) -> R {
+    pub(super) fn with<R>(
+        &self,
+        asked: Asked,
+        act: impl FnOnce(&mut Machine, u64) -> (R, Option<Note>),
+    ) -> R {
         let mut machine = lock(&self.machine);
+        if machine.may_change(asked) {
+            self.gate.0.hide();
+        }
         let run = self.gate.0.shut();
         machine.count_good(run);
         self.counts.succeeded.add(run);
-        // With the gate shut: no result is in the machine that came later than this.
+        // With the gate shut, and the state hidden: nothing that came later than this is in the machine, and
+        // nobody has seen of a change what came sooner.
         let now = self.clock.now();
         let (result, note) = act(&mut machine, now);
         self.gate.0.publish(&machine);
@@ -289,7 +345,7 @@ impl<C: Clock> Shared<C> {
     fn show(&self) {
         if let Some(watch) = self.watch.get() {
             watch.send_if_modified(|shown| {
-                let state = self.gate.0.look().state();
+                let state = self.state();
                 let is_new = *shown != state;
                 *shown = state;
                 is_new
@@ -306,11 +362,12 @@ impl<C: Clock> Shared<C> {
     }
 
     pub(crate) fn state(&self) -> State {
-        self.gate.0.look().state()
+        let seen = self.gate.0.look().state();
+        seen.unwrap_or_else(|| self.with(Asked::Else, |machine, _| (machine.state(), None)))
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        self.with(|machine, now| (self.stats_of(machine, now), None))
+        self.with(Asked::Else, |machine, now| (self.stats_of(machine, now), None))
     }
 
     fn stats_of(&self, machine: &mut Machine, now: u64) -> Stats {

@@ -3,7 +3,7 @@
 use super::Clock;
 use crate::state::nanos;
 use std::{sync::Arc, time::Duration};
-use tidegate_core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use tidegate_core::sync::atomic::{AtomicU64, Ordering::AcqRel};
 
 /// A clock that stands still until it is moved, for tests and simulations. Clones show the same time.
 ///
@@ -45,17 +45,18 @@ impl ManualClock {
 
     /// Moves the clock ahead.
     pub fn advance(&self, by: Duration) {
-        self.0.0.fetch_add(nanos(by), SeqCst);
+        self.0.0.fetch_add(nanos(by), AcqRel);
     }
 
     /// Sets the clock to a time since its origin; this may be back.
     pub fn set(&self, to: Duration) {
-        self.0.0.store(nanos(to), SeqCst);
+        self.0.0.swap(nanos(to), AcqRel);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> u64 {
-        self.0.0.load(SeqCst)
+        // No plain load: whoever reads the time has seen what came before it was read last.
+        self.0.0.fetch_add(0, AcqRel)
     }
 }

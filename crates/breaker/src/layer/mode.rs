@@ -2,10 +2,10 @@
 
 use crate::{
     Breaker, Open,
-    breaker::Guard,
+    breaker::{Guard, Shared},
     clock::{Clock, TokioClock},
 };
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// All requests meet one breaker. A place is taken in `poll_ready`.
 pub struct Single<C: Clock = TokioClock> {
@@ -17,7 +17,7 @@ pub struct Single<C: Clock = TokioClock> {
 pub(crate) enum Held<C: Clock> {
     Nothing,
     /// There is a place for the next call.
-    Place(Guard<'static, C>),
+    Place(Guard<Arc<Shared<C>>>),
     /// The next call is turned away; the inner service was not asked whether it is ready.
     Refused(Open),
 }

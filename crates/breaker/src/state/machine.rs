@@ -39,6 +39,10 @@ impl Admission {
     pub fn is_probe(&self) -> bool {
         self.probe.is_some()
     }
+
+    pub(crate) fn probe(&self) -> Option<Id> {
+        self.probe
+    }
 }
 
 /// A call that is not let pass.
@@ -94,6 +98,19 @@ pub enum Note {
         /// What the window held.
         tally: Tally,
     },
+}
+
+/// What a machine can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To let a call pass.
+    Enter,
+    /// To take in a result.
+    Result { is_bad: bool },
+    /// To do what somebody says.
+    Told,
+    /// Something that changes no state.
+    Else,
 }
 
 /// A breaker without clock, locks and tasks: times are nanoseconds since an origin of the caller's choice.
@@ -225,6 +242,17 @@ impl Machine {
         self.ring.clear();
         self.consecutive = 0;
         Some(Note::WouldOpen { cause, tally })
+    }
+
+    /// Whether the state may change by what is asked.
+    pub(crate) fn may_change(&self, asked: Asked) -> bool {
+        match (asked, self.state) {
+            (Asked::Enter, State::Open)
+            | (Asked::Result { .. }, State::HalfOpen)
+            | (Asked::Told, _) => true,
+            (Asked::Result { is_bad }, State::Closed) => is_bad,
+            _ => false,
+        }
     }
 
     /// The same as to record so many good results, one after the other, when the last one was taken in. Only

@@ -12,7 +12,9 @@ mod time;
 mod window;
 
 pub(crate) use self::{
-    gate::{Gate, Said},
+    gate::{Gate, Said, Word},
+    machine::Asked,
+    probes::Id,
     window::nanos,
 };
 pub use self::{

@@ -4,7 +4,7 @@ use super::tally::{Sample, Tally};
 use std::num::NonZeroU32;
 
 /// Which probe it is.
-pub(super) type Id = NonZeroU32;
+pub(crate) type Id = NonZeroU32;
 
 #[derive(Clone, Copy, Debug)]
 struct Lease {

@@ -7,23 +7,23 @@ use std::fmt::{self, Write as _};
 #[non_exhaustive]
 pub enum State {
     /// Calls pass, and their results are counted.
-    Closed,
+    Closed = 0,
     /// No call passes until a time is over.
-    Open,
+    Open = 4,
     /// Some calls pass, as probes, and decide what comes next.
-    HalfOpen,
+    HalfOpen = 5,
     /// No call passes until somebody says otherwise.
-    ForcedOpen,
+    ForcedOpen = 6,
     /// All calls pass until somebody says otherwise; their results are summed up, and decide nothing.
-    ForcedClosed,
+    ForcedClosed = 2,
     /// All calls pass; their results are counted, and it says when it would have opened.
-    MetricsOnly,
+    MetricsOnly = 1,
     /// All calls pass, and nothing is counted.
-    Disabled,
+    Disabled = 3,
 }
 
 impl State {
-    /// In the order of their numbers.
+    #[cfg(all(test, not(tidegate_loom)))]
     pub(super) const ALL: [Self; 7] = [
         Self::Closed,
         Self::Open,
@@ -35,7 +35,7 @@ impl State {
     ];
 
     /// Whether results go into the window.
-    pub(crate) fn counts(self) -> bool {
+    pub(super) fn counts(self) -> bool {
         matches!(self, Self::Closed | Self::MetricsOnly)
     }
 

@@ -12,7 +12,8 @@ fn it_goes_everywhere() {
     everywhere::<Breaker>();
     everywhere::<Breaker<ManualClock>>();
     everywhere::<tidegate_breaker::Handle>();
-    tickets::<tidegate_breaker::Ticket<'static>>();
+    tickets::<tidegate_breaker::Ticket<'_>>();
+    tickets::<tidegate_breaker::OwnedTicket>();
 }
 
 /// Too few calls decide nothing, and a good one never opens it.

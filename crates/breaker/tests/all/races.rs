@@ -80,7 +80,7 @@ impl Sequential {
             Op::Advance(by) => seq.now += by,
             Op::Reset => seq.go(State::Closed),
             Op::Enter(id) => return seq.enter(id),
-            Op::Finish(id, verdict) => return self.finish(seq, id, verdict),
+            Op::Finish(id, verdict) => return self.finish(seq, id, verdict).unwrap_or(Ret::Done),
             Op::Look => {
                 let tally = self.tally(seq);
                 let (calls, failures) = match seq.state {
@@ -95,12 +95,13 @@ impl Sequential {
         Ret::Done
     }
 
-    fn finish(&self, seq: &mut Seq, id: u64, verdict: Option<Verdict>) -> Ret {
-        let (generation, lease) = seq.running.remove(&id).expect("it has entered");
+    /// None, if it has not entered.
+    fn finish(&self, seq: &mut Seq, id: u64, verdict: Option<Verdict>) -> Option<Ret> {
+        let (generation, lease) = seq.running.remove(&id)?;
         if generation != seq.generation || lease.is_some_and(|until| until <= seq.now) {
-            return Ret::Recorded(Recorded::Stale);
+            return Some(Ret::Recorded(Recorded::Stale));
         }
-        let Some(verdict) = verdict else { return Ret::Recorded(Recorded::Neutral) };
+        let Some(verdict) = verdict else { return Some(Ret::Recorded(Recorded::Neutral)) };
         let failed = verdict == Verdict::Failure;
         if lease.is_some() {
             seq.answered += 1;
@@ -117,7 +118,7 @@ impl Sequential {
                 seq.open();
             }
         }
-        Ret::Recorded(Recorded::Counted)
+        Some(Ret::Recorded(Recorded::Counted))
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tidegate_breaker::{
-    Breaker, Event, HalfOpen, ManualClock, Recorded, State, Ticket, Trip, Verdict, Window,
+    Breaker, Event, HalfOpen, ManualClock, OwnedTicket, Recorded, State, Trip, Verdict, Window,
 };
 use tidegate_core::{Backoff, Jitter};
 use tidegate_testkit::{Rng, Seed};
@@ -140,7 +140,7 @@ impl Pair {
         Self { breaker, clock, oracle, now: 0, would_open, succeeded: 0 }
     }
 
-    fn enter(&mut self) -> Option<(Ticket<'static, ManualClock>, Call)> {
+    fn enter(&mut self) -> Option<(OwnedTicket<ManualClock>, Call)> {
         match (self.breaker.try_enter_owned(), self.oracle.enter(self.now)) {
             (Ok(ticket), Ok(call)) => Some((ticket, call)),
             (Err(open), Err(after)) => {
@@ -154,7 +154,7 @@ impl Pair {
 
     fn finish(
         &mut self,
-        (ticket, call): (Ticket<'_, ManualClock>, Call),
+        (ticket, call): (OwnedTicket<ManualClock>, Call),
         verdict: Option<Verdict>,
     ) {
         let is_counted = self.oracle.state != State::Disabled;
