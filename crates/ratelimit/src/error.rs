@@ -50,6 +50,8 @@ pub enum TryAcquireError {
         cost: u64,
         /// How much can pass at once at most.
         possible: u64,
+        /// How much would pass now; none, where that is not known.
+        remaining: u64,
     },
 }
 
@@ -67,8 +69,7 @@ impl TryAcquireError {
     #[must_use]
     pub fn remaining(&self) -> u64 {
         match *self {
-            Self::Denied { remaining, .. } => remaining,
-            Self::Never { possible, .. } => possible,
+            Self::Denied { remaining, .. } | Self::Never { remaining, .. } => remaining,
         }
     }
 }

@@ -56,13 +56,12 @@ impl Denied {
         }
     }
 
-    /// How much would pass now.
+    /// How much would pass now; none, where that is not known.
     #[must_use]
     pub fn remaining(&self) -> u64 {
         match *self {
             Self::Now(error) => error.remaining(),
-            Self::Waiting(AcquireError::Never { possible, .. }) => possible,
-            // Others wait already, or it would not have had to.
+            // Others wait already, or it would not have had to; or it never passes.
             Self::Waiting(_)
             | Self::TooManyKeys { .. }
             | Self::Quota(_)
@@ -103,7 +102,7 @@ impl From<FleetTryAcquireError> for Denied {
                 Self::Now(TryAcquireError::Denied { retry_after, remaining })
             }
             FleetTryAcquireError::Never { cost, possible } => {
-                Self::Now(TryAcquireError::Never { cost, possible })
+                Self::Now(TryAcquireError::Never { cost, possible, remaining: 0 })
             }
             FleetTryAcquireError::Full { waiting } => Self::Full { waiting },
             FleetTryAcquireError::Unavailable { retry_after, .. } => {

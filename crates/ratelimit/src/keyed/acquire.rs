@@ -246,7 +246,7 @@ fn too_late(error: TryAcquireError, now: u64, until: u64) -> AcquireError {
         TryAcquireError::Denied { retry_after, .. } => {
             AcquireError::TooLate { retry_after, allowed: time_between(now, until) }
         }
-        TryAcquireError::Never { cost, possible } => AcquireError::Never { cost, possible },
+        TryAcquireError::Never { cost, possible, .. } => AcquireError::Never { cost, possible },
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     Quota, TryAcquireError,
     clock::Clock,
     limiter::time_between,
-    state::{Asked, Held, Plan, Refusal, Table},
+    state::{Asked, Held, Left, Plan, Refusal, Table},
 };
 use std::{
     hash::{BuildHasher, Hash},
@@ -45,8 +45,7 @@ pub(super) struct Request<'a, K> {
 /// What has become of it.
 pub(super) enum Outcome<C: Clock> {
     Passes(Source),
-    /// And how much would pass now, or ever if it never passes.
-    Refused(Refusal, u64),
+    Refused(Refusal, Left),
     /// The owner has to say.
     Owned(Owner<C>, Source),
 }
@@ -332,11 +331,12 @@ fn lock_or_wait<K, C: Clock>(shard: &Mutex<Shard<K, C>>) -> (MutexGuard<'_, Shar
 }
 
 /// As an error of a limiter.
-pub(super) fn refused(now: u64, refusal: Refusal, left: u64, cost: u64) -> TryAcquireError {
+pub(super) fn refused(now: u64, refusal: Refusal, left: Left, cost: u64) -> TryAcquireError {
+    let Left { now: remaining, possible } = left;
     match refusal {
         Refusal::Until(at) => {
-            TryAcquireError::Denied { retry_after: time_between(now, at), remaining: left }
+            TryAcquireError::Denied { retry_after: time_between(now, at), remaining }
         }
-        Refusal::Never => TryAcquireError::Never { cost, possible: left },
+        Refusal::Never => TryAcquireError::Never { cost, possible, remaining },
     }
 }

@@ -159,7 +159,11 @@ impl State {
                 retry_after: time_between(now, at),
                 remaining: self.remaining(now),
             }),
-            None => Err(TryAcquireError::Never { cost, possible: self.limits.possible(now) }),
+            None => Err(TryAcquireError::Never {
+                cost,
+                possible: self.limits.possible(now),
+                remaining: self.remaining(now),
+            }),
         }
     }
 

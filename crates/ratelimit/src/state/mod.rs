@@ -13,7 +13,7 @@ pub use self::{gcra::Gcra, scale::Scale, window::Window};
 pub(crate) use self::{
     limits::Limits,
     line::Line,
-    table::{Asked, Held, Plan, Swept, Table},
+    table::{Asked, Held, Left, Plan, Swept, Table},
     word::{Taken, Word},
 };
 

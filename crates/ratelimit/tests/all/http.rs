@@ -124,7 +124,7 @@ async fn a_denied_request_is_told_when_to_come_back() {
     assert_eq!(told(denied.into()), (r#""a";r=1;t=15"#.into(), Some("15".into())));
     let never = limiter.try_acquire(3).unwrap_err();
     assert!(matches!(never, TryAcquireError::Never { .. }));
-    assert_eq!(told(never.into()).1, None);
+    assert_eq!(told(never.into()), (r#""a";r=1"#.into(), None), "what is left, not the burst");
     let late = limiter.reserve_within(2, SECOND).unwrap_err();
     assert!(matches!(late, AcquireError::TooLate { .. }));
     assert_eq!(told(late.into()), (r#""a";r=0;t=15"#.into(), Some("15".into())));

@@ -47,7 +47,7 @@ fn what_never_passes_makes_no_key() {
     let (builder, _) = manual(2);
     let limiter = builder.build().unwrap();
     let error = limiter.try_acquire(&1, 3).unwrap_err();
-    let never = TryAcquireError::Never { cost: 3, possible: 2 };
+    let never = TryAcquireError::Never { cost: 3, possible: 2, remaining: 2 };
     assert_eq!(error, TryAcquireKeyError::Limit(never));
     assert!(limiter.try_acquire(&2, 0).is_ok(), "nothing is always there");
     assert_eq!(limiter.peek(&3).unwrap().remaining, 2);

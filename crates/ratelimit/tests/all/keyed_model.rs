@@ -79,7 +79,10 @@ impl Oracle {
                 retry_after: Duration::from_nanos(at - now),
                 remaining: cell.available(now),
             },
-            Err(Refusal::Never) => TryAcquireError::Never { cost, possible: cell.possible(now) },
+            Err(Refusal::Never) => {
+                let (possible, remaining) = (cell.possible(now), cell.available(now));
+                TryAcquireError::Never { cost, possible, remaining }
+            }
         };
         Err(error.into())
     }

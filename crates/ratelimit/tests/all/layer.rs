@@ -363,7 +363,9 @@ async fn requests_cost_what_they_cost() {
     let error = service.ready().await.unwrap().call(11).await.unwrap_err();
     assert_eq!(
         error,
-        RateLimitError::Denied(TryAcquireError::Never { cost: 11, possible: 10 }.into())
+        RateLimitError::Denied(
+            TryAcquireError::Never { cost: 11, possible: 10, remaining: 0 }.into()
+        )
     );
 }
 

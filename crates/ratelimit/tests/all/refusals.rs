@@ -49,7 +49,7 @@ fn nothing_costs_nothing() {
 #[tidegate_testkit::test]
 async fn more_than_a_burst_never_passes_and_is_told_so_at_once() {
     let limiter = RateLimiter::builder(Rate::per_second(1)).burst(3).build().unwrap();
-    let never = TryAcquireError::Never { cost: 4, possible: 3 };
+    let never = TryAcquireError::Never { cost: 4, possible: 3, remaining: 3 };
     assert_eq!(limiter.try_acquire(4).unwrap_err(), never);
     assert_eq!(never.retry_after(), None);
     let never = AcquireError::Never { cost: 4, possible: 3 };
@@ -125,7 +125,7 @@ fn several_limits_take_from_all_or_from_none() {
     limiter.try_acquire(1).unwrap();
     assert_eq!(
         limiter.try_acquire(4).unwrap_err(),
-        TryAcquireError::Never { cost: 4, possible: 3 }
+        TryAcquireError::Never { cost: 4, possible: 3, remaining: 0 }
     );
     clock.advance(2 * SECOND);
     assert_eq!(limiter.try_acquire(3).unwrap_err().retry_after(), Some(175 * SECOND));

@@ -37,7 +37,7 @@ fn a_window_alone_is_a_limiter() {
     clock.set(59 * SECOND);
     let denied = TryAcquireError::Denied { retry_after: SECOND, remaining: 0 };
     assert_eq!(limiter.try_acquire(1).unwrap_err(), denied);
-    let never = TryAcquireError::Never { cost: 101, possible: 100 };
+    let never = TryAcquireError::Never { cost: 101, possible: 100, remaining: 0 };
     assert_eq!(limiter.try_acquire(101).unwrap_err(), never);
     clock.set(60 * SECOND);
     let permit = limiter.try_acquire(100).unwrap();

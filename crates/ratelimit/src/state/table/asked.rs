@@ -18,12 +18,18 @@ impl<O> Held<'_, O> {
     }
 }
 
+/// How much would pass now, and how much can ever at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) now: u64,
+    pub(crate) possible: u64,
+}
+
 /// What has become of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     Passes,
-    /// And how much would pass now, or ever if it never passes.
-    Refused(Refusal, u64),
+    Refused(Refusal, Left),
     /// It passes if the key is added.
     New,
     /// It is for somebody else to say.
@@ -34,10 +40,7 @@ pub(crate) enum Asked {
 
 impl Asked {
     pub(super) fn refused(refusal: Refusal, cell: &Gcra, now: u64) -> Self {
-        let left = match refusal {
-            Refusal::Until(_) => cell.available(now),
-            Refusal::Never => cell.possible(now),
-        };
+        let left = Left { now: cell.available(now), possible: cell.possible(now) };
         Self::Refused(refusal, left)
     }
 }

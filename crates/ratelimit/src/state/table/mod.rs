@@ -6,7 +6,7 @@ mod plan;
 mod sweep;
 
 pub(crate) use self::{
-    asked::{Asked, Held, Swept},
+    asked::{Asked, Held, Left, Swept},
     plan::Plan,
 };
 

@@ -58,7 +58,8 @@ proptest! {
                         prop_assert_eq!(retry_after, Duration::from_nanos(at - now));
                         prop_assert_eq!(remaining, cell.available(now));
                     }
-                    (Err(TryAcquireError::Never { possible, .. }), Err(Refusal::Never)) => {
+                    (Err(TryAcquireError::Never { possible, remaining, .. }), Err(Refusal::Never)) => {
+                        prop_assert_eq!(remaining, cell.available(now));
                         prop_assert_eq!(possible, cell.possible(now));
                     }
                     (limiter, cell) => prop_assert!(false, "{limiter:?}, but {cell:?}"),
