@@ -23,6 +23,7 @@ use tidegate_core::{
         atomic::{AtomicBool, AtomicU64},
     },
 };
+use tokio::time::Instant;
 
 /// How many keys an instance knows of, unless told otherwise.
 pub const DEFAULT_MAX_KEYS: usize = 65_536;
@@ -211,6 +212,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             patience,
             warned_at: AtomicU64::new(0),
             counts: Counts::default(),
+            built_at: Instant::now(),
         };
         Ok(FleetLimiter { inner: Arc::new(inner) })
     }

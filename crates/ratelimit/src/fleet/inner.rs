@@ -3,7 +3,7 @@
 use super::{
     builder::Fallback,
     entry::{Alarm, Driving, Entry, Exchange, Work},
-    state::{Fail, Form, Health, Next, Now, Rules, StoreQuota},
+    state::{Fail, Form, Health, Next, Now, Origin, Rules, StoreQuota},
     stats::{Counts, FleetStats},
     store::{Answer, Ask, Store, StoreError},
     table::Table,
@@ -28,7 +28,7 @@ use tidegate_core::{
         lock,
     },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// One limiter, whatever the number of its handles.
 pub(super) struct Inner<S, C: Clock> {
@@ -55,6 +55,7 @@ pub(super) struct Inner<S, C: Clock> {
     pub(super) warned_at: AtomicU64,
     pub(super) counts: Counts,
     pub(super) resource: Resource,
+    pub(super) built_at: Instant,
 }
 
 impl<S: Store, C: Clock> Inner<S, C> {
@@ -79,8 +80,9 @@ impl<S: Store, C: Clock> Inner<S, C> {
     pub(super) fn drive(&self, entry: &Arc<Entry<C::Timer>>) {
         loop {
             // A clock is foreign code: not under the lock.
-            let now = self.clock.now();
+            let (now, time) = (self.clock.now(), self.time());
             let mut state = lock(&entry.state);
+            state.account.at(time);
             if state.is_driven {
                 state.again = true;
                 return;
@@ -200,8 +202,11 @@ impl<S: Store, C: Clock> Inner<S, C> {
 
     /// Gives up the place of a waiter, and what was taken for it.
     pub(super) fn leave(&self, entry: &Entry<C::Timer>, key: usize, cost: u64) {
-        let ((rings, left), tally) =
-            entry.with(|state| state.account.leave(&self.rules, key, cost));
+        let (now, time) = (self.clock.now(), self.time());
+        let ((rings, left), tally) = entry.with(|state| {
+            state.account.at(time);
+            state.account.leave(&self.rules, now, key, cost)
+        });
         self.counts.add(tally);
         drop(left);
         entry.park();
@@ -211,9 +216,19 @@ impl<S: Store, C: Clock> Inner<S, C> {
         }
     }
 
-    pub(super) fn give_back(&self, entry: &Entry<C::Timer>, n: u64) {
-        entry.with(|state| state.account.refund(&self.rules, n));
+    pub(super) fn give_back(&self, entry: &Entry<C::Timer>, n: u64, origin: Origin) {
+        let (now, time) = (self.clock.now(), self.time());
+        let ((), tally) = entry.with(|state| {
+            state.account.at(time);
+            state.account.refund(&self.rules, now, n, origin);
+        });
+        self.counts.add(tally);
         entry.ring();
+    }
+
+    /// Nanoseconds since the limiter was built, by a clock that nobody sets.
+    fn time(&self) -> u64 {
+        u64::try_from(self.built_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn unavailable(&self, now: u64) -> Option<Fail> {

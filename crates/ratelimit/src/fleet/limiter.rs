@@ -149,14 +149,14 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
             return Ok(FleetPermit::new(inner, None, n));
         }
         let entry = inner.entry(key);
-        match inner.ask(&entry, n, form) {
-            Now::Passes => {}
+        let origin = match inner.ask(&entry, n, form) {
+            Now::Passes(origin) => origin,
             Now::Fails(fail) => return Err(fail),
             Now::Joins => {
-                inner.resource.waiting("tokens", Wait::new(inner, &entry, n, form)).await?;
+                inner.resource.waiting("tokens", Wait::new(inner, &entry, n, form)).await?
             }
-        }
-        Ok(FleetPermit::new(inner, Some(entry), n))
+        };
+        Ok(FleetPermit::new(inner, Some((entry, origin)), n))
     }
 
     /// What could be taken of `key` now, without taking it: the store is asked, unless it is down.

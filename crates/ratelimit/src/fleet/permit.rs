@@ -1,6 +1,6 @@
 //! Leave to go on.
 
-use super::{entry::Entry, inner::Inner, store::Store};
+use super::{entry::Entry, inner::Inner, state::Origin, store::Store};
 use crate::clock::{Clock, TokioClock};
 use std::{fmt, sync::Arc};
 
@@ -8,14 +8,14 @@ use std::{fmt, sync::Arc};
 pub struct FleetPermit<'a, S: Store, C: Clock = TokioClock> {
     inner: &'a Inner<S, C>,
     /// None, if it took nothing.
-    entry: Option<Arc<Entry<C::Timer>>>,
+    entry: Option<(Arc<Entry<C::Timer>>, Origin)>,
     cost: u64,
 }
 
 impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
     pub(super) fn new(
         inner: &'a Inner<S, C>,
-        entry: Option<Arc<Entry<C::Timer>>>,
+        entry: Option<(Arc<Entry<C::Timer>>, Origin)>,
         cost: u64,
     ) -> Self {
         Self { inner, entry, cost }
@@ -29,10 +29,17 @@ impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
 
     /// Gives the tokens back: what they were for has not happened. This instance has them in hand again,
     /// and who waits here may pass by them; what is more than a lease goes back to the store with the next
-    /// exchange for the key.
+    /// exchange for the key. Tokens that passed without the store go back to the share.
+    ///
+    /// As with all limits, a token that has come back by itself cannot be given back as well: `n` tokens of a
+    /// key with `rate` are worth `n - rate * t`, where `t` is how long ago the store has begun to pay them off.
+    /// Of a key at its limit that begins only when all that was taken before is paid off, which takes as long
+    /// as a burst less a lease; so what is given back soon counts in full. That is why late refunds do not
+    /// exceed the [bound](super). What is worth nothing any more counts as
+    /// [forfeited](super::FleetStats::forfeited).
     pub fn refund(self) {
-        if let Some(entry) = &self.entry {
-            self.inner.give_back(entry, self.cost);
+        if let Some((entry, origin)) = &self.entry {
+            self.inner.give_back(entry, self.cost, *origin);
         }
     }
 }

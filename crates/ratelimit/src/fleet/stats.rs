@@ -23,7 +23,7 @@ pub struct FleetStats {
     /// How often it refused a [single key](super::StoreError::is_of_key).
     pub key_errors: u64,
     /// Tokens that were in hand and were given up: with keys for which there was no room, or on their way
-    /// back to a store that failed. The limit gives out fewer for a while; never more.
+    /// back to a store that failed; or that were given back so late that they had come back by themselves. The limit gives out fewer for a while; never more.
     pub forfeited: u64,
     /// How many keys are known.
     pub keys: usize,

@@ -3,7 +3,7 @@
 use super::{
     entry::Entry,
     inner::Inner,
-    state::{Fail, Form, Step},
+    state::{Fail, Form, Origin, Step},
     store::Store,
 };
 use crate::clock::{Clock, Timer};
@@ -35,7 +35,7 @@ impl<'a, S: Store, C: Clock> Wait<'a, S, C> {
         Self { inner, entry, cost, form, key: None, alarm: None }
     }
 
-    fn look(&mut self, cx: &mut Context<'_>) -> Option<Result<(), Fail>> {
+    fn look(&mut self, cx: &mut Context<'_>) -> Option<Result<Origin, Fail>> {
         let key = self.key?;
         // A waker is foreign code: not under the lock.
         let waker = cx.waker().clone();
@@ -45,8 +45,10 @@ impl<'a, S: Store, C: Clock> Wait<'a, S, C> {
         let step = step?;
         self.key = None;
         Some(match step {
+            Step::Passes(origin) => Ok(origin),
             Step::Fails(fail) => Err(fail),
-            _ => Ok(()),
+            // It would not have been given up.
+            Step::Waits(_) => Ok(Origin::Nowhere),
         })
     }
 
@@ -62,7 +64,7 @@ impl<'a, S: Store, C: Clock> Wait<'a, S, C> {
 }
 
 impl<S: Store, C: Clock> Future for Wait<'_, S, C> {
-    type Output = Result<(), Fail>;
+    type Output = Result<Origin, Fail>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;

@@ -35,7 +35,8 @@ struct Came {
     longest: Duration,
 }
 
-const TIME: Duration = Duration::from_secs(20);
+/// How many are admitted in memory, at the limit.
+const DECISIONS: u64 = 200_000;
 
 impl Crowd {
     fn limiter<S: Store>(&self, store: S) -> FleetLimiter<S> {
@@ -75,7 +76,8 @@ impl Crowd {
 
     async fn in_memory(&self) -> Came {
         let store = Arc::new(MemoryStore::new(10));
-        self.run((0..self.instances).map(|_| Arc::clone(&store)).collect(), TIME).await
+        let time = Duration::from_secs(DECISIONS / self.rate);
+        self.run((0..self.instances).map(|_| Arc::clone(&store)).collect(), time).await
     }
 }
 
@@ -96,12 +98,13 @@ async fn at_the_limit_ten_round_trips_serve_a_thousand_decisions() {
         [(1000, 1), (1000, 3), (10_000, 1), (10_000, 2), (10_000, 3), (10_000, 8)]
     {
         for callers in [1, 40] {
-            let (burst, told, pause) = (1000, instances, Duration::ZERO);
+            // More than all leases together.
+            let (burst, told, pause) = (1000.max(instances * 250), instances, Duration::ZERO);
             let crowd = Crowd { rate, burst, instances, told, callers, pause };
             let came = crowd.in_memory().await;
             came.takes_ten_trips_for_a_thousand(crowd);
             // The whole rate, and no more than the bound, in which nothing is in hand at the start.
-            let (sum, expected) = (came.sum(), burst + rate * TIME.as_secs());
+            let (sum, expected) = (came.sum(), burst + DECISIONS);
             assert!(sum * 100 >= expected * 97, "{crowd:?}: {came:?}");
             assert!(sum <= expected + instances * 125 + rate / 10, "{crowd:?}: {came:?}");
             // Nobody is left out, as far as that goes without a line of all.
@@ -109,7 +112,7 @@ async fn at_the_limit_ten_round_trips_serve_a_thousand_decisions() {
                 came.admitted.iter().all(|of| of * 4 * instances >= sum),
                 "{crowd:?}: {came:?}"
             );
-            assert!(came.longest <= Duration::from_secs(3), "{crowd:?}: {came:?}");
+            assert!(came.longest <= Duration::from_secs(6), "{crowd:?}: {came:?}");
         }
     }
 }
@@ -122,7 +125,7 @@ async fn below_the_limit_ten_round_trips_serve_a_thousand_decisions() {
         let crowd = Crowd { rate: 1000, burst: 1000, instances, told: instances, callers, pause };
         let came = crowd.in_memory().await;
         came.takes_ten_trips_for_a_thousand(crowd);
-        assert!(came.sum() >= 15_000, "{crowd:?}: {came:?}");
+        assert!(came.sum() >= 150_000, "{crowd:?}: {came:?}");
         assert!(came.longest <= MS(1), "{crowd:?}: {came:?}");
     }
 }
@@ -135,7 +138,7 @@ async fn who_is_alone_has_the_whole_rate_and_waits_no_longer_than_a_lease_takes(
         let crowd = Crowd { rate: 10_000, burst, instances: 1, told, callers: 3, pause };
         let came = crowd.in_memory().await;
         came.takes_ten_trips_for_a_thousand(crowd);
-        assert!(came.sum() >= 199_000, "{crowd:?}: {came:?}");
+        assert!(came.sum() >= DECISIONS * 99 / 100, "{crowd:?}: {came:?}");
         assert!(came.longest <= MS(15 * told + 5), "{crowd:?}: {came:?}");
     }
 }

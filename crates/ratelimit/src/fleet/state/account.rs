@@ -2,13 +2,14 @@
 
 mod exchange;
 mod pace;
+mod refund;
 mod share;
 
 pub(crate) use self::pace::Pace;
 
 use super::{
     super::store::Ask,
-    verdict::{Fail, Form, Mode, Now, Step, Tally},
+    verdict::{Fail, Form, Mode, Now, Origin, Step, Tally},
 };
 use crate::state::{Gcra, Line, Refusal, Scale};
 use std::time::Duration;
@@ -48,10 +49,17 @@ pub(crate) enum Next {
 pub(crate) struct Account<W> {
     /// Tokens in hand.
     lease: u64,
+    /// From when on, by a clock that nobody sets, the first of them come back to the store by themselves.
+    since: u64,
     /// Tokens in hand that are not to be spent, but given back with the next exchange.
     back: u64,
+    /// Likewise tokens that were spent before, or that nobody waits for any more, and since when they come
+    /// back by themselves.
+    late: refund::Late,
+    /// The time by the clock that nobody sets.
+    time: u64,
     /// What the exchange under way gives back, how much it asks for, and when it began.
-    under_way: Option<(Ask, u64)>,
+    under_way: Option<UnderWay>,
     /// The cell of the store as it was last seen, by the clock of the instance.
     known: Gcra,
     /// How much earlier it was seen so than it may have been so: between what was asked and the answer.
@@ -73,6 +81,15 @@ pub(crate) struct Account<W> {
     tally: Tally,
 }
 
+/// What the store is asked.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    ask: Ask,
+    /// When, by the clock of the instance and by the one that nobody sets.
+    at: u64,
+    began: u64,
+}
+
 #[derive(Debug)]
 struct Place<W> {
     form: Form,
@@ -85,7 +102,10 @@ impl<W> Account<W> {
     pub(crate) fn new(rules: &Rules, forgotten: u64, dice: u64) -> Self {
         Self {
             lease: 0,
+            since: 0,
             back: 0,
+            late: refund::Late::default(),
+            time: 0,
             under_way: None,
             known: Gcra::with_scale(rules.scale),
             latency: 0,
@@ -111,7 +131,7 @@ impl<W> Account<W> {
         mode: &Mode,
     ) -> Now {
         if cost == 0 {
-            return Now::Passes;
+            return Now::Passes(Origin::Nowhere);
         }
         if cost > rules.scale.most() {
             self.tally.denied += 1;
@@ -122,16 +142,16 @@ impl<W> Account<W> {
         let is_probed = self.under_way.is_some() && !matches!(mode, Mode::Store { .. });
         if self.line.is_empty() || (is_try && is_probed) {
             match self.decide(rules, now, cost, mode, u64::MAX) {
-                Ok(true) => {
+                Ok(Some(origin)) => {
                     self.tally.admitted += 1;
-                    return Now::Passes;
+                    return Now::Passes(origin);
                 }
                 Err(Refused::By(fail)) => {
                     self.tally.denied += 1;
                     return Now::Fails(fail);
                 }
                 Err(Refused::Until(at)) if is_try => return self.deny(rules, now, at),
-                Ok(false) | Err(Refused::Until(_)) => {}
+                Ok(None) | Err(Refused::Until(_)) => {}
             }
         } else if is_try && self.under_way.is_none() {
             // The first in the line waits for time to pass, and is not overtaken.
@@ -161,7 +181,7 @@ impl<W> Account<W> {
         Fail::Denied { retry_after: between(now, at), remaining }
     }
 
-    /// Spends tokens in hand, or those of its share where the store is down; false, if the store has to
+    /// Spends tokens in hand, or those of its share where the store is down; none, if the store has to
     /// be asked. It is worth nothing after the time `by`.
     fn decide(
         &mut self,
@@ -170,7 +190,7 @@ impl<W> Account<W> {
         cost: u64,
         mode: &Mode,
         by: u64,
-    ) -> Result<bool, Refused> {
+    ) -> Result<Option<Origin>, Refused> {
         if let Mode::Store { settled_at } = mode {
             if now < *settled_at {
                 self.check_share(rules, now, cost, *settled_at)?;
@@ -183,25 +203,26 @@ impl<W> Account<W> {
             if let (Mode::Store { .. }, Some(share)) = (mode, &mut self.share) {
                 share.spend(now, cost);
             }
-            return Ok(true);
+            return Ok(Some(Origin::Lease { since: self.since }));
         }
         match mode {
             Mode::Store { .. } => {
                 // What passes at once by what is known may not any more: the store has to say.
                 match self.gate(now, cost - self.lease, by) {
                     at if at > now => Err(Refused::Until(at)),
-                    _ => Ok(false),
+                    _ => Ok(None),
                 }
             }
             Mode::Local { until } => {
                 let need = cost - self.lease;
                 (self.is_told, self.is_ahead) = (false, true);
-                let taken = self.share(rules, now).take(now, need);
-                match taken {
+                let share = self.share(rules, now);
+                let since = share.full_at().unwrap_or(u64::MAX).max(now);
+                match share.take(now, need) {
                     Ok(()) => {
                         self.lease = 0;
                         self.tally.local += 1;
-                        Ok(true)
+                        Ok(Some(Origin::Share { since }))
                     }
                     Err(Refusal::Until(at)) => Err(Refused::Until(at)),
                     // More than the share: the store may give it once it is back.
@@ -214,7 +235,7 @@ impl<W> Account<W> {
             })),
             Mode::Open => {
                 self.tally.local += 1;
-                Ok(true)
+                Ok(Some(Origin::Nowhere))
             }
         }
     }
@@ -257,28 +278,23 @@ impl<W> Account<W> {
         self.line.join(cost, Place { form, step: Step::Waits(waker) })
     }
 
-    /// Gives back all that is in hand with the next exchange.
-    pub(crate) fn give_up_lease(&mut self) {
-        self.back = self.back.saturating_add(std::mem::take(&mut self.lease));
-    }
-
     /// Lets pass whoever can, and says what is to be done for the others.
     pub(crate) fn next(&mut self, rules: &Rules, now: u64, mode: &Mode, epoch: u64) -> Next {
         debug_assert!(self.under_way.is_none(), "one exchange at a time");
         while let Some((key, cost)) = self.line.first() {
             let form = self.line.waiter(key).form;
             if form == Form::GiveBack {
-                if self.back > 0 && matches!(mode, Mode::Store { .. }) {
+                if self.returns() > 0 && matches!(mode, Mode::Store { .. }) {
                     return self.exchange(rules, now, 0, epoch);
                 }
-                self.settle(key, Step::Passes);
+                self.settle(key, Step::Passes(Origin::Nowhere));
                 continue;
             }
             // All go by the one who is in the greatest hurry: whoever is behind is not served before.
             let by = self.first_deadline(now);
             match self.decide(rules, now, cost, mode, by) {
-                Ok(true) => self.settle(key, Step::Passes),
-                Ok(false) => return self.exchange(rules, now, cost, epoch),
+                Ok(Some(origin)) => self.settle(key, Step::Passes(origin)),
+                Ok(None) => return self.exchange(rules, now, cost, epoch),
                 Err(Refused::By(fail)) => self.settle(key, Step::Fails(fail)),
                 Err(Refused::Until(at)) if form == Form::Try => {
                     let fail = self.denied(rules, now, at);
@@ -323,7 +339,7 @@ impl<W> Account<W> {
                 }
                 Form::Wait { .. } => ahead += u128::from(cost),
                 // With the exchange that the first one waits for.
-                Form::GiveBack => done.push((key, Step::Passes)),
+                Form::GiveBack => done.push((key, Step::Passes(Origin::Nowhere))),
             }
         }
         for (key, step) in done {
@@ -331,25 +347,11 @@ impl<W> Account<W> {
         }
     }
 
-    /// Puts tokens back in hand; what is more than a lease is for the store.
-    pub(crate) fn refund(&mut self, rules: &Rules, n: u64) {
-        self.lease = self.lease.saturating_add(n);
-        self.trim(rules);
-    }
-
-    /// Keeps no more than a lease in hand, unless somebody waits for it.
-    pub(crate) fn trim(&mut self, rules: &Rules) {
-        if self.line.is_empty() && self.lease > rules.lease {
-            self.back = self.back.saturating_add(self.lease - rules.lease);
-            self.lease = rules.lease;
-        }
-    }
-
     fn settle(&mut self, key: usize, step: Step<W>) {
         let place = self.line.waiter(key);
         if place.form != Form::GiveBack {
             match step {
-                Step::Passes => self.tally.admitted += 1,
+                Step::Passes(_) => self.tally.admitted += 1,
                 _ => self.tally.denied += 1,
             }
         }
@@ -372,12 +374,18 @@ impl<W> Account<W> {
     /// Gives up a place, and what was taken for it. Says whether others have to be woken: it was the first
     /// of those in the line, or was woken itself and did nothing. What it leaves, a waker or an error of the
     /// store, is foreign code, to be dropped without a lock.
-    pub(crate) fn leave(&mut self, rules: &Rules, key: usize, cost: u64) -> (bool, Step<W>) {
+    pub(crate) fn leave(
+        &mut self,
+        rules: &Rules,
+        now: u64,
+        key: usize,
+        cost: u64,
+    ) -> (bool, Step<W>) {
         let was_first = self.line.first().is_some_and(|(first, _)| first == key);
         let step = self.line.remove(key).step;
         let was_woken = matches!(step, Step::Waits(None));
-        if matches!(step, Step::Passes) {
-            self.refund(rules, cost);
+        if let Step::Passes(origin) = step {
+            self.unspend(rules, now, cost, origin);
         }
         self.trim(rules);
         (was_first || was_woken, step)
@@ -447,11 +455,6 @@ impl<W> Account<W> {
     /// When the share is full again.
     pub(crate) fn share_is_full_at(&self) -> u64 {
         self.share.as_ref().and_then(Gcra::full_at).unwrap_or(0)
-    }
-
-    /// Tokens that are lost if it is forgotten.
-    pub(crate) fn holds(&self) -> u64 {
-        self.lease.saturating_add(self.back)
     }
 }
 

@@ -13,5 +13,5 @@ pub(crate) use self::{
     account::{Account, Next, Pace, Rules},
     health::{Health, Turn},
     keys::Keys,
-    verdict::{Fail, Form, Mode, Now, Step, Tally},
+    verdict::{Fail, Form, Mode, Now, Origin, Step, Tally},
 };

@@ -105,7 +105,7 @@ mod shares {
 
     fn passes(account: &mut Account<u32>, now: u64, mode: &Mode) -> u64 {
         let asks = |account: &mut Account<u32>| account.ask(&rules(), now, 1, Form::Try, mode);
-        (0..1000).take_while(|_| matches!(asks(account), Now::Passes)).count() as u64
+        (0..1000).take_while(|_| matches!(asks(account), Now::Passes(_))).count() as u64
     }
 
     const LOCAL: Mode = Mode::Local { until: u64::MAX };
@@ -143,7 +143,7 @@ mod shares {
         assert_eq!(u128::from(ask.at_least), u128::from(400 * MS - at) / 1000);
         account.answered(&rules(), at, Answer { granted: 1, full_after: Duration::ZERO }, 2);
         account.next(&rules(), at, &Mode::STORE, 2);
-        assert!(matches!(account.poll(key, 0).0, Some(Step::Passes)));
+        assert!(matches!(account.poll(key, 0).0, Some(Step::Passes(_))));
     }
 
     #[test]
@@ -160,9 +160,9 @@ mod shares {
         let key = account.join(1, Form::Try, Some(1));
         assert!(matches!(account.poll(key, 2), (None, Some(1))), "the one before");
         account.next(&rules(), 0, &Mode::Open, 1);
-        assert!(matches!(account.poll(key, 3), (Some(Step::Passes), Some(3))), "the new one");
+        assert!(matches!(account.poll(key, 3), (Some(Step::Passes(_)), Some(3))), "the new one");
         let key = account.join(1, Form::Try, Some(4));
-        assert!(matches!(account.leave(&rules(), key, 1), (true, Step::Waits(Some(4)))));
+        assert!(matches!(account.leave(&rules(), 0, key, 1), (true, Step::Waits(Some(4)))));
     }
 
     #[test]

@@ -43,19 +43,32 @@ pub(crate) enum Fail {
     Unavailable { retry_after: Duration, source: StoreError },
 }
 
+/// Where the tokens of who passes come from, which tells what they are worth when they are given back: what
+/// has come back by itself is not given back again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A lease, of which the first tokens come back to the store from this time on, by a clock that nobody
+    /// sets.
+    Lease { since: u64 },
+    /// The share, from this time on by the clock of the instance.
+    Share { since: u64 },
+    /// Nowhere.
+    Nowhere,
+}
+
 /// What becomes of who asks.
 #[derive(Debug)]
 pub(crate) enum Step<W> {
     /// In the line, and woken by this, if by anything.
     Waits(Option<W>),
-    Passes,
+    Passes(Origin),
     Fails(Fail),
 }
 
 /// What can be said at once.
 #[derive(Debug)]
 pub(crate) enum Now {
-    Passes,
+    Passes(Origin),
     Fails(Fail),
     /// It takes the store to tell, or a place in the line.
     Joins,

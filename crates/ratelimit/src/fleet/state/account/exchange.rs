@@ -1,6 +1,6 @@
 //! What is asked of the store, and what comes of it.
 
-use super::{Account, Next, Rules, pace::Seen};
+use super::{Account, Next, Rules, UnderWay, pace::Seen};
 use crate::{
     fleet::store::{Answer, Ask},
     state::Gcra,
@@ -9,7 +9,6 @@ use crate::{
 impl<W> Account<W> {
     /// Gives back and takes what the line needs, which begins with that much.
     pub(super) fn exchange(&mut self, rules: &Rules, now: u64, cost: u64, epoch: u64) -> Next {
-        let lease = self.lease;
         let max = if cost == 0 { 0 } else { self.wants(rules, cost) };
         let at_least = if epoch == self.epoch {
             0
@@ -19,9 +18,9 @@ impl<W> Account<W> {
             full_at.saturating_sub(now).div_ceil(1000)
         };
         self.is_ahead = false;
-        let min = cost.saturating_sub(lease);
-        let ask = Ask { at_least, refund: std::mem::take(&mut self.back), min, max };
-        self.under_way = Some((ask, now));
+        let min = cost.saturating_sub(self.lease);
+        let ask = Ask { at_least, refund: self.take_returns(rules), min, max };
+        self.under_way = Some(UnderWay { ask, at: now, began: self.time });
         Next::Exchange(ask)
     }
 
@@ -39,8 +38,7 @@ impl<W> Account<W> {
 
     /// The store has answered what was asked in that epoch.
     pub(crate) fn answered(&mut self, rules: &Rules, now: u64, answer: Answer, epoch: u64) {
-        let Some((ask, at)) = self.under_way.take() else { return };
-        self.lease = self.lease.saturating_add(answer.granted);
+        let Some(UnderWay { ask, at, began }) = self.under_way.take() else { return };
         // What the share has spent meanwhile is told with the next exchange.
         if !self.is_ahead {
             (self.epoch, self.is_told) = (epoch, true);
@@ -49,6 +47,9 @@ impl<W> Account<W> {
         // As if it had been told when it was asked: an exchange begun then gets there just in time.
         let (tat, before) = (rules.scale.time(at.saturating_add(ahead)), self.known.tat());
         let mine = rules.scale.tokens(answer.granted);
+        // The store pays off what others have taken before; rounded down, and by when it was asked.
+        let paid_after = ahead.saturating_sub(rules.scale.nanos(mine).unwrap_or(u64::MAX));
+        self.hold(answer.granted, began.saturating_add(paid_after));
         let others = tat.saturating_sub(mine).saturating_sub(before.max(rules.scale.time(at)));
         self.known.set_tat(tat);
         self.latency = if ahead > 0 { now.saturating_sub(at) } else { 0 };
@@ -64,14 +65,14 @@ impl<W> Account<W> {
 
     /// The exchange is not begun, after all.
     pub(crate) fn withdraw(&mut self) {
-        if let Some((ask, _)) = self.under_way.take() {
+        if let Some(UnderWay { ask, .. }) = self.under_way.take() {
             self.back = self.back.saturating_add(ask.refund);
         }
     }
 
     /// The store has failed: whatever it did of it is lost.
     pub(crate) fn failed(&mut self) {
-        if let Some((ask, _)) = self.under_way.take() {
+        if let Some(UnderWay { ask, .. }) = self.under_way.take() {
             self.tally.forfeited += ask.refund;
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct Pace {
     fixed: Option<u64>,
     /// In which a lease comes back.
     refill: u64,
-    /// The longest one.
+    /// The longest one, with which no tokens are lost.
     longest: u64,
     /// The one to begin with, before anything is seen.
     first: u64,
@@ -46,10 +46,13 @@ impl Pace {
             let time = period.checked_div(u128::from(quota.rate().count())).unwrap_or(0);
             u64::try_from(time).unwrap_or(u64::MAX)
         };
-        let (refill, longest) = (time(lease), nanos(LONGEST));
-        // Not longer than a burst takes, or tokens would be lost if the others are not there.
-        let first = refill.saturating_mul(instances).min(time(quota.burst())).min(longest);
-        Self { fixed: fixed.map(nanos), refill: refill.min(longest), longest, first }
+        let refill = time(lease).min(nanos(LONGEST));
+        // Until the store is full with what comes back to less than a lease: after that tokens are lost. With
+        // what is added to it by chance.
+        let until_full = time(quota.burst().saturating_sub(lease)).min(nanos(LONGEST));
+        let longest = (until_full.saturating_sub(refill / 4) / 17).saturating_mul(16).max(refill);
+        let first = refill.saturating_mul(instances).min(longest);
+        Self { fixed: fixed.map(nanos), refill, longest, first }
     }
 }
 

@@ -83,7 +83,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         8 => (1..4_u64).prop_map(Deed::Try),
         3 => (1..6_u64).prop_map(Deed::Wait),
         2 => Just(Deed::Cancel),
-        1 => (1..6_u64).prop_map(Deed::Refund),
+        3 => (0..6_u64).prop_map(Deed::Refund),
         1 => Just(Deed::GiveBack),
         1 => Just(Deed::Fail),
     ]
@@ -105,8 +105,18 @@ struct Fleet {
     /// By the clock of the store, in microseconds.
     now: u64,
     instances: Vec<Instance>,
-    /// Each admission that the store was told of no refund of: when, and how much.
-    admitted: Vec<(u64, u64)>,
+    /// Each admission: when, how much unless it was given back, by whom, and from where.
+    admitted: Vec<(u64, u64, usize, Origin)>,
+}
+
+/// By the clock that nobody sets.
+fn time(now: u64) -> u64 {
+    (now - 1_800_000_000_000_000) * 1000
+}
+
+/// By the clock of an instance.
+fn local(instance: &Instance, now: u64) -> u64 {
+    10_000_000_000_u64.saturating_add_signed(instance.skew) + time(now)
 }
 
 impl Fleet {
@@ -129,17 +139,14 @@ impl Fleet {
         Self { quota, rules, tat: None, now, instances, admitted: Vec::new() }
     }
 
-    fn local(&self, at: usize) -> u64 {
-        10_000_000_000_u64.saturating_add_signed(self.instances[at].skew)
-            + (self.now - 1_800_000_000_000_000) * 1000
-    }
-
     fn act(&mut self, at: usize, deed: Deed, fails: bool) {
-        let (rules, now) = (self.rules, self.local(at));
+        let (rules, now) = (self.rules, local(&self.instances[at], self.now));
+        let time = time(self.now);
         let me = &mut self.instances[at];
+        me.account.at(time);
         match deed {
             Deed::Try(cost) => match me.account.ask(&rules, now, cost, Form::Try, &Mode::STORE) {
-                Now::Passes => self.pass(at, cost),
+                Now::Passes(origin) => self.pass(at, cost, origin),
                 Now::Fails(_) => {}
                 Now::Joins => {
                     let key = me.account.join(cost, Form::Try, Some(0));
@@ -149,7 +156,7 @@ impl Fleet {
             Deed::Wait(cost) => {
                 let form = Form::Wait { deadline: u64::MAX };
                 match me.account.ask(&rules, now, cost, form, &Mode::STORE) {
-                    Now::Passes => self.pass(at, cost),
+                    Now::Passes(origin) => self.pass(at, cost, origin),
                     Now::Fails(_) => {}
                     Now::Joins => {
                         let key = me.account.join(cost, form, Some(0));
@@ -159,15 +166,20 @@ impl Fleet {
             }
             Deed::Cancel => {
                 if let Some((key, cost)) = me.waits.pop() {
-                    me.account.leave(&rules, key, cost);
+                    me.account.leave(&rules, now, key, cost);
                 }
             }
+            // Of the last ones, however long ago they were.
             Deed::Refund(n) => {
-                let n = n.min(me.spent);
-                if let Some((_, last)) = self.admitted.last_mut().filter(|(_, last)| *last >= n) {
-                    *last -= n;
-                    me.spent -= n;
-                    me.account.refund(&rules, n);
+                let (all, before) = (self.admitted.len(), usize::try_from(n).unwrap() * 7);
+                let permit = all.checked_sub(before).and_then(|n| self.admitted.get_mut(n));
+                if let Some((_, cost, by, origin)) = permit.filter(|permit| permit.1 > 0) {
+                    let now = local(&self.instances[*by], self.now);
+                    let by = &mut self.instances[*by];
+                    by.spent -= *cost;
+                    by.account.at(time);
+                    by.account.refund(&rules, now, *cost, *origin);
+                    *cost = 0;
                 }
             }
             Deed::GiveBack => me.account.give_up_lease(),
@@ -176,13 +188,13 @@ impl Fleet {
         self.drive(at, fails || matches!(deed, Deed::Fail));
     }
 
-    fn pass(&mut self, at: usize, cost: u64) {
+    fn pass(&mut self, at: usize, cost: u64, origin: Origin) {
         self.instances[at].spent += cost;
-        self.admitted.push((self.now, cost));
+        self.admitted.push((self.now, cost, at, origin));
     }
 
     fn drive(&mut self, at: usize, fails: bool) {
-        let (rules, now) = (self.rules, self.local(at));
+        let (rules, now) = (self.rules, local(&self.instances[at], self.now));
         loop {
             let me = &mut self.instances[at];
             let Next::Exchange(ask) = me.account.next(&rules, now, &Mode::STORE, me.epoch) else {
@@ -203,7 +215,7 @@ impl Fleet {
             let me = &mut self.instances[at];
             match me.account.poll(key, 0).0 {
                 None => me.waits.push((key, cost)),
-                Some(Step::Passes) => self.pass(at, cost),
+                Some(Step::Passes(origin)) => self.pass(at, cost, origin),
                 Some(_) => {}
             }
         }
@@ -230,9 +242,9 @@ proptest! {
             prop_assert!(in_hand <= lease.max(waited.copied().unwrap_or(0)), "{}", in_hand);
         }
         let n = skews.len() as u64;
-        for (at, (from, _)) in fleet.admitted.iter().enumerate() {
+        for (at, (from, ..)) in fleet.admitted.iter().enumerate() {
             let mut sum = 0;
-            for (until, cost) in &fleet.admitted[at..] {
+            for (until, cost, ..) in &fleet.admitted[at..] {
                 sum += cost;
                 let most = burst + (until - from) / 1000 + n * lease.max(5);
                 prop_assert!(sum <= most, "{} of {} in {} us", sum, most, until - from);

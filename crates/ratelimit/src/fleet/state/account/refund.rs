@@ -1,0 +1,116 @@
+//! Tokens that come back: those that were not spent, and those that were.
+//!
+//! A store pays off what was taken in the order in which it was taken. A token that was taken at `t`, when
+//! the store was full again only after `t + w`, has come back to it by then; who gives it back later gives
+//! what is there already, and others would be let in for it: more than the burst and the rate allow, for each
+//! late refund. So `n` tokens that begin to come back at `s` are worth `n - rate * (now - s)` at `now`. That is
+//! never more than what is not paid off yet of them, as none of them is paid off before `s`, and all of them
+//! together no faster than the rate. Rounded up to a whole token, it is more only for those that are being
+//! paid off at a time: one token for all.
+//!
+//! Tokens that were never spent are another matter: what is in hand, up to a lease, is in the bound.
+
+use super::{Account, Rules};
+use crate::{fleet::state::verdict::Origin, state::Scale};
+
+/// Tokens on their way back to the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Late {
+    pub(super) tokens: u64,
+    since: u64,
+}
+
+impl Late {
+    fn add(&mut self, tokens: u64, since: u64) {
+        self.since = if self.tokens == 0 { since } else { self.since.min(since) };
+        self.tokens = self.tokens.saturating_add(tokens);
+    }
+}
+
+/// What so many tokens are worth that come back from `since` on.
+fn worth(scale: &Scale, tokens: u64, since: u64, now: u64) -> u64 {
+    tokens.saturating_sub(scale.whole_tokens(scale.time(now.saturating_sub(since))))
+}
+
+impl<W> Account<W> {
+    /// The time by the clock that nobody sets.
+    pub(crate) fn at(&mut self, time: u64) {
+        self.time = self.time.max(time);
+    }
+
+    /// Puts granted tokens in hand, which come back from that time on.
+    pub(super) fn hold(&mut self, tokens: u64, since: u64) {
+        if tokens > 0 {
+            self.since = if self.lease == 0 { since } else { self.since.min(since) };
+            self.lease = self.lease.saturating_add(tokens);
+        }
+    }
+
+    /// Gives back what was spent: in hand, as far as it is worth anything; what is more than a lease is for
+    /// the store.
+    pub(crate) fn refund(&mut self, rules: &Rules, now: u64, n: u64, origin: Origin) {
+        let worth = match origin {
+            Origin::Lease { since } => {
+                let worth = worth(&rules.scale, n, since, self.time);
+                self.hold(worth, since);
+                worth
+            }
+            Origin::Share { since } => {
+                let worth = worth(&rules.share, n, since, now);
+                self.unshare(now, worth);
+                worth
+            }
+            Origin::Nowhere => return,
+        };
+        self.tally.forfeited += n - worth;
+        self.trim(rules);
+    }
+
+    /// Gives back what nobody has spent.
+    pub(super) fn unspend(&mut self, rules: &Rules, now: u64, n: u64, origin: Origin) {
+        match origin {
+            Origin::Lease { since } => self.hold(n, since),
+            Origin::Share { .. } => self.unshare(now, n),
+            Origin::Nowhere => {}
+        }
+        self.trim(rules);
+    }
+
+    fn unshare(&mut self, now: u64, n: u64) {
+        if let Some(share) = &mut self.share {
+            // It is known already what they are worth now.
+            share.give_back(now, n, now);
+        }
+    }
+
+    /// Keeps no more than a lease in hand, unless somebody waits for it.
+    pub(super) fn trim(&mut self, rules: &Rules) {
+        if self.line.is_empty() && self.lease > rules.lease {
+            self.late.add(self.lease - rules.lease, self.since);
+            self.lease = rules.lease;
+        }
+    }
+
+    /// Gives back all that is in hand with the next exchange.
+    pub(crate) fn give_up_lease(&mut self) {
+        self.back = self.back.saturating_add(std::mem::take(&mut self.lease));
+    }
+
+    /// What is given back with the next exchange, as far as is known now.
+    pub(super) fn returns(&self) -> u64 {
+        self.back.saturating_add(self.late.tokens)
+    }
+
+    /// The same, with an exchange that begins now.
+    pub(super) fn take_returns(&mut self, rules: &Rules) -> u64 {
+        let late = std::mem::take(&mut self.late);
+        let worth = worth(&rules.scale, late.tokens, late.since, self.time);
+        self.tally.forfeited += late.tokens - worth;
+        std::mem::take(&mut self.back).saturating_add(worth)
+    }
+
+    /// Tokens that are lost if it is forgotten.
+    pub(crate) fn holds(&self) -> u64 {
+        self.lease.saturating_add(self.returns())
+    }
+}
