@@ -148,7 +148,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     }
 
     /// How many keys an instance knows of at most, 65 536 by default. Those that are not known are asked
-    /// for again; no more than that is lost, but for tokens in hand.
+    /// for again; what is in hand of them is given back, as far as that takes no waiting.
     pub fn max_keys(mut self, max: usize) -> Self {
         self.max_keys = max;
         self
@@ -213,6 +213,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             warned_at: AtomicU64::new(0),
             counts: Counts::default(),
             built_at: Instant::now(),
+            returns: Mutex::default(),
         };
         Ok(FleetLimiter { inner: Arc::new(inner) })
     }

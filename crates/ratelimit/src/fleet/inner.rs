@@ -31,7 +31,7 @@ use tidegate_core::{
 use tokio::time::{Instant, timeout};
 
 /// One limiter, whatever the number of its handles.
-pub(super) struct Inner<S, C: Clock> {
+pub(super) struct Inner<S: Store, C: Clock> {
     pub(super) store: Arc<S>,
     pub(super) clock: C,
     pub(super) name: Name,
@@ -56,11 +56,17 @@ pub(super) struct Inner<S, C: Clock> {
     pub(super) counts: Counts,
     pub(super) resource: Resource,
     pub(super) built_at: Instant,
+    /// Exchanges that give back what is in hand no more, and of which nobody waits for the answer.
+    pub(super) returns: Mutex<Vec<Exchange>>,
 }
 
 impl<S: Store, C: Clock> Inner<S, C> {
     pub(super) fn entry(&self, key: &str) -> Arc<Entry<C::Timer>> {
-        self.table.get(key, &self.rules, self.clock.now())
+        let (entry, evicted) = self.table.get(key, &self.rules, self.clock.now());
+        if !evicted.is_empty() {
+            self.let_go(&evicted);
+        }
+        entry
     }
 
     /// Decides, if that takes neither the store nor waiting.
@@ -239,11 +245,6 @@ impl<S: Store, C: Clock> Inner<S, C> {
 
     pub(super) fn stats(&self) -> FleetStats {
         let stats = self.counts.stats();
-        FleetStats {
-            keys: self.table.len(),
-            is_degraded: !self.is_up.load(Acquire),
-            forfeited: stats.forfeited + self.table.forfeited(),
-            ..stats
-        }
+        FleetStats { keys: self.table.len(), is_degraded: !self.is_up.load(Acquire), ..stats }
     }
 }

@@ -190,8 +190,10 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
     /// Gives back the tokens in hand of all keys that were not asked for within `idle`: at the end of the
     /// service with an `idle` of zero, and from time to time, if keys go cold.
     ///
-    /// Without it, unspent tokens stay in hand, or are gone with the limiter: they come back to the key at
-    /// its rate, as all tokens do. What the store does not answer to is given up.
+    /// Without it, unspent tokens stay in hand. A limiter that is dropped gives back what the store takes
+    /// without being waited for, as [`MemoryStore`](super::MemoryStore) does; one behind a network does not.
+    /// What is not given back comes back to the key at its rate, as all tokens do: until then the limit
+    /// admits fewer, and never more. What the store does not answer to is given up.
     ///
     /// # Panics
     ///

@@ -26,7 +26,9 @@
 //! store by the same rules, alone: others do not notice.
 //!
 //! Tokens are not lost: an instance that is asked for less holds no more than `k`, for which it can be
-//! [told](FleetLimiter::give_back) to let go.
+//! [told](FleetLimiter::give_back) to let go, as a service does before it ends. Of keys that have to go, and
+//! where a limiter is dropped, they are given back as far as that takes no waiting. One that is not given
+//! back comes back by itself, at the rate: until then the limit admits fewer, and never more.
 
 mod builder;
 mod entry;
@@ -38,6 +40,7 @@ mod observe;
 mod permit;
 #[cfg(feature = "redis")]
 mod redis;
+mod returns;
 mod state;
 mod stats;
 mod store;

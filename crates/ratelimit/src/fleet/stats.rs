@@ -22,7 +22,8 @@ pub struct FleetStats {
     pub errors: u64,
     /// How often it refused a [single key](super::StoreError::is_of_key).
     pub key_errors: u64,
-    /// Tokens that were in hand and were given up: with keys for which there was no room, or on their way
+    /// Tokens that were in hand and were given up: with keys for which there was no room, if too many were to
+    /// be given back at a time, or on their way
     /// back to a store that failed; or that were given back so late that they had come back by themselves. The limit gives out fewer for a while; never more.
     pub forfeited: u64,
     /// How many keys are known.
@@ -72,6 +73,10 @@ impl Counts {
                 count.fetch_add(more, Relaxed);
             }
         }
+    }
+
+    pub(super) fn forfeit(&self, tokens: u64) {
+        self.forfeited.fetch_add(tokens, Relaxed);
     }
 
     pub(super) fn stats(&self) -> FleetStats {

@@ -16,14 +16,12 @@ use tidegate_core::sync::{
 const SHARDS: usize = 16;
 
 /// A bounded table of keys. Where it is full, those go first with which nothing is lost, then any that
-/// nobody uses; the tokens that those had in hand are given up.
+/// nobody uses, of which the tokens in hand are to be given back.
 pub(super) struct Table<T> {
     shards: Box<[Mutex<Shard<T>>]>,
     hasher: RandomState,
     /// Keys per shard.
     most: usize,
-    /// Tokens that keys had in hand which had to go.
-    forfeited: AtomicU64,
     /// When all shares are full that keys have spent of, while the store was down, which had to go.
     forgotten: AtomicU64,
 }
@@ -38,22 +36,27 @@ impl<T: Send + 'static> Table<T> {
             shards,
             hasher: RandomState::new(),
             most: max_keys / count,
-            forfeited: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
         }
     }
 
     /// The entry of a key; a new one, if there is none. Where all that are there are in use, a new one is
     /// not kept: it works, on its own, as long as the store does. A key that had to go and is back, or any
-    /// other that is new, has no more of a share than what has come back by now.
-    pub(super) fn get(&self, key: &str, rules: &Rules, now: u64) -> Arc<Entry<T>> {
+    /// other that is new, has no more of a share than what has come back by now. And the keys that had to go,
+    /// with what the store has for them under way.
+    pub(super) fn get(
+        &self,
+        key: &str,
+        rules: &Rules,
+        now: u64,
+    ) -> (Arc<Entry<T>>, Vec<Arc<Entry<T>>>) {
         let hash = self.hasher.hash_one(key);
         let place = usize::try_from(hash >> 32).unwrap_or(0);
         let mut shard = lock(&self.shards[place % self.shards.len()]);
         if let Some(entry) = shard.get(key) {
-            return Arc::clone(entry);
+            return (Arc::clone(entry), Vec::new());
         }
-        let dropped =
+        let evicted =
             if shard.len() >= self.most { self.make_room(&mut shard, now) } else { Vec::new() };
         let key: Arc<str> = Arc::from(key);
         let is_kept = shard.len() < self.most;
@@ -64,9 +67,7 @@ impl<T: Send + 'static> Table<T> {
             shard.insert(key, Arc::clone(&entry));
         }
         drop(shard);
-        // With what the store has for them under way.
-        drop(dropped);
-        entry
+        (entry, evicted)
     }
 
     /// An eighth at once, so that a flood of new keys looks at each of them eight times, not more.
@@ -78,7 +79,6 @@ impl<T: Send + 'static> Table<T> {
         let held = shard.extract_if_unused(|_| true, more);
         for entry in &held {
             let state = lock(&entry.state);
-            self.forfeited.fetch_add(state.account.holds(), Relaxed);
             self.forgotten.fetch_max(state.account.share_is_full_at(), Relaxed);
         }
         dropped.extend(held);
@@ -95,10 +95,6 @@ impl<T: Send + 'static> Table<T> {
 
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
-    }
-
-    pub(super) fn forfeited(&self) -> u64 {
-        self.forfeited.load(Relaxed)
     }
 }
 

@@ -312,6 +312,59 @@ async fn what_is_unspent_is_given_back() {
 }
 
 #[tidegate_testkit::test]
+async fn a_limiter_that_is_dropped_gives_back_what_is_in_hand() {
+    let store = Arc::new(MemoryStore::new(1000));
+    let one = limiter(Arc::clone(&store), STILL, 10, 10);
+    let other = limiter(store, STILL, 10, 1);
+    for key in 0..100 {
+        one.try_acquire(&key.to_string(), 1).await.unwrap();
+    }
+    drop(one);
+    for key in 0..100 {
+        assert_eq!(other.peek(&key.to_string()).await.remaining, 9, "{key}");
+    }
+}
+
+#[tidegate_testkit::test]
+async fn a_key_that_has_to_go_gives_back_what_is_in_hand() {
+    for trouble in [Trouble::Nothing, Trouble::Slow(MS(5))] {
+        let store = Faulty::memory(trouble);
+        let quota = Quota::new(STILL, 10);
+        let builder = FleetLimiter::builder(Arc::clone(&store), quota).lease(10);
+        let limiter = builder.max_keys(1).build().unwrap();
+        for key in 0..20 {
+            limiter.try_acquire(&key.to_string(), 1).await.unwrap();
+        }
+        let taken = match trouble {
+            Trouble::Nothing => 9,
+            // Who waits for the next key is who polls it.
+            _ => 0,
+        };
+        let other = self::limiter(store, STILL, 10, 1);
+        for key in 0..10 {
+            assert!(other.peek(&key.to_string()).await.remaining >= taken, "{key}");
+        }
+        assert_eq!(limiter.stats().forfeited, 0);
+    }
+}
+
+/// Nothing waits for a store that does not answer, and no more is kept than may be.
+#[tidegate_testkit::test]
+async fn what_is_given_back_to_a_store_that_hangs_is_bounded() {
+    let store = Faulty::memory(Trouble::Nothing);
+    let builder = FleetLimiter::builder(Arc::clone(&store), Quota::new(STILL, 10)).lease(10);
+    let limiter = builder.max_keys(1600).build().unwrap();
+    for key in 0..1000 {
+        limiter.try_acquire(&key.to_string(), 1).await.unwrap();
+    }
+    store.set(Trouble::Hangs);
+    let (start, asked) = (Instant::now(), store.asked());
+    drop(limiter);
+    assert!(store.asked() - asked <= 64 && start.elapsed() == Duration::ZERO);
+    assert_eq!(Arc::strong_count(&store), 1);
+}
+
+#[tidegate_testkit::test]
 async fn a_deadline_that_is_too_short_fails_at_once() {
     let limiter = limiter(MemoryStore::new(10), Rate::per_second(1), 5, 5);
     limiter.try_acquire("a", 5).await.unwrap();

@@ -109,6 +109,12 @@ impl<W> Account<W> {
         std::mem::take(&mut self.back).saturating_add(worth)
     }
 
+    /// Everything in hand, for the store: nobody asks for it here any more.
+    pub(crate) fn let_go(&mut self, rules: &Rules) -> u64 {
+        self.give_up_lease();
+        self.take_returns(rules)
+    }
+
     /// Tokens that are lost if it is forgotten.
     pub(crate) fn holds(&self) -> u64 {
         self.lease.saturating_add(self.returns())
