@@ -31,11 +31,10 @@ pin_project! {
 
 impl Acquire {
     #[track_caller]
-    pub(super) fn new(shared: Arc<Shared>, ask: Ask) -> Self {
-        let face = Arc::clone(&shared.face);
-        let timed = Timed { place: Place::new(shared, ask), sleep: None };
+    pub(super) fn new(shared: &Arc<Shared>, ask: Ask) -> Self {
+        let timed = Timed { place: Place::new(Arc::clone(shared), ask), sleep: None };
         // A task that is never made to wait is made to let others run, as by tokio's semaphore.
-        Self { waiting: face.resource.waiting("permits", cooperative(timed)) }
+        Self { waiting: shared.face.resource.waiting("permits", cooperative(timed)) }
     }
 
     /// Takes a place in the line before the first poll, unless it enters at once.

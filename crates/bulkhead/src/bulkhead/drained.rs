@@ -21,10 +21,9 @@ pub struct Drained {
 
 impl Drained {
     #[track_caller]
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let face = Arc::clone(&shared.face);
-        let waiting = face.resource.waiting("permits to come back", Drain { shared, key: None });
-        Self { waiting }
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let drain = Drain { shared: Arc::clone(shared), key: None };
+        Self { waiting: shared.face.resource.waiting("permits to come back", drain) }
     }
 }
 

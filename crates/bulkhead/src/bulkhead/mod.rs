@@ -180,7 +180,7 @@ impl Bulkhead {
     /// As [`acquire`](Self::acquire). Tested by `acquire_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn acquire_with(&self, ask: Ask) -> Acquire {
-        Acquire::new(Arc::clone(&self.shared), ask)
+        Acquire::new(&self.shared, ask)
     }
 
     /// Takes permits, if the word alone can say so.
@@ -236,7 +236,7 @@ impl Bulkhead {
     /// `waiting_for_a_drain_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn drained(&self) -> Drained {
-        Drained::new(Arc::clone(&self.shared))
+        Drained::new(&self.shared)
     }
 
     /// How many permits there are. Takes no lock.

@@ -2,6 +2,8 @@
 
 mod acquire;
 mod builder;
+#[cfg(all(test, tidegate_loom))]
+mod loom_tests;
 mod permit;
 mod table;
 

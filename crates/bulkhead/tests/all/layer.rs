@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tidegate_bulkhead::{
-    AcquireError, Bulkhead, BulkheadError, BulkheadLayer, Compartments, KeyedBulkhead, Permit,
+    AcquireError, Ask, Bulkhead, BulkheadError, BulkheadLayer, Compartments, KeyedBulkhead, Permit,
     Permitted, Priority, Rejected, TryAcquireError,
 };
 use tidegate_core::{Cx, scope};
@@ -265,6 +265,42 @@ async fn readiness_that_never_comes_is_an_error_and_can_be_asked_for_again() {
     bulkhead.close();
     let error = ready(&mut other).await.unwrap_err();
     assert_eq!(error, BulkheadError::Rejected(AcquireError::Closed.into()));
+}
+
+#[tidegate_testkit::test]
+async fn a_call_before_the_permit_is_there_panics_and_gives_up_its_place() {
+    let bulkhead = bulkhead(1);
+    let permit = bulkhead.try_acquire().unwrap();
+    let mut service = BulkheadLayer::readiness(bulkhead.clone()).layer(echo());
+    assert!(poll_ready(&mut service).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(service.call(1)))).is_err());
+    assert_eq!(bulkhead.stats().waiting, 0);
+    assert_eq!(service.get_ref().counts().calls, 0);
+    drop(permit);
+    assert_idle(&bulkhead);
+}
+
+/// What has failed is not asked again: the next place in the line is a new one.
+#[tidegate_testkit::test]
+async fn readiness_that_has_failed_while_it_waited_can_be_asked_for_again() {
+    let bulkhead = Bulkhead::builder(1).max_waiting(1).build().unwrap();
+    let permit = bulkhead.try_acquire().unwrap();
+    let mut service = BulkheadLayer::readiness(bulkhead.clone()).layer(echo());
+    assert!(poll_ready(&mut service).is_pending());
+    let urgent = Ask::new(1).priority(Priority::High);
+    let mut urgent = Box::pin(bulkhead.acquire_with(urgent));
+    assert!(crate::poll(urgent.as_mut()).is_pending());
+    let error = ready(&mut service).await.unwrap_err();
+    assert!(matches!(
+        error,
+        BulkheadError::Rejected(Rejected::Waiting(AcquireError::Displaced { .. }))
+    ));
+    drop(urgent);
+    assert!(poll_ready(&mut service).is_pending());
+    drop(permit);
+    ready(&mut service).await.unwrap();
+    drop(service);
+    assert_idle(&bulkhead);
 }
 
 /// Readiness has no timer: it waits for as long as it is polled.

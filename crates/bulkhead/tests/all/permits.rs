@@ -105,3 +105,20 @@ fn a_larger_capacity_lets_in_who_waits() {
     drop(waiters);
     assert_idle(&bulkhead);
 }
+
+/// What crosses threads, and outlives whoever made it.
+#[test]
+fn permits_and_futures_can_go_anywhere() {
+    fn anywhere<T: Send + 'static>() {}
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    shared::<tidegate_bulkhead::Bulkhead>();
+    shared::<tidegate_bulkhead::Compartments>();
+    shared::<tidegate_bulkhead::KeyedBulkhead<String>>();
+    anywhere::<tidegate_bulkhead::Permit>();
+    anywhere::<tidegate_bulkhead::Acquire>();
+    anywhere::<tidegate_bulkhead::Drained>();
+    anywhere::<tidegate_bulkhead::KeyedPermit<String>>();
+    anywhere::<tidegate_bulkhead::KeyedAcquire<String>>();
+    // A pair of words, also if it may not be there: it is moved by way of registers.
+    assert_eq!(size_of::<Option<tidegate_bulkhead::Permit>>(), 16);
+}
