@@ -6,10 +6,10 @@ mod mode;
 pub(crate) use self::mode::Held;
 pub use self::{
     answer::{Answer, Errors, Fail, Fallback},
-    mode::Single,
+    mode::{ByKey, Single},
 };
 
-use crate::{Breaker, ByResult, clock::Clock, service::BreakerService};
+use crate::{Breaker, ByResult, KeyedBreaker, clock::Clock, service::BreakerService};
 use std::fmt;
 use tower_layer::Layer;
 
@@ -58,6 +58,19 @@ impl<C: Clock> BreakerLayer<Single<C>> {
     #[must_use]
     pub fn new(breaker: Breaker<C>) -> Self {
         Self { mode: Single::new(breaker), classify: ByResult, answer: Fail }
+    }
+}
+
+impl<K, F, C: Clock> BreakerLayer<ByKey<K, F, C>> {
+    /// Each request meets the breaker of its key, and takes a place when it is called. A service is ready when the
+    /// inner one is, as there is no key before there is a request; for the same reason an error of readiness
+    /// counts for no breaker.
+    #[must_use]
+    pub fn keyed<R>(breakers: KeyedBreaker<K, C>, key: F) -> Self
+    where
+        F: Fn(&R) -> K,
+    {
+        Self { mode: ByKey { breakers, key }, classify: ByResult, answer: Fail }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod clock;
 mod error;
 #[cfg(feature = "tower")]
 mod future;
+mod keyed;
 #[cfg(feature = "tower")]
 pub mod layer;
 #[cfg(feature = "tower")]
@@ -18,6 +19,7 @@ pub use self::{
     classify::{ByResult, Classify, Verdict},
     clock::{Clock, ManualClock, TokioClock},
     error::{BreakerError, ConfigError, Open},
+    keyed::{DEFAULT_MAX_KEYS, KeyedBreaker, KeyedBreakerBuilder, KeyedStats},
     state::{Cause, Change, HalfOpen, Recorded, Settings, State, Tally, Trip, Window},
 };
 #[cfg(feature = "tower")]

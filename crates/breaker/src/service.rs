@@ -4,10 +4,12 @@ use crate::{
     ByResult, Classify,
     clock::Clock,
     future::ResponseFuture,
-    layer::{Answer, Fail, Held, Single},
+    layer::{Answer, ByKey, Fail, Held, Single},
 };
 use std::{
-    fmt, mem,
+    fmt,
+    hash::Hash,
+    mem,
     task::{Context, Poll, ready},
 };
 use tower_service::Service;
@@ -116,6 +118,41 @@ where
             };
             guard.begin();
         }
+        let inner = &mut self.inner;
+        let future = guard.run(|| inner.call(request));
+        ResponseFuture::called(future, guard, self.classify.clone())
+    }
+}
+
+impl<S, R, Q, F, C, K, A> Service<R> for BreakerService<S, ByKey<Q, F, C>, K, A>
+where
+    S: Service<R>,
+    Q: Hash + Eq + Clone + Send + Sync + 'static,
+    F: Fn(&R) -> Q,
+    C: Clock + Clone,
+    K: Classify<Result<S::Response, S::Error>> + Clone,
+    A: Answer<R, S::Response, S::Error>,
+{
+    type Response = S::Response;
+    type Error = A::Error;
+    type Future = ResponseFuture<C, S::Future, K, S::Response, A::Error, A>;
+
+    /// As the inner service: the breaker is known when there is a request.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
+        self.inner.poll_ready(cx).map_err(A::inner)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let ByKey { breakers, key } = &self.mode;
+        let breaker = breakers.breaker(&key(&request));
+        let mut guard = match breaker.reserve() {
+            Ok(guard) => guard,
+            Err(open) => {
+                breaker.reject(open);
+                return ResponseFuture::answered(self.answer.answer(request, open));
+            }
+        };
+        guard.begin();
         let inner = &mut self.inner;
         let future = guard.run(|| inner.call(request));
         ResponseFuture::called(future, guard, self.classify.clone())

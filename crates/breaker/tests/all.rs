@@ -9,6 +9,7 @@ mod all {
     mod complaints;
     mod configs;
     mod defects;
+    mod keyed;
     #[cfg(feature = "tower")]
     mod layer;
     mod proof;

@@ -14,7 +14,6 @@ mod ticket;
 
 #[cfg(feature = "tower")]
 pub(crate) use self::attempt::{Attempt, Guard};
-pub(crate) use self::shared::Shared;
 pub use self::{
     builder::BreakerBuilder,
     call::Call,
@@ -23,6 +22,7 @@ pub use self::{
     stats::Stats,
     ticket::{OwnedTicket, Ticket},
 };
+pub(crate) use self::{event::Observer, shared::Shared};
 
 use crate::{
     ByResult, Classify,
@@ -81,6 +81,10 @@ impl<C: Clock> Breaker<C> {
         K: Classify<Result<T, E>>,
     {
         Call::new(&self.shared, future, classify)
+    }
+
+    pub(crate) fn of(shared: Arc<Shared<C>>) -> Self {
+        Self { shared }
     }
 
     /// Says what the breaker is to do, and sees what it does.

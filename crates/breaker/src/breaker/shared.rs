@@ -366,7 +366,12 @@ impl<C: Clock> Shared<C> {
         seen.unwrap_or_else(|| self.with(Asked::Else, |machine, _| (machine.state(), None)))
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    /// Whether no more than good results are lost with it.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.with(Asked::Else, |machine, now| (machine.is_healthy(now), None))
+    }
+
+    pub(super) fn stats(&self) -> Stats {
         self.with(Asked::Else, |machine, now| (self.stats_of(machine, now), None))
     }
 

@@ -1,7 +1,7 @@
 //! Which breaker a request meets.
 
 use crate::{
-    Breaker, Open,
+    Breaker, KeyedBreaker, Open,
     breaker::{Guard, Shared},
     clock::{Clock, TokioClock},
 };
@@ -53,5 +53,23 @@ impl<C: Clock> fmt::Debug for Single<C> {
         let Self { breaker, held } = self;
         let has_place = matches!(held, Held::Place(_));
         f.debug_struct("Single").field("breaker", breaker).field("has_place", &has_place).finish()
+    }
+}
+
+/// Each request meets the breaker of its key.
+pub struct ByKey<K, F, C: Clock = TokioClock> {
+    pub(crate) breakers: KeyedBreaker<K, C>,
+    pub(crate) key: F,
+}
+
+impl<K, F: Clone, C: Clock> Clone for ByKey<K, F, C> {
+    fn clone(&self) -> Self {
+        Self { breakers: self.breakers.clone(), key: self.key.clone() }
+    }
+}
+
+impl<K, F, C: Clock> fmt::Debug for ByKey<K, F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ByKey").field("breakers", &self.breakers).finish_non_exhaustive()
     }
 }

@@ -370,6 +370,13 @@ impl Machine {
         self.ring.total()
     }
 
+    /// Whether it is closed, and has seen nothing bad as far as it remembers.
+    pub fn is_healthy(&mut self, now: u64) -> bool {
+        let tally = self.tally(now);
+        let has_bad = tally.failures + tally.slow > 0 || self.consecutive > 0;
+        self.state == State::Closed && !has_bad
+    }
+
     /// How many calls have failed since the last that did not.
     #[must_use]
     pub fn consecutive_failures(&self) -> u32 {

@@ -13,7 +13,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tidegate_breaker::{
-    Breaker, BreakerError, BreakerLayer, HalfOpen, ManualClock, State, Trip, Verdict,
+    Breaker, BreakerError, BreakerLayer, HalfOpen, KeyedBreaker, ManualClock, Settings, State,
+    Trip, Verdict,
 };
 use tidegate_testkit::{FlakyPlan, FlakyService, Seed, advance, cancel_everywhere};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -411,4 +412,31 @@ fn its_debug_says_what_it_is() {
     assert!(format!("{:?}", service.call(1)).contains("ResponseFuture"));
     service.get_mut().calls.set(5);
     assert_eq!(service.get_ref().calls.get(), 5);
+}
+
+/// Each key has its own; the inner service is asked for all of them, and its errors of readiness are nobody's.
+#[tidegate_testkit::test]
+async fn requests_meet_the_breaker_of_their_key() {
+    let settings = Settings::new().trip(Trip::consecutive_failures(1));
+    let breakers = KeyedBreaker::<u64>::builder("shards").settings(settings).build().unwrap();
+    let inner = Inner::default();
+    let layer = BreakerLayer::keyed(breakers.clone(), |n: &u64| n / 100)
+        .classify(|result: &Result<u64, &str>| match result {
+            Ok(n) if n % 100 != 99 => Verdict::Success,
+            _ => Verdict::Failure,
+        })
+        .fallback(|n: u64, _| Ok(n + 1000));
+    let mut service = layer.layer(inner.clone());
+    let mut ask = async |n| -> Result<u64, &'static str> {
+        is_ready(&mut service).await?;
+        service.call(n).await
+    };
+    assert_eq!(ask(1).await, Ok(1));
+    inner.says(Poll::Ready(Err("broken")));
+    assert_eq!(ask(1).await, Err("broken"));
+    assert_eq!(ask(99).await, Ok(99), "and that was too much");
+    assert_eq!((ask(1).await, ask(101).await), (Ok(1001), Ok(101)));
+    assert_eq!(breakers.get(&0).unwrap().stats().rejected, 1);
+    assert_eq!(breakers.get(&1).unwrap().state(), State::Closed);
+    assert!(format!("{service:?}").contains("ByKey"));
 }

@@ -1,0 +1,185 @@
+//! A breaker for each key, within a bound.
+
+use crate::SECOND;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering::SeqCst},
+};
+use tidegate_breaker::{
+    ConfigError, Event, KeyedBreaker, KeyedBreakerBuilder, ManualClock, Settings, State, Trip,
+    Window,
+};
+use tidegate_core::{Backoff, Jitter};
+use tidegate_testkit::Stress;
+
+fn builder(most: usize) -> (KeyedBreakerBuilder<u64, ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    let settings = Settings::new()
+        .trip(Trip::consecutive_failures(2))
+        .open_wait(Backoff::constant(10 * SECOND).jitter(Jitter::None));
+    let builder = KeyedBreaker::builder("backends").settings(settings).max_keys(most);
+    (builder.clock(clock.clone()), clock)
+}
+
+fn fail(breakers: &KeyedBreaker<u64, ManualClock>, key: u64) {
+    breakers.breaker(&key).try_enter().unwrap().failure();
+}
+
+#[test]
+fn keys_have_nothing_to_do_with_each_other() {
+    let (builder, clock) = builder(10);
+    let breakers = builder.build().unwrap();
+    assert!(breakers.get(&1).is_none(), "to look makes none");
+    for _ in 0..2 {
+        fail(&breakers, 1);
+        breakers.breaker(&2).try_enter().unwrap().success();
+    }
+    assert_eq!(breakers.breaker(&1).try_enter().unwrap_err().retry_after(), Some(10 * SECOND));
+    assert_eq!(breakers.get(&1).unwrap().state(), State::Open);
+    assert_eq!(breakers.get(&2).unwrap().stats().succeeded, 2);
+    clock.advance(10 * SECOND);
+    assert!(breakers.breaker(&1).try_enter().unwrap().is_probe());
+    let stats = breakers.stats();
+    assert_eq!((stats.keys, stats.max_keys, stats.evicted, stats.overflowed), (2, 10, 0, 0));
+}
+
+/// However many keys come, no more than the bound are kept, and none that matters is forgotten.
+#[test]
+fn a_flood_of_keys_is_bounded_and_forgets_nothing_bad() {
+    let (builder, _clock) = builder(100);
+    let breakers = builder.build().unwrap();
+    for key in 0..10 {
+        fail(&breakers, key);
+        fail(&breakers, key);
+    }
+    fail(&breakers, 10);
+    breakers.breaker(&11).handle().force_closed();
+    let held = breakers.breaker(&12);
+    held.try_enter().unwrap().success();
+    for key in 1000..101_000 {
+        breakers.breaker(&key).try_enter().unwrap().success();
+    }
+    let stats = breakers.stats();
+    assert_eq!((stats.keys, stats.overflowed), (100, 0));
+    assert_eq!(stats.evicted, 100_000 + 13 - 100);
+    for key in 0..10 {
+        assert_eq!(breakers.get(&key).unwrap().state(), State::Open);
+    }
+    assert_eq!(breakers.get(&10).unwrap().stats().consecutive_failures, 1);
+    assert_eq!(breakers.get(&11).unwrap().state(), State::ForcedClosed);
+    assert_eq!(breakers.get(&12).unwrap().stats().succeeded, 1, "it was in use");
+}
+
+/// Who is asked for between two rounds of the hand stays.
+#[test]
+fn what_is_asked_for_stays() {
+    let (builder, _clock) = builder(10);
+    let breakers = builder.build().unwrap();
+    for key in 0..1000 {
+        breakers.breaker(&77).try_enter().unwrap().success();
+        breakers.breaker(&(1000 + key)).try_enter().unwrap().success();
+    }
+    assert_eq!(breakers.get(&77).unwrap().stats().succeeded, 1000);
+}
+
+#[test]
+fn where_there_is_no_place_keys_share_the_overflow() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let (builder, clock) = builder(2);
+    let builder = builder.observer(move |key, event| {
+        if let Event::Changed(change) = event {
+            heard.lock().unwrap().push((key.copied(), change.to));
+        }
+    });
+    let breakers = builder.build().unwrap();
+    for key in 0..2 {
+        fail(&breakers, key);
+        fail(&breakers, key);
+    }
+    fail(&breakers, 5);
+    fail(&breakers, 6);
+    assert_eq!(breakers.overflow().state(), State::Open, "one failure of each");
+    assert!(breakers.breaker(&7).try_enter().is_err());
+    assert_eq!((breakers.stats().keys, breakers.stats().overflowed), (2, 3));
+    let expected = [Some(0), Some(1), None].map(|key| (key, State::Open));
+    assert_eq!(*events.lock().unwrap(), expected);
+
+    // A place that is free is taken by the next one.
+    clock.advance(10 * SECOND);
+    for _ in 0..2 {
+        breakers.breaker(&0).try_enter().unwrap().success();
+    }
+    breakers.breaker(&7).try_enter().unwrap().success();
+    assert!(breakers.get(&7).is_some() && breakers.get(&0).is_none());
+}
+
+/// An empty window is as good as none: with time, everything is forgotten.
+#[test]
+fn a_window_of_time_that_has_passed_is_nothing() {
+    let clock = ManualClock::new();
+    let settings = Settings::new().window(Window::time(10 * SECOND, 10));
+    let builder = KeyedBreaker::builder("backends").settings(settings).max_keys(1);
+    let breakers = builder.clock(clock.clone()).build().unwrap();
+    fail(&breakers, 1);
+    assert!(breakers.breaker(&2).name() == breakers.name() && breakers.get(&2).is_none());
+    clock.advance(20 * SECOND);
+    breakers.breaker(&1).try_enter().unwrap().success();
+    breakers.breaker(&2).try_enter().unwrap().success();
+    assert!(breakers.get(&2).is_some());
+}
+
+#[test]
+fn what_cannot_be_built_is_an_error() {
+    let (none, _clock) = builder(0);
+    assert_eq!(none.build().unwrap_err(), ConfigError::ZeroKeys);
+    let settings = Settings::new().window(Window::count(0));
+    let error = KeyedBreaker::<u64>::builder("db").settings(settings).build().unwrap_err();
+    assert_eq!(error, ConfigError::EmptyWindow);
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let (builder, _clock) = builder(4);
+    assert!(format!("{builder:?}").contains("backends"));
+    let breakers = builder.build().unwrap();
+    fail(&breakers, 1);
+    let text = format!("{breakers:?}");
+    assert!(text.contains("backends") && text.contains("keys: 1"), "{text}");
+    let all = tidegate_core::inspect::Snapshot::take();
+    let text = all.to_string();
+    assert!(text.contains("keyed breaker") && text.contains("1 of 4"), "{text}");
+}
+
+/// Threads that ask for the same keys get the same breakers, while others are evicted.
+#[test]
+fn stress_a_key_has_one_breaker() {
+    Stress::new("a_key_has_one_breaker").run(
+        |_| (builder(8).0.build().unwrap(), AtomicU64::new(0)),
+        |(breakers, failed), ctx| {
+            for _ in 0..40 {
+                ctx.point();
+                let key = 10 + ctx.rng().below(100);
+                breakers.breaker(&key).try_enter().unwrap().success();
+                if ctx.rng().one_in(4) {
+                    // One failure is never forgotten, and the series never broken.
+                    if let Ok(ticket) = breakers.breaker(&1).try_enter() {
+                        ticket.failure();
+                        failed.fetch_add(1, SeqCst);
+                    }
+                }
+            }
+        },
+        |(breakers, failed), _threads| {
+            let keys = breakers.stats().keys;
+            let stats = breakers.get(&1).map(|breaker| breaker.stats());
+            let counted = stats.map_or(0, |stats| stats.failed + stats.stale);
+            let told = failed.load(SeqCst);
+            if keys <= 8 && counted == told {
+                Ok(())
+            } else {
+                Err(format!("{keys} keys, {counted} of {told}, {stats:?}"))
+            }
+        },
+    );
+}
