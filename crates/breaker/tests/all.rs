@@ -12,6 +12,8 @@ mod all {
     mod keyed;
     #[cfg(feature = "tower")]
     mod layer;
+    #[cfg(not(miri))]
+    mod pages;
     mod proof;
     mod races;
     mod told;

@@ -253,3 +253,18 @@ fn loom_a_change_of_state_is_at_one_time() {
         opens.join().unwrap();
     });
 }
+
+/// Whoever subscribes while it changes.
+#[test]
+fn loom_a_subscriber_sees_the_last_state() {
+    model("a_subscriber_sees_the_last_state", || {
+        let (breaker, _clock) = breaker(1, Window::count(2));
+        let (one, other) = (breaker.handle(), breaker.handle());
+        let open = thread::spawn(move || one.force_open());
+        let close = thread::spawn(move || other.force_closed());
+        let states = breaker.handle().subscribe();
+        open.join().unwrap();
+        close.join().unwrap();
+        assert_eq!(*states.borrow(), breaker.state());
+    });
+}

@@ -248,6 +248,26 @@ async fn a_place_from_before_it_opened_is_none() {
     assert_eq!((breaker.state(), breaker.stats().stale), (State::Closed, 0));
 }
 
+/// The same if it is asked again whether it is ready: neither is the inner one asked, nor the lease made longer.
+#[tidegate_testkit::test]
+async fn a_place_is_neither_kept_too_long_nor_renewed_by_waiting() {
+    let (breaker, clock) = breaker();
+    let inner = Inner::default();
+    let mut service = BreakerLayer::new(breaker.clone()).layer(inner.clone());
+    is_ready(&mut service).await.unwrap();
+    fail(&breaker, 1);
+    is_ready(&mut service).await.unwrap();
+    assert_eq!(inner.polls.get(), 1, "the second time it is open");
+
+    clock.advance(10 * SECOND);
+    is_ready(&mut service).await.unwrap();
+    clock.advance(3 * SECOND);
+    is_ready(&mut service).await.unwrap();
+    assert!(breaker.try_enter().is_err());
+    clock.advance(2 * SECOND);
+    assert!(breaker.try_enter().is_ok());
+}
+
 /// The lease and the time of a call begin with it, however long the service was ready.
 #[tidegate_testkit::test]
 async fn a_call_begins_when_it_is_called() {
