@@ -40,6 +40,9 @@ pub mod rate_limiting {}
 #[doc = include_str!("src/fleet.md")]
 pub mod fleet {}
 
+#[doc = include_str!("src/breaker.md")]
+pub mod breaker {}
+
 #[doc = include_str!("src/bulkhead.md")]
 pub mod bulkhead {}
 
