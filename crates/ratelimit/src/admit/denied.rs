@@ -2,7 +2,7 @@
 
 use crate::{
     AcquireError, AcquireKeyError, ConfigError, TryAcquireError, TryAcquireKeyError,
-    fleet::{FleetAcquireError, FleetTryAcquireError},
+    fleet::{FleetAcquireError, FleetConfigError, FleetTryAcquireError},
 };
 use std::time::Duration;
 use thiserror::Error;
@@ -105,6 +105,7 @@ impl From<FleetTryAcquireError> for Denied {
                 Self::Now(TryAcquireError::Never { cost, possible, remaining: 0 })
             }
             FleetTryAcquireError::Full { waiting } => Self::Full { waiting },
+            FleetTryAcquireError::Quota(error) => unusable(error),
             FleetTryAcquireError::Unavailable { retry_after, .. } => {
                 Self::Unavailable { retry_after: Some(retry_after) }
             }
@@ -122,9 +123,18 @@ impl From<FleetAcquireError> for Denied {
                 Self::Waiting(AcquireError::Never { cost, possible })
             }
             FleetAcquireError::Full { waiting } => Self::Full { waiting },
+            FleetAcquireError::Quota(error) => unusable(error),
             FleetAcquireError::Unavailable { retry_after, .. } => {
                 Self::Unavailable { retry_after: Some(retry_after) }
             }
         }
+    }
+}
+
+/// A quota that no store can keep to, though a limiter may.
+fn unusable(error: FleetConfigError) -> Denied {
+    match error {
+        FleetConfigError::Quota(error) => Denied::Quota(error),
+        _ => Denied::Unavailable { retry_after: None },
     }
 }

@@ -4,17 +4,17 @@ use super::{
     FleetLimiter,
     error::FleetConfigError,
     inner::Inner,
-    state::{Health, Pace, Rules, StoreQuota},
+    state::Health,
     stats::Counts,
     store::Store,
     table::Table,
+    terms::{QuotaFor, Setup},
 };
 use crate::{
-    Quota, Rate,
+    Quota,
     clock::{Clock, TokioClock},
-    state::Scale,
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tidegate_core::{
     Backoff, Jitter, Name,
     inspect::Resource,
@@ -45,11 +45,11 @@ pub enum Fallback {
 }
 
 /// Builds a [`FleetLimiter`]: by [`FleetLimiter::builder`].
-#[derive(Debug)]
 #[must_use = "a limiter is made by `build`"]
 pub struct FleetLimiterBuilder<S, C = TokioClock> {
     store: S,
     quota: Quota,
+    quota_for: Option<QuotaFor>,
     name: Name,
     prefix: String,
     lease: Option<u64>,
@@ -68,6 +68,7 @@ impl<S: Store> FleetLimiterBuilder<S> {
         Self {
             store,
             quota,
+            quota_for: None,
             name: "fleet limiter".into(),
             prefix: "tidegate:".into(),
             lease: None,
@@ -88,6 +89,16 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     /// default.
     pub fn name(mut self, name: impl Into<Name>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// The quota of each key, instead of one for all.
+    ///
+    /// It is asked with each request, while no lock is held, so that it should be quick. What it says may
+    /// change at any time, as by [`set_quota`](FleetLimiter::set_quota). All instances are to say the same. A
+    /// quota that no store can keep to is an error of the request.
+    pub fn quota_for(mut self, quota_for: impl Fn(&str) -> Quota + Send + Sync + 'static) -> Self {
+        self.quota_for = Some(Box::new(quota_for));
         self
     }
 
@@ -162,11 +173,24 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
 
     /// The clock that waiting goes by, tokio's by default. It decides nothing while the store is up.
     pub fn clock<D: Clock>(self, clock: D) -> FleetLimiterBuilder<S, D> {
-        let Self { store, quota, name, prefix, lease, pace, fallback, timeout, backoff, .. } = self;
+        let Self {
+            store,
+            quota,
+            quota_for,
+            name,
+            prefix,
+            lease,
+            pace,
+            fallback,
+            timeout,
+            backoff,
+            ..
+        } = self;
         let (max_keys, max_waiters) = (self.max_keys, self.max_waiters);
         FleetLimiterBuilder {
             store,
             quota,
+            quota_for,
             name,
             prefix,
             lease,
@@ -188,9 +212,14 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     /// [`FleetConfigError`].
     #[track_caller]
     pub fn build(self) -> Result<FleetLimiter<S, C>, FleetConfigError> {
-        let rules = self.rules()?;
-        let is_unlimited = self.quota.rate().is_unlimited();
-        let quota = if is_unlimited { None } else { Some(StoreQuota::new(self.quota)?) };
+        self.check()?;
+        let setup = Setup {
+            lease: self.lease,
+            pace: self.pace,
+            fallback: self.fallback,
+            max_waiters: self.max_waiters,
+        };
+        let terms = setup.terms(self.quota)?;
         let patience = nanos(self.timeout.saturating_mul(2));
         let health = Health::new(self.backoff.clone(), patience);
         let inner = Inner {
@@ -199,9 +228,10 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             resource: Resource::new("fleet limiter", self.name.clone()),
             name: self.name,
             prefix: self.prefix,
-            quota,
-            rules,
-            fallback: self.fallback,
+            setup,
+            quota_for: self.quota_for,
+            terms: Mutex::new(Arc::new(terms)),
+            generation: AtomicU64::new(0),
             timeout: self.timeout,
             table: Table::new(self.max_keys),
             settled_at: AtomicU64::new(0),
@@ -218,10 +248,9 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         Ok(FleetLimiter { inner: Arc::new(inner) })
     }
 
-    fn rules(&self) -> Result<Rules, FleetConfigError> {
+    fn check(&self) -> Result<(), FleetConfigError> {
         let burst = self.quota.burst();
-        let lease = self.lease.unwrap_or_else(|| (burst / 8).clamp(1, 128));
-        if lease == 0 || lease > burst {
+        if let Some(lease) = self.lease.filter(|&lease| lease == 0 || lease > burst) {
             return Err(FleetConfigError::Lease { lease, burst });
         }
         if self.timeout.is_zero() {
@@ -230,28 +259,17 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         if self.max_keys == 0 {
             return Err(FleetConfigError::ZeroKeys);
         }
-        let instances = match self.fallback {
-            Fallback::LocalShare { instances } => instances,
-            _ => 1,
-        };
-        Ok(Rules {
-            scale: Scale::new(self.quota)?,
-            share: Scale::new(self.share()?)?,
-            lease,
-            pace: Pace::new(self.quota, lease, instances, self.pace),
-            max_waiters: self.max_waiters,
-        })
+        Ok(())
     }
+}
 
-    fn share(&self) -> Result<Quota, FleetConfigError> {
-        let Fallback::LocalShare { instances } = self.fallback else { return Ok(self.quota) };
-        let (rate, burst) = (self.quota.rate(), self.quota.burst());
-        let part = burst.checked_div(instances).ok_or(FleetConfigError::NoInstances)?.max(1);
-        if rate.is_unlimited() {
-            return Ok(self.quota);
-        }
-        let period = u32::try_from(instances).ok().and_then(|n| rate.period().checked_mul(n));
-        Ok(Quota::new(Rate::new(rate.count(), period.unwrap_or(Duration::MAX)), part))
+impl<S, C> fmt::Debug for FleetLimiterBuilder<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetLimiterBuilder")
+            .field("name", &self.name)
+            .field("quota", &self.quota)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
     }
 }
 

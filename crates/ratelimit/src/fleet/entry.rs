@@ -1,8 +1,9 @@
 //! One key: its account, and the work that is done for its line by whoever waits in it.
 
 use super::{
-    state::{Account, Rules, Tally},
+    state::{Account, Tally},
     store::{Answer, StoreError},
+    terms::Terms,
     trust::Trouble,
 };
 use std::{
@@ -53,6 +54,9 @@ pub(super) struct Entry<T> {
 /// What is behind the lock of a key.
 pub(super) struct State<T> {
     pub(super) account: Account<Waker>,
+    /// What it keeps to, and which one it is of those of all keys.
+    pub(super) terms: Arc<Terms>,
+    pub(super) generation: u64,
     pub(super) work: Work<T>,
     /// Somebody polls the work now, without the lock.
     pub(super) is_driven: bool,
@@ -82,10 +86,16 @@ pub(super) enum Work<T> {
 }
 
 impl<T: Send + 'static> Entry<T> {
-    pub(super) fn new(key: Arc<str>, rules: &Rules, forgotten: u64, dice: u64) -> Arc<Self> {
-        let account = Account::new(rules, forgotten, dice);
+    pub(super) fn new(
+        key: Arc<str>,
+        (terms, generation): (Arc<Terms>, u64),
+        forgotten: u64,
+        dice: u64,
+    ) -> Arc<Self> {
+        let account = Account::new(&terms.rules, forgotten, dice);
         let (work, is_driven, again) = (Work::Nothing, false, false);
-        let state = State { account, work, is_driven, again, touched: 0, trouble: None };
+        let (touched, trouble) = (0, None);
+        let state = State { account, terms, generation, work, is_driven, again, touched, trouble };
         let state = Mutex::new(state);
         Arc::new_cyclic(|me: &Weak<Self>| {
             let bell = Waker::from(Arc::new(Bell(Weak::clone(me))));

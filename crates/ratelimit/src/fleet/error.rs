@@ -74,6 +74,9 @@ pub enum FleetTryAcquireError {
         /// What was wrong with it.
         source: StoreError,
     },
+    /// The quota of the key is not usable.
+    #[error("the quota of the key: {0}")]
+    Quota(#[source] FleetConfigError),
 }
 
 /// It will not pass, or not in time.
@@ -108,6 +111,9 @@ pub enum FleetAcquireError {
         /// What was wrong with it.
         source: StoreError,
     },
+    /// The quota of the key is not usable.
+    #[error("the quota of the key: {0}")]
+    Quota(#[source] FleetConfigError),
 }
 
 impl FleetTryAcquireError {
@@ -118,7 +124,7 @@ impl FleetTryAcquireError {
             Self::Denied { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
                 Some(retry_after)
             }
-            Self::Never { .. } | Self::Full { .. } => None,
+            Self::Never { .. } | Self::Full { .. } | Self::Quota(_) => None,
         }
     }
 }
@@ -131,7 +137,7 @@ impl FleetAcquireError {
             Self::TooLate { retry_after } | Self::Unavailable { retry_after, .. } => {
                 Some(retry_after)
             }
-            Self::Never { .. } | Self::Full { .. } => None,
+            Self::Never { .. } | Self::Full { .. } | Self::Quota(_) => None,
         }
     }
 }
@@ -144,6 +150,7 @@ impl From<Fail> for FleetTryAcquireError {
             Fail::TooLate { retry_after } => Self::Denied { retry_after, remaining: 0 },
             Fail::Never { cost, possible } => Self::Never { cost, possible },
             Fail::Full { waiting } => Self::Full { waiting },
+            Fail::Quota(error) => Self::Quota(error),
             Fail::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source },
         }
     }
@@ -157,6 +164,7 @@ impl From<Fail> for FleetAcquireError {
             }
             Fail::Never { cost, possible } => Self::Never { cost, possible },
             Fail::Full { waiting } => Self::Full { waiting },
+            Fail::Quota(error) => Self::Quota(error),
             Fail::Unavailable { retry_after, source } => Self::Unavailable { retry_after, source },
         }
     }

@@ -1,12 +1,12 @@
 //! What the handles of a fleet limiter share, and the work that whoever waits does.
 
 use super::{
-    builder::Fallback,
     entry::{Alarm, Driving, Entry, Exchange, Work},
-    state::{Fail, Form, Health, Next, Now, Origin, Rules, StoreQuota},
+    state::{Fail, Form, Health, Next, Now, Origin},
     stats::{Counts, FleetStats},
     store::{Answer, Ask, Store, StoreError},
     table::Table,
+    terms::{QuotaFor, Setup, Terms},
     trust::Done,
 };
 use crate::clock::Clock;
@@ -36,10 +36,11 @@ pub(super) struct Inner<S: Store, C: Clock> {
     pub(super) clock: C,
     pub(super) name: Name,
     pub(super) prefix: String,
-    /// None, if everything passes.
-    pub(super) quota: Option<StoreQuota>,
-    pub(super) rules: Rules,
-    pub(super) fallback: Fallback,
+    pub(super) setup: Setup,
+    pub(super) quota_for: Option<QuotaFor>,
+    /// Of all keys that have none of their own, and how often they have changed.
+    pub(super) terms: Mutex<Arc<Terms>>,
+    pub(super) generation: AtomicU64,
     pub(super) timeout: Duration,
     pub(super) table: Table<C::Timer>,
     pub(super) health: Mutex<Health>,
@@ -62,7 +63,9 @@ pub(super) struct Inner<S: Store, C: Clock> {
 
 impl<S: Store, C: Clock> Inner<S, C> {
     pub(super) fn entry(&self, key: &str) -> Arc<Entry<C::Timer>> {
-        let (entry, evicted) = self.table.get(key, &self.rules, self.clock.now());
+        let now = self.clock.now();
+        let new = || (Arc::clone(&lock(&self.terms)), self.generation.load(Acquire));
+        let (entry, evicted) = self.table.get(key, new, now);
         if !evicted.is_empty() {
             self.let_go(&evicted);
         }
@@ -75,7 +78,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let (said, tally) = entry.with(|state| {
             state.touched = now;
             let mode = self.mode(now, state.trouble.as_deref());
-            state.account.ask(&self.rules, now, cost, form, &mode)
+            state.account.ask(&state.terms.rules, now, cost, form, &mode)
         });
         self.counts.add(tally);
         said
@@ -87,7 +90,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
         loop {
             // A clock is foreign code: not under the lock.
             let (now, time) = (self.clock.now(), self.time());
-            let mut state = lock(&entry.state);
+            let mut guard = lock(&entry.state);
+            let state = &mut *guard;
             state.account.at(time);
             if state.is_driven {
                 state.again = true;
@@ -98,7 +102,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
             } else {
                 let mode = self.mode(now, state.trouble.as_deref());
                 let epoch = self.epoch.load(Acquire);
-                match state.account.next(&self.rules, now, &mode, epoch) {
+                match state.account.next(&state.terms.rules, now, &mode, epoch) {
                     Next::Exchange(_) if !self.takes_turn(now, state.trouble.as_mut()) => {
                         // Somebody else probes: once more, without the store.
                         state.account.withdraw();
@@ -111,10 +115,11 @@ impl<S: Store, C: Clock> Inner<S, C> {
             state.is_driven = next.is_none_or(|(next, _)| next != Next::Nothing);
             let (woken, tally) = (state.account.take_woken(), state.account.take_tally());
             let goes_on = state.is_driven;
-            drop(state);
+            let terms = Arc::clone(&state.terms);
+            drop(guard);
             self.counts.add(tally);
             woken.into_iter().for_each(Waker::wake);
-            if !goes_on || self.step(entry, &mut work, next, now).is_pending() {
+            if !goes_on || self.step(entry, &terms, &mut work, next, now).is_pending() {
                 return;
             }
         }
@@ -124,6 +129,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     fn step(
         &self,
         entry: &Arc<Entry<C::Timer>>,
+        terms: &Terms,
         work: &mut Work<C::Timer>,
         next: Option<(Next, u64)>,
         now: u64,
@@ -137,7 +143,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 };
             }
             Some((Next::Exchange(ask), epoch)) => {
-                let (exchange, alarm) = (self.exchange(&entry.key, ask), Alarm::new(self.timeout));
+                let (exchange, alarm) =
+                    (self.exchange(&entry.key, terms, ask), Alarm::new(self.timeout));
                 // With the timer, if there was one: dropped without the lock.
                 drop(replace(work, Work::Exchanges { exchange, alarm, asked_at: now, epoch }));
             }
@@ -188,8 +195,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     /// An exchange that outlives who begins it.
-    pub(super) fn exchange(&self, key: &str, ask: Ask) -> Exchange {
-        let Some(quota) = self.quota else {
+    pub(super) fn exchange(&self, key: &str, terms: &Terms, ask: Ask) -> Exchange {
+        let Some(quota) = terms.store else {
             let answer = Answer { granted: ask.max, full_after: Duration::ZERO };
             return Box::pin(std::future::ready(Ok(answer)));
         };
@@ -201,8 +208,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     /// What the store says of a key.
-    pub(super) async fn peek(&self, key: &str) -> Result<Answer, StoreError> {
-        let exchange = timeout(self.timeout, self.exchange(key, Ask::peek()));
+    pub(super) async fn peek(&self, key: &str, terms: &Terms) -> Result<Answer, StoreError> {
+        let exchange = timeout(self.timeout, self.exchange(key, terms, Ask::peek()));
         exchange.await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
 
@@ -211,7 +218,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let (now, time) = (self.clock.now(), self.time());
         let ((rings, left), tally) = entry.with(|state| {
             state.account.at(time);
-            state.account.leave(&self.rules, now, key, cost)
+            state.account.leave(&state.terms.rules, now, key, cost)
         });
         self.counts.add(tally);
         drop(left);
@@ -226,7 +233,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let (now, time) = (self.clock.now(), self.time());
         let ((), tally) = entry.with(|state| {
             state.account.at(time);
-            state.account.refund(&self.rules, now, n, origin);
+            state.account.refund(&state.terms.rules, now, n, origin);
         });
         self.counts.add(tally);
         entry.ring();

@@ -2,7 +2,7 @@
 
 use super::{
     builder::FleetLimiterBuilder,
-    error::{FleetAcquireError, FleetTryAcquireError},
+    error::{FleetAcquireError, FleetConfigError, FleetTryAcquireError},
     inner::Inner,
     permit::FleetPermit,
     state::{Fail, Form, Now},
@@ -22,7 +22,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tidegate_core::Name;
+use tidegate_core::{Name, sync::lock};
 
 /// How many keys are given back at a time.
 const AT_ONCE: usize = 64;
@@ -145,10 +145,13 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
 
     async fn take(&self, key: &str, n: u64, form: Form) -> Result<FleetPermit<'_, S, C>, Fail> {
         let inner = &*self.inner;
-        if n == 0 || inner.quota.is_none() {
+        if n == 0 {
             return Ok(FleetPermit::new(inner, None, n));
         }
         let entry = inner.entry(key);
+        if !inner.renew(&entry).map_err(Fail::Quota)? {
+            return Ok(FleetPermit::new(inner, None, n));
+        }
         let origin = match inner.ask(&entry, n, form) {
             Now::Passes(origin) => origin,
             Now::Fails(fail) => return Err(fail),
@@ -171,12 +174,15 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
     pub async fn peek(&self, key: &str) -> FleetPeek {
         let inner = &*self.inner;
         let entry = inner.entry(key);
+        // One that is not usable is told to who asks for tokens.
+        let _ = inner.renew(&entry);
+        let (terms, _) = entry.with(|state| Arc::clone(&state.terms));
         let is_down = inner.unavailable(inner.clock.now()).is_some();
-        let answer = if is_down { None } else { inner.peek(&entry.key).await.ok() };
+        let answer = if is_down { None } else { inner.peek(&entry.key, &terms).await.ok() };
         let now = inner.clock.now();
         let (known, _) = entry.with(|state| (state.account.lease(), state.account.known(now)));
         let (in_hand, (remaining, full_after)) = known;
-        match (answer, inner.quota) {
+        match (answer, terms.store) {
             (Some(answer), Some(quota)) => FleetPeek {
                 remaining: quota.remaining(answer.full_after),
                 in_hand,
@@ -238,6 +244,30 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
             })
             .await;
         }
+    }
+
+    /// Changes the quota of all keys; with [one for each](FleetLimiterBuilder::quota_for), that one counts.
+    /// Those who wait go by the new one at once. Takes time in proportion to the keys.
+    ///
+    /// The store goes by what each instance asks with, so they are all to be told, and soon: while they differ,
+    /// one with a burst that comes back sooner takes what is owed beyond that for paid. What is owed stays owed in
+    /// time: a key that is full again in a second is so at the new rate, too. What is in hand is spent, as far
+    /// as it is a lease of the new quota, and the rest is [forfeited](FleetStats::forfeited); so a change adds
+    /// nothing to the bound, in which `k` is the larger one of the leases before and after it.
+    ///
+    /// A [lease](FleetLimiterBuilder::lease) that is set is no more than the new burst.
+    ///
+    /// # Errors
+    ///
+    /// If no store can keep to it; nothing changes then.
+    pub fn set_quota(&self, quota: impl Into<Quota>) -> Result<(), FleetConfigError> {
+        self.inner.set_quota(quota.into())
+    }
+
+    /// The quota of keys that have none of their own.
+    #[must_use]
+    pub fn quota(&self) -> Quota {
+        lock(&self.inner.terms).quota
     }
 
     /// What the limiter has done so far.

@@ -45,6 +45,7 @@ mod state;
 mod stats;
 mod store;
 mod table;
+mod terms;
 mod trust;
 mod wait;
 

@@ -31,7 +31,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let mut under_way = std::mem::take(&mut *lock(&self.returns));
         under_way.retain_mut(|exchange| !is_done(exchange));
         for entry in evicted {
-            let (tokens, _) = entry.with(|state| state.account.let_go(&self.rules));
+            let ((tokens, terms), _) = entry
+                .with(|state| (state.account.let_go(&state.terms.rules), Arc::clone(&state.terms)));
             if tokens == 0 {
                 continue;
             }
@@ -42,7 +43,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 self.counts.forfeit(tokens);
                 continue;
             }
-            let mut exchange = self.exchange(&entry.key, Ask::refund(tokens));
+            let mut exchange = self.exchange(&entry.key, &terms, Ask::refund(tokens));
             if !is_done(&mut exchange) {
                 under_way.push(exchange);
             }

@@ -1,6 +1,6 @@
 //! The keys that an instance knows of: as many as it may, and no more.
 
-use super::{entry::Entry, state::Rules};
+use super::{entry::Entry, terms::Terms};
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
@@ -47,7 +47,7 @@ impl<T: Send + 'static> Table<T> {
     pub(super) fn get(
         &self,
         key: &str,
-        rules: &Rules,
+        new: impl FnOnce() -> (Arc<Terms>, u64),
         now: u64,
     ) -> (Arc<Entry<T>>, Vec<Arc<Entry<T>>>) {
         let hash = self.hasher.hash_one(key);
@@ -62,7 +62,7 @@ impl<T: Send + 'static> Table<T> {
         let is_kept = shard.len() < self.most;
         // Otherwise each request would find its share full.
         let forgotten = if is_kept { self.forgotten.load(Relaxed) } else { u64::MAX };
-        let entry = Entry::new(Arc::clone(&key), rules, forgotten, hash);
+        let entry = Entry::new(Arc::clone(&key), new(), forgotten, hash);
         if is_kept {
             shard.insert(key, Arc::clone(&entry));
         }

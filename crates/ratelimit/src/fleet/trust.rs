@@ -68,7 +68,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 Mode::Store { settled_at: u64::MAX }
             }
             (Turn::Store, _) | (_, None) => Mode::STORE,
-            (Turn::Without { until }, Some((_, error))) => match self.fallback {
+            (Turn::Without { until }, Some((_, error))) => match self.setup.fallback {
                 Fallback::LocalShare { .. } => Mode::Local { until },
                 Fallback::Closed => {
                     let retry_after = Duration::from_nanos(until.saturating_sub(now));
@@ -80,7 +80,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     fn has_share(&self) -> bool {
-        matches!(self.fallback, Fallback::LocalShare { .. })
+        matches!(self.setup.fallback, Fallback::LocalShare { .. })
     }
 
     /// Whether the caller is to ask the store: while it is down, one at a time.
@@ -155,7 +155,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     ) -> Change {
         match done {
             Done::Answered(answer) => {
-                state.account.answered(&self.rules, now, answer, epoch);
+                state.account.answered(&state.terms.rules, now, answer, epoch);
                 self.accepted(&mut state.trouble, now)
             }
             Done::Refused(error) => {

@@ -7,6 +7,7 @@ mod cancel_redis;
 mod locks;
 mod outage;
 mod pace;
+mod quota;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 mod refused;

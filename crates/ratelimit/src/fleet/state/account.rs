@@ -1,5 +1,6 @@
 //! What an instance knows and holds of one key.
 
+mod change;
 mod exchange;
 mod pace;
 mod refund;
@@ -288,6 +289,12 @@ impl<W> Account<W> {
                     return self.exchange(rules, now, 0, epoch);
                 }
                 self.settle(key, Step::Passes(Origin::Nowhere));
+                continue;
+            }
+            if cost > rules.scale.most() {
+                // It was not, before the quota changed.
+                let possible = rules.scale.most();
+                self.settle(key, Step::Fails(Fail::Never { cost, possible }));
                 continue;
             }
             // All go by the one who is in the greatest hurry: whoever is behind is not served before.

@@ -1,6 +1,6 @@
 //! The terms in which an account is asked and answers.
 
-use super::super::store::StoreError;
+use super::super::{error::FleetConfigError, store::StoreError};
 use std::time::Duration;
 
 /// Whose decision it is.
@@ -40,6 +40,7 @@ pub(crate) enum Fail {
     Never { cost: u64, possible: u64 },
     TooLate { retry_after: Duration },
     Full { waiting: usize },
+    Quota(FleetConfigError),
     Unavailable { retry_after: Duration, source: StoreError },
 }
 

@@ -101,6 +101,11 @@ impl Steps {
         }
     }
 
+    /// Begins anew, with another pace.
+    pub(super) fn change(&mut self, pace: &Pace) {
+        *self = Self::new(pace, self.dice);
+    }
+
     /// When the store is asked, if that is of use until `by`.
     pub(super) fn not_before(&self, by: u64) -> u64 {
         if self.not_before > by { self.hurried } else { self.not_before }

@@ -1,0 +1,124 @@
+//! Quotas of keys, and quotas that change.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tidegate_ratelimit::{
+    Quota, Rate,
+    fleet::{
+        FleetAcquireError, FleetConfigError, FleetLimiter, FleetTryAcquireError, MemoryStore, Store,
+    },
+};
+use tidegate_testkit::settle;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+async fn passes<S: Store>(limiter: &FleetLimiter<S>, key: &str) -> u64 {
+    let mut count = 0;
+    while limiter.try_acquire(key, 1).await.is_ok() {
+        count += 1;
+        assert!(count < 10_000);
+    }
+    count
+}
+
+#[tidegate_testkit::test]
+async fn keys_have_quotas_of_their_own_that_may_change() {
+    let burst = Arc::new(AtomicU64::new(20));
+    let told = Arc::clone(&burst);
+    let limiter = FleetLimiter::builder(MemoryStore::new(10), Quota::new(Rate::per_day(1), 1))
+        .quota_for(move |key| match key {
+            "free" => Quota::new(Rate::per_day(1), 3),
+            "open" => Quota::new(Rate::UNLIMITED, 1),
+            "never" => Quota::new(Rate::ZERO, 1),
+            _ => Quota::new(Rate::per_day(1), told.load(SeqCst)),
+        })
+        .build()
+        .unwrap();
+    assert_eq!((passes(&limiter, "free").await, passes(&limiter, "paid").await), (3, 20));
+    for _ in 0..1000 {
+        limiter.try_acquire("open", 1).await.unwrap();
+    }
+    let never = limiter.try_acquire("never", 1).await.unwrap_err();
+    assert!(matches!(never, FleetTryAcquireError::Quota(FleetConfigError::NeverRefills)));
+    assert!(matches!(limiter.acquire("never", 1).await, Err(FleetAcquireError::Quota(_))));
+    // What is owed stays owed: twenty days.
+    burst.store(25, SeqCst);
+    assert_eq!((passes(&limiter, "paid").await, passes(&limiter, "free").await), (5, 0));
+}
+
+#[tidegate_testkit::test]
+async fn a_quota_is_changed_for_those_who_wait() {
+    let limiter = FleetLimiter::builder(MemoryStore::new(10), Quota::new(Rate::per_hour(1), 10))
+        .lease(1)
+        .build()
+        .unwrap();
+    limiter.try_acquire("a", 10).await.unwrap();
+    let (small, large) = (limiter.clone(), limiter.clone());
+    let mut tasks = JoinSet::new();
+    let start = Instant::now();
+    tasks.spawn(async move { small.acquire("a", 1).await.map(|permit| permit.cost()) });
+    settle().await;
+    tasks.spawn(async move { large.acquire("a", 10).await.map(|permit| permit.cost()) });
+    settle().await;
+    limiter.set_quota(Quota::new(Rate::per_second(10), 5)).unwrap();
+    assert_eq!(limiter.quota(), Quota::new(Rate::per_second(10), 5));
+    let mut done = tasks.join_all().await;
+    assert!(start.elapsed() <= Duration::from_secs(1), "{:?}", start.elapsed());
+    let never = done.pop().unwrap().unwrap_err();
+    assert!(matches!(never, FleetAcquireError::Never { cost: 10, possible: 5 }), "{never:?}");
+    assert_eq!(done.pop().unwrap().unwrap(), 1);
+    let refused = limiter.set_quota(Quota::new(Rate::ZERO, 5)).unwrap_err();
+    assert_eq!(refused, FleetConfigError::NeverRefills);
+    assert_eq!(limiter.quota(), Quota::new(Rate::per_second(10), 5));
+}
+
+#[tidegate_testkit::test]
+async fn a_lease_that_is_out_is_no_more_than_one_of_the_new_quota() {
+    let store = Arc::new(MemoryStore::new(10));
+    let quota = Quota::new(Rate::per_second(100), 100);
+    let build = || FleetLimiter::builder(Arc::clone(&store), quota).lease(50).build().unwrap();
+    let (one, other) = (build(), build());
+    one.try_acquire("a", 1).await.unwrap();
+    for limiter in [&one, &other] {
+        limiter.set_quota(Quota::new(Rate::per_second(10), 5)).unwrap();
+    }
+    assert_eq!((one.peek("a").await.in_hand, one.stats().forfeited), (5, 44));
+    // Half a second is owed, which is all of the new burst.
+    assert_eq!((passes(&other, "a").await, passes(&one, "a").await), (0, 5));
+    sleep(MS(500)).await;
+    assert_eq!(passes(&one, "a").await + passes(&other, "a").await, 5);
+}
+
+#[tidegate_testkit::test]
+async fn changes_under_load_keep_to_the_bound_of_the_larger_quota() {
+    let store = Arc::new(MemoryStore::new(10));
+    let quotas = [Quota::new(Rate::per_second(1000), 100), Quota::new(Rate::per_second(500), 50)];
+    let build = || FleetLimiter::builder(Arc::clone(&store), quotas[0]).lease(10).build().unwrap();
+    let all: Vec<_> = (0..3).map(|_| build()).collect();
+    let start = Instant::now();
+    let mut admitted = 0;
+    for step in 0..10_000_usize {
+        if step % 500 == 0 {
+            for limiter in &all {
+                limiter.set_quota(quotas[step / 500 % 2]).unwrap();
+            }
+        }
+        for limiter in &all {
+            admitted += passes(limiter, "a").await;
+        }
+        sleep(MS(1)).await;
+    }
+    let time = u64::try_from(start.elapsed().as_millis()).unwrap();
+    // One half of the time at each rate.
+    let most = 100 + time * 3 / 4 + 3 * 10;
+    assert!(admitted <= most && admitted * 10 >= most * 9, "{admitted} of {most}");
+}
