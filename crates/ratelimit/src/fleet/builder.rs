@@ -128,7 +128,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
     /// earlier cannot be given a whole one. From 1 ms up to about 1 s; shorter where nobody else takes
     /// anything, and longer where there is seldom a whole one, as there are more instances than it was told.
     /// So a round trip serves a lease at the limit as it does below it, unless that takes longer than a
-    /// second.
+    /// second. With a lease of one it is 10 ms: there is nothing to wait for but a token.
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = Some(pace);
         self

@@ -91,7 +91,8 @@ async fn a_key_at_its_limit_gets_no_burst_by_an_outage() {
     let time = u64::try_from(start.elapsed().as_millis()).unwrap();
     let most = 40 + time / 10 + 4 * 4;
     assert!(admitted <= most, "{admitted} of {most}");
-    assert!(admitted * 10 >= most * 9, "{admitted} of {most}");
+    // A share begins empty, twice.
+    assert!(admitted * 10 >= most * 8, "{admitted} of {most}");
     assert!(all.iter().all(|limiter| limiter.stats().local > 0));
 }
 

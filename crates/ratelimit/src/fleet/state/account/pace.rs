@@ -52,7 +52,9 @@ impl Pace {
         let until_full = time(quota.burst().saturating_sub(lease)).min(nanos(LONGEST));
         let longest = (until_full.saturating_sub(refill / 4) / 17).saturating_mul(16).max(refill);
         let first = refill.saturating_mul(instances).min(longest);
-        Self { fixed: fixed.map(nanos), refill, longest, first }
+        // With a lease of one there is nothing to wait for but a token.
+        let fixed = fixed.map(nanos).or((lease == 1).then_some(HURRY));
+        Self { fixed, refill, longest, first }
     }
 }
 
@@ -99,6 +101,12 @@ impl Steps {
             alone: 0,
             dice,
         }
+    }
+
+    /// Whether the store had less than a lease when it was asked, and is left alone since: what has come back
+    /// meanwhile is taken by others.
+    pub(super) fn is_at_limit(&self, now: u64) -> bool {
+        self.is_paced && now <= self.not_before.saturating_add(self.wait)
     }
 
     /// Begins anew, with another pace.

@@ -7,12 +7,15 @@ impl<W> Account<W> {
     /// The share of the instance: as empty as the key was, by time, when it was last seen.
     pub(super) fn share(&mut self, rules: &Rules, now: u64) -> &mut Gcra {
         let (known_full_at, forgotten) = (self.known_full_at(), self.forgotten);
+        let is_at_limit = self.steps.is_at_limit(now);
         self.share.get_or_insert_with(|| {
             let mut share = Gcra::with_scale(rules.share);
             let full_at = known_full_at.max(now);
             let scale = &rules.share;
             let empty = scale.time(now).saturating_add(scale.burst);
-            share.set_tat(scale.time(full_at).max(scale.time(forgotten).min(empty)));
+            let forgotten = scale.time(forgotten).min(empty);
+            let least = if is_at_limit { empty } else { forgotten };
+            share.set_tat(scale.time(full_at).max(least));
             share
         })
     }
