@@ -6,7 +6,6 @@
 mod all {
     #[cfg(feature = "tower")]
     mod admission;
-    #[cfg(all(feature = "tower", feature = "http"))]
     mod cancel;
     #[cfg(feature = "http")]
     mod http;
