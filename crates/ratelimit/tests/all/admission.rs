@@ -87,7 +87,9 @@ async fn a_key_waits_for_itself_alone() {
 #[tidegate_testkit::test]
 async fn a_fleet_limits_a_service() {
     let quota = Quota::new(Rate::per_second(1), 3);
-    let fleet = FleetLimiter::builder(MemoryStore::new(10), quota).lease(1).build().unwrap();
+    // Shorter than what it takes for a token to come.
+    let builder = FleetLimiter::builder(MemoryStore::new(10), quota).lease(1);
+    let fleet = builder.pace(Duration::from_millis(10)).build().unwrap();
     let asked = from_fn(move |key: &'static str, cost, _: Option<Duration>| {
         let fleet = fleet.clone();
         async move { Ok(fleet.try_acquire(key, cost).await.map(drop)?) }
