@@ -35,7 +35,7 @@ pub use self::{
     error::{AcquireError, ConfigError, TryAcquireError},
     keyed::{
         AcquireKeyError, DEFAULT_MAX_KEYS, KeyedAcquire, KeyedLimiter, KeyedLimiterBuilder,
-        KeyedPermit, KeyedStats, OnFull, TryAcquireKeyError,
+        KeyedPermit, KeyedReservation, KeyedStats, OnFull, TryAcquireKeyError,
     },
     limit::{Limit, SlidingWindow},
     limiter::{

@@ -11,6 +11,7 @@ mod all {
     mod http;
     mod keyed;
     mod keyed_model;
+    mod keyed_reservations;
     #[cfg(feature = "tower")]
     mod layer;
     mod live;

@@ -198,7 +198,7 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
             quota_for: self.quota_for,
             full,
             hand: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::new(AtomicUsize::new(0)),
             max_waiters: self.max_waiters,
             turned_away: AtomicU64::new(0),
         });

@@ -1,8 +1,8 @@
 //! What else can be done with the cell of a key.
 
 use super::{
-    request::{Request, Taken},
-    shards::{Owner, Shards, let_go},
+    request::{Request, Source, Taken},
+    shards::{Full, Owner, Shards, let_go},
 };
 use crate::{
     ConfigError, Limit, Peek,
@@ -57,9 +57,17 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         drop(released);
     }
 
-    /// Gives back what the cell of the key still misses of what was taken from it. A key that is not in the
-    /// table is full.
+    /// Gives back what is still missing of it, to where it was taken from.
     pub(super) fn give_back(&self, key: &K, cost: u64, taken: Taken) {
+        match (taken.source, &self.full) {
+            (Source::Key, _) => self.give_back_to_key(key, cost, taken),
+            (Source::Overflow, Full::Share(owner)) => owner.give_back(cost, taken.at),
+            _ => {}
+        }
+    }
+
+    /// A key that is not in the table is full.
+    fn give_back_to_key(&self, key: &K, cost: u64, taken: Taken) {
         let request = self.request_of(key, cost, taken.quota, self.clock.now());
         let Ok(plan) = taken.quota.map(Plan::new).transpose() else { return };
         let mut shard = lock(self.shard(&request));

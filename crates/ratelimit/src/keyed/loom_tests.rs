@@ -93,7 +93,7 @@ fn loom_two_callers_of_a_key_lose_and_mint_nothing() {
     model("two_callers_of_a_key_lose_and_mint_nothing", || {
         let (limiter, _clock) = limiter(2, 2);
         let other = limiter.clone();
-        let giver = thread::spawn(move || other.give_back(&KEY, 1, TAKEN));
+        let giver = thread::spawn(move || other.shards.give_back(&KEY, 1, TAKEN));
         let other = limiter.clone();
         // As long as one of them has to wait, the cell has an owner, which is the same to both.
         let quitter = thread::spawn(move || take_or_give_up(&other, 1));
@@ -113,7 +113,7 @@ fn loom_a_waiter_that_leaves_a_key_loses_nothing() {
         let mut waiter = Box::pin(limiter.acquire(&KEY, 1));
         assert!(poll(waiter.as_mut()).is_pending());
         let other = limiter.clone();
-        let giver = thread::spawn(move || other.give_back(&KEY, 1, TAKEN));
+        let giver = thread::spawn(move || other.shards.give_back(&KEY, 1, TAKEN));
         let other = limiter.clone();
         let taker = thread::spawn(move || take_or_give_up(&other, 1));
         drop(waiter);
@@ -130,10 +130,10 @@ fn loom_who_waits_for_a_key_is_served_as_another_one_settles() {
         let (limiter, _clock) = limiter(1, 1);
         let other = limiter.clone();
         let quitter = thread::spawn(move || {
-            other.give_back(&KEY, 1, TAKEN);
+            other.shards.give_back(&KEY, 1, TAKEN);
             // It is served, or waits in turn; in the end it gives the cell back either way.
             let taken = take_or_give_up(&other, 1);
-            other.give_back(&KEY, taken, TAKEN);
+            other.shards.give_back(&KEY, taken, TAKEN);
         });
         assert!(loom::future::block_on(limiter.acquire(&KEY, 1)).is_ok());
         quitter.join().unwrap();
@@ -152,6 +152,70 @@ fn loom_who_waits_for_a_key_is_served_as_tables_are_swept() {
         assert!(loom::future::block_on(limiter.acquire(&KEY, 1)).is_ok());
         sweeper.join().unwrap();
         time.join().unwrap();
+        assert_eq!(limiter.peek(&KEY).unwrap().remaining, 0);
+        assert_settled(&limiter);
+    });
+}
+
+/// A place in the line is dropped, by who has not looked, as its tokens come: they are for who asks next.
+#[test]
+fn loom_a_reservation_of_a_key_that_is_dropped_loses_nothing() {
+    model("a_reservation_of_a_key_that_is_dropped_loses_nothing", || {
+        let (limiter, _clock) = limiter(1, 1);
+        let reservation = limiter.reserve(KEY, 1).unwrap();
+        let other = limiter.clone();
+        let giver = thread::spawn(move || other.shards.give_back(&KEY, 1, TAKEN));
+        let other = limiter.clone();
+        let taker = thread::spawn(move || take_or_give_up(&other, 1));
+        drop(reservation);
+        giver.join().unwrap();
+        let taken = taker.join().unwrap();
+        assert_eq!(limiter.peek(&KEY).unwrap().remaining, 1 - taken);
+        assert_settled(&limiter);
+    });
+}
+
+/// One that has seen its tokens keeps nothing of the key, and gives them back as others come and go.
+#[test]
+fn loom_a_reservation_that_holds_tokens_of_a_key_keeps_no_entry() {
+    model("a_reservation_that_holds_tokens_of_a_key_keeps_no_entry", || {
+        let (limiter, _clock) = limiter(1, 1);
+        let mut reservation = limiter.reserve(KEY, 1).unwrap();
+        let other = limiter.clone();
+        let giver = thread::spawn(move || other.shards.give_back(&KEY, 1, TAKEN));
+        let other = limiter.clone();
+        let second = thread::spawn(move || {
+            let second = other.reserve(KEY, 1).unwrap();
+            u64::from(second.commit().is_ok())
+        });
+        let saw = reservation.is_ready();
+        giver.join().unwrap();
+        if saw {
+            assert_eq!(second.join().unwrap(), 0, "both have the same token");
+            assert_settled(&limiter);
+            drop(reservation);
+            assert_eq!(limiter.peek(&KEY).unwrap().remaining, 1);
+        } else {
+            drop(reservation);
+            let taken = second.join().unwrap();
+            assert_eq!(limiter.peek(&KEY).unwrap().remaining, 1 - taken);
+        }
+        assert_settled(&limiter);
+    });
+}
+
+#[test]
+fn loom_a_reservation_of_a_key_is_served_as_tables_are_swept() {
+    model("a_reservation_of_a_key_is_served_as_tables_are_swept", || {
+        let (limiter, clock) = limiter(1, 1);
+        let mut reservation = limiter.reserve(KEY, 1).unwrap();
+        let other = limiter.clone();
+        let sweeper = thread::spawn(move || other.evict());
+        let time = thread::spawn(move || clock.advance(SECOND));
+        loom::future::block_on(reservation.ready()).unwrap();
+        sweeper.join().unwrap();
+        time.join().unwrap();
+        reservation.commit().unwrap();
         assert_eq!(limiter.peek(&KEY).unwrap().remaining, 0);
         assert_settled(&limiter);
     });

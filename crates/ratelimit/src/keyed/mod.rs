@@ -3,12 +3,14 @@
 mod acquire;
 mod builder;
 mod cell;
+mod claim;
 mod error;
 mod front;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
 mod permit;
 mod request;
+mod reservation;
 mod shards;
 mod stats;
 
@@ -17,16 +19,18 @@ pub use self::{
     builder::{DEFAULT_MAX_KEYS, KeyedLimiterBuilder, OnFull},
     error::{AcquireKeyError, TryAcquireKeyError},
     permit::KeyedPermit,
+    reservation::KeyedReservation,
     stats::KeyedStats,
 };
 
 use self::{
     request::{Outcome, Request, Source, Taken, refused},
-    shards::{Full, Shards},
+    shards::Shards,
 };
 use crate::{
     ConfigError, Peek, Quota,
     clock::{Clock, TokioClock},
+    limiter::Bound,
 };
 use std::{
     fmt,
@@ -36,6 +40,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::Name;
+use tokio::time::Instant;
 
 /// Lets pass what a quota allows to each key: each client, tenant, address or route, say. Clones share one.
 ///
@@ -178,7 +183,7 @@ where
     /// Its place in the line is lost. Tested by `a_keyed_acquire_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn acquire<'a>(&'a self, key: &'a K, n: u64) -> KeyedAcquire<'a, K, C, S> {
-        KeyedAcquire::new(self, key, n, None)
+        KeyedAcquire::new(self, key, n, Bound::None)
     }
 
     /// The same, but not for longer than `timeout`. If that is too short, it says so at once instead of
@@ -202,7 +207,69 @@ where
         n: u64,
         timeout: Duration,
     ) -> KeyedAcquire<'a, K, C, S> {
-        KeyedAcquire::new(self, key, n, Some(timeout))
+        KeyedAcquire::new(self, key, n, Bound::Within(timeout))
+    }
+
+    /// The same, with a deadline of tokio's clock.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    ///
+    /// # Panics
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire). Tested by `a_keyed_acquire_gives_up_everything_at_every_await`.
+    #[track_caller]
+    pub fn acquire_until<'a>(
+        &'a self,
+        key: &'a K,
+        n: u64,
+        deadline: Instant,
+    ) -> KeyedAcquire<'a, K, C, S> {
+        KeyedAcquire::new(self, key, n, Bound::Until(deadline))
+    }
+
+    /// Sets `n` tokens of a key aside, now or as soon as they are there, without waiting: a place in its
+    /// line. Whoever decides not to use them drops it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_ratelimit::{KeyedLimiter, ManualClock, Quota, Rate};
+    ///
+    /// let clock = ManualClock::new();
+    /// let quota = Quota::new(Rate::per_second(1), 1);
+    /// let limiter = KeyedLimiter::builder(quota).clock(clock.clone()).build().unwrap();
+    /// let now = limiter.reserve("ann", 1).unwrap();
+    /// let mut later = limiter.reserve("ann", 1).unwrap();
+    /// assert_eq!(later.delay(), Duration::from_secs(1));
+    /// drop(now); // it is given back, and the next one has it
+    /// assert!(later.is_ready());
+    /// later.commit().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](Self::acquire).
+    pub fn reserve(&self, key: K, n: u64) -> Result<KeyedReservation<K, C, S>, AcquireKeyError> {
+        KeyedReservation::new(self, key, n, Bound::None)
+    }
+
+    /// The same, if they are there within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    pub fn reserve_within(
+        &self,
+        key: K,
+        n: u64,
+        timeout: Duration,
+    ) -> Result<KeyedReservation<K, C, S>, AcquireKeyError> {
+        KeyedReservation::new(self, key, n, Bound::Within(timeout))
     }
 
     /// What the limit of a key would say, without taking anything.
@@ -220,14 +287,6 @@ where
     /// table, which is of 8192 keys: it is forgotten, too, which of them it was.
     pub fn reset(&self, key: &K) {
         self.shards.reset(&self.shards.request(key, 0));
-    }
-
-    fn give_back(&self, key: &K, cost: u64, taken: Taken) {
-        match (taken.source, &self.shards.full) {
-            (Source::Key, _) => self.shards.give_back(key, cost, taken),
-            (Source::Overflow, Full::Share(owner)) => owner.give_back(cost, taken.at),
-            _ => {}
-        }
     }
 }
 

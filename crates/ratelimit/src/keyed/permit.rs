@@ -46,7 +46,7 @@ impl<'a, K, C: Clock, S> KeyedPermit<'a, K, C, S> {
         K: Hash + Eq + Clone,
         S: BuildHasher,
     {
-        self.limiter.give_back(self.key, self.cost, self.taken);
+        self.limiter.shards.give_back(self.key, self.cost, self.taken);
     }
 }
 

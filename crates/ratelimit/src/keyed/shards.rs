@@ -64,7 +64,8 @@ pub(super) struct Shards<K, C: Clock, S> {
     pub(super) full: Full<C>,
     /// Which table is looked at next for what nobody needs.
     pub(super) hand: AtomicUsize,
-    pub(super) waiting: AtomicUsize,
+    /// How many wait, of all keys.
+    pub(super) waiting: Arc<AtomicUsize>,
     pub(super) max_waiters: usize,
     pub(super) turned_away: AtomicU64,
 }

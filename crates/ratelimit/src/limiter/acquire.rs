@@ -58,14 +58,14 @@ impl<C: Clock> fmt::Debug for Acquire<'_, C> {
 
 /// How long it may wait, from when it takes its place.
 #[derive(Clone, Copy)]
-pub(super) enum Bound {
+pub(crate) enum Bound {
     None,
     Within(Duration),
     Until(Instant),
 }
 
 impl Bound {
-    fn left(self) -> Option<Duration> {
+    pub(crate) fn left(self) -> Option<Duration> {
         match self {
             Self::None => None,
             Self::Within(timeout) => Some(timeout),

@@ -22,8 +22,9 @@ pub use self::{
     stats::{Peek, Stats},
 };
 
-use self::acquire::Bound;
-pub(crate) use self::{event::Observer, shared::Shared, ticket::Ticket, waiters::time_between};
+pub(crate) use self::{
+    acquire::Bound, event::Observer, shared::Shared, ticket::Ticket, waiters::time_between,
+};
 use crate::{
     AcquireError, ConfigError, Limit, Quota, Rate, TryAcquireError,
     clock::{Clock, TokioClock},

@@ -45,10 +45,7 @@ impl<C: Clock> Reservation<C> {
     /// time in proportion to those ahead.
     #[must_use]
     pub fn delay(&self) -> Duration {
-        match self.ticket {
-            Ticket::Waits { key, .. } => self.limiter.shared.delay(key),
-            _ => Duration::ZERO,
-        }
+        self.ticket.delay(&self.limiter.shared)
     }
 
     /// Waits until its tokens are there.
@@ -84,8 +81,8 @@ impl<C: Clock> Reservation<C> {
     /// Whether its tokens are there.
     #[must_use]
     pub fn is_ready(&mut self) -> bool {
-        self.ticket.look(&self.limiter.shared, None);
-        matches!(self.ticket, Ticket::Passes(_))
+        self.ticket.outcome(&self.limiter.shared);
+        self.ticket.passes()
     }
 
     /// Spends the tokens.

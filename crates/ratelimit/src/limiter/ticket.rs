@@ -9,6 +9,7 @@ use std::{
     mem::replace,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 /// What an [`Acquire`](super::Acquire) or a [`Reservation`](super::Reservation) holds of the limiter.
@@ -124,6 +125,32 @@ impl Ticket {
             }
             Self::Passes(taken_at) => shared.give_back(cost, taken_at),
             Self::Fails(_) | Self::Done => {}
+        }
+    }
+
+    /// Whether its tokens are there, as far as it knows.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::Passes(_))
+    }
+
+    /// What it has come to, up to now; none, while it waits.
+    pub(crate) fn outcome<C: Clock>(
+        &mut self,
+        shared: &Arc<Shared<C>>,
+    ) -> Option<Result<(), AcquireError>> {
+        self.look(shared, None);
+        match *self {
+            Self::Waits { .. } => None,
+            Self::Fails(error) => Some(Err(error)),
+            Self::Passes(_) | Self::Done => Some(Ok(())),
+        }
+    }
+
+    /// After which time its tokens are there, if nothing changes.
+    pub(crate) fn delay<C: Clock>(&self, shared: &Arc<Shared<C>>) -> Duration {
+        match *self {
+            Self::Waits { key, .. } => shared.delay(key),
+            _ => Duration::ZERO,
         }
     }
 }

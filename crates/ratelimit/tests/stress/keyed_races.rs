@@ -13,7 +13,7 @@ use std::{
     task::{Context, Wake, Waker},
     time::Duration,
 };
-use tidegate_ratelimit::{KeyedLimiter, ManualClock, Quota, Rate};
+use tidegate_ratelimit::{KeyedLimiter, KeyedReservation, ManualClock, Quota, Rate};
 use tidegate_testkit::{
     History, Stress, check_linearizable,
     conformance::{Limit, TryLimiter, limiter},
@@ -36,14 +36,17 @@ impl Told {
         let limiter = KeyedLimiter::builder(quota).clock(clock.clone()).build().unwrap();
         Self { limiter, clock, latest: Mutex::default() }
     }
+
+    fn set(&self, now: Duration) {
+        let mut latest = self.latest.lock().unwrap();
+        *latest = now.max(*latest);
+        self.clock.set(*latest);
+    }
 }
 
 impl TryLimiter for Told {
     fn try_acquire(&self, n: u32, now: Duration) -> bool {
-        let mut latest = self.latest.lock().unwrap();
-        *latest = now.max(*latest);
-        self.clock.set(*latest);
-        drop(latest);
+        self.set(now);
         if n == 2 {
             // Others come and go meanwhile.
             let _ = self.limiter.try_acquire(&8, 1);
@@ -56,6 +59,82 @@ impl TryLimiter for Told {
 #[test]
 fn stress_a_key_is_a_limiter() {
     limiter(Stress::new("a_key_is_a_limiter"), LIMIT, Told::new).unwrap();
+}
+
+/// The same by reservations, which are kept to be given back.
+struct Reserved(Told, Mutex<Vec<KeyedReservation<u64, ManualClock>>>);
+
+impl TryLimiter for Reserved {
+    fn try_acquire(&self, n: u32, now: Duration) -> bool {
+        self.0.set(now);
+        let reserved = self.0.limiter.reserve_within(KEY, n.into(), Duration::ZERO);
+        reserved.map(|reservation| self.1.lock().unwrap().push(reservation)).is_ok()
+    }
+
+    fn refund(&self, n: u32, now: Duration) -> bool {
+        self.0.set(now);
+        let mut kept = self.1.lock().unwrap();
+        // The last: what comes late has come back by itself.
+        let at = kept.iter().rposition(|reservation| reservation.cost() == n.into());
+        let given_back = at.map(|at| kept.remove(at));
+        drop(kept);
+        given_back.is_some()
+    }
+}
+
+#[test]
+fn stress_reservations_of_a_key_are_a_limiter_that_takes_back() {
+    let make = || Reserved(Told::new(), Mutex::default());
+    let stress = Stress::new("reservations_of_a_key_are_a_limiter_that_takes_back");
+    limiter(stress, LIMIT, make).unwrap();
+}
+
+/// Reservations of two keys are made, looked at, spent and dropped, while keys are swept: what is spent and
+/// what is left add up, and no key stays.
+#[test]
+fn stress_reservations_leave_their_keys_as_they_were() {
+    Stress::new("reservations_leave_their_keys_as_they_were").run(
+        |_rng| {
+            let builder = KeyedLimiter::builder(Quota::new(Rate::per_hour(1), 6));
+            let limiter = builder.clock(ManualClock::new()).build().unwrap();
+            (limiter, [AtomicU64::new(0), AtomicU64::new(0)])
+        },
+        |(limiter, taken), ctx| {
+            let mut held: Vec<KeyedReservation<u64, ManualClock>> = Vec::new();
+            for _ in 0..30 {
+                ctx.point();
+                match ctx.rng().below(8) {
+                    0..4 => {
+                        let (key, cost) = (ctx.rng().below(2), 1 + ctx.rng().below(3));
+                        held.extend(limiter.reserve(key, cost));
+                    }
+                    4 => drop(limiter.evict()),
+                    spends => {
+                        let Some(mut reservation) = held.pop() else { continue };
+                        if spends == 5 && reservation.is_ready() {
+                            let key = usize::try_from(*reservation.key()).unwrap();
+                            taken[key].fetch_add(reservation.cost(), SeqCst);
+                            reservation.commit().unwrap();
+                        }
+                    }
+                }
+            }
+        },
+        |(limiter, taken), _threads| {
+            for (key, taken) in (0..).zip(taken) {
+                let (left, taken) = (limiter.peek(&key).unwrap(), taken.load(SeqCst));
+                if (left.remaining + taken, left.waiting) != (6, 0) {
+                    return Err(format!("{taken} of {key} were taken: {left:?}"));
+                }
+            }
+            limiter.set_quota(Rate::UNLIMITED).unwrap();
+            limiter.evict();
+            match (limiter.len(), limiter.stats().waiting) {
+                (0, 0) => Ok(()),
+                _ => Err(format!("{:?}", limiter.stats())),
+            }
+        },
+    );
 }
 
 #[test]
