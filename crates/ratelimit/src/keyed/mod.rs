@@ -13,6 +13,8 @@ mod request;
 mod reservation;
 mod shards;
 mod stats;
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;
 
 pub use self::{
     acquire::KeyedAcquire,

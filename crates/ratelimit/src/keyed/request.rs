@@ -149,9 +149,10 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
     pub(super) fn keep_at_hand(&self, request: &Request<'_, K>, owner: Owner<C>) {
         let Request { key, quota, .. } = *request;
         let left = self.front.keep(Hot { key: key.clone(), quota, owner, is_used: true });
-        if left.is_some() {
-            drop(left);
-            self.settle(request);
+        // Of this key, or of another one that had to make room for it.
+        if let Some(Hot { key, quota, owner, .. }) = left {
+            drop(owner);
+            self.settle(&self.request_of(&key, 0, quota, request.now));
         }
     }
 
