@@ -99,6 +99,18 @@ impl Limit {
         }
     }
 
+    /// With another rate and burst.
+    ///
+    /// # Errors
+    ///
+    /// If it is a strict window, which has no burst.
+    pub const fn with_quota(self, quota: Quota) -> Result<Self, ConfigError> {
+        match self {
+            Self::Quota(_) => Ok(Self::Quota(quota)),
+            Self::Window(_) => Err(ConfigError::NoBurst),
+        }
+    }
+
     /// With another burst.
     ///
     /// # Errors

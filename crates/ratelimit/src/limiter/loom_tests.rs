@@ -1,7 +1,7 @@
 //! Models of the word, the line and the timers: run with `--cfg tidegate_loom`.
 
 use crate::{
-    Acquire, ManualClock, Rate, RateLimiter, RateLimiterBuilder,
+    Acquire, ManualClock, Quota, Rate, RateLimiter, RateLimiterBuilder,
     loom_model::{SECOND, model},
 };
 use std::{
@@ -49,6 +49,25 @@ fn loom_a_change_of_the_rate_keeps_what_was_taken() {
         change.join().unwrap();
         assert_eq!(mine + taker.join().unwrap(), 3, "there was enough for both");
         assert_eq!(limiter.peek().remaining, 0);
+    });
+}
+
+/// Nobody sees the one without the other, and what was taken stays taken, whether that was before or after.
+#[test]
+fn loom_a_change_of_the_quota_is_one_change() {
+    model("a_change_of_the_quota_is_one_change", || {
+        let limiter = per_second(1).0.burst(3).build().unwrap();
+        let (old, new) = (limiter.quota(), Quota::new(Rate::per_second(1000), 4));
+        let other = limiter.clone();
+        let change = thread::spawn(move || other.set_quota(new).unwrap());
+        let other = limiter.clone();
+        let taker = thread::spawn(move || u64::from(other.try_acquire(1).is_ok()));
+        let seen = limiter.quota();
+        assert!(seen == old || seen == new, "{seen}");
+        let mine = u64::from(limiter.try_acquire(2).is_ok()) * 2;
+        change.join().unwrap();
+        assert_eq!(mine + taker.join().unwrap(), 3, "there was enough for both");
+        assert_eq!((limiter.quota(), limiter.peek().remaining), (new, 1));
     });
 }
 

@@ -167,6 +167,19 @@ impl<C: Clock> RateLimiter<C> {
         self.shared.change(|limit| limit.with_burst(burst))
     }
 
+    /// Changes rate and burst in one step, at once and for all who wait: nobody is served, or fails, by the
+    /// one with the other as it was. What was taken stays taken, as with [`set_rate`](Self::set_rate) and
+    /// [`set_burst`](Self::set_burst). With several limits, it is the first that changes.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be kept to, or if the limit is a strict window, which has no burst; then nothing has
+    /// changed.
+    pub fn set_quota(&self, quota: impl Into<Quota>) -> Result<(), ConfigError> {
+        let quota = quota.into();
+        self.shared.change(|limit| limit.with_quota(quota))
+    }
+
     /// The rate and burst; the first of them, where there are [several](RateLimiterBuilder::also). Those of
     /// a strict window are as [`Limit::quota`] says.
     #[must_use]

@@ -45,10 +45,42 @@ fn a_larger_burst_is_there_at_once_and_a_smaller_one_is_owed() {
 }
 
 #[test]
+fn a_quota_changes_in_one_step_and_keeps_the_debt_in_proportion() {
+    let (builder, clock) = manual();
+    let limiter = builder.burst(4).build().unwrap();
+    limiter.try_acquire(4).unwrap();
+    clock.advance(SECOND / 2);
+    // Three and a half are missing, of ten a second and six then.
+    let quota = Quota::new(Rate::per_second(10), 6);
+    limiter.set_quota(quota).unwrap();
+    assert_eq!((limiter.quota(), limiter.peek().remaining), (quota, 2));
+    assert_eq!(limiter.peek().full_after, Some(Duration::from_millis(350)));
+    // A rate alone brings its burst with it, as for `builder`.
+    limiter.set_quota(Rate::per_second(1000)).unwrap();
+    assert_eq!(limiter.quota().burst(), 10);
+}
+
+/// Each half of it would have failed who waits, in the one order or the other.
+#[tidegate_testkit::test]
+async fn who_waits_is_not_failed_by_half_a_quota() {
+    let limiter = RateLimiter::builder(Rate::per_second(1)).burst(4).build().unwrap();
+    limiter.try_acquire(4).unwrap();
+    let mut waits = pin!(limiter.acquire_within(4, 4 * SECOND));
+    assert!(poll(waits.as_mut()).is_pending());
+    let start = Instant::now();
+    // A tenth of the rate alone is too slow for it, and makes up for it by what there is more.
+    limiter.set_quota(Quota::new(Rate::every(10 * SECOND), 8)).unwrap();
+    waits.await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[test]
 fn a_change_that_cannot_be_kept_to_changes_nothing() {
     let (builder, _clock) = manual();
     let limiter = builder.burst(2).build().unwrap();
     assert_eq!(limiter.set_burst(0), Err(ConfigError::ZeroBurst));
+    let quota = Quota::new(Rate::per_second(1000), 0);
+    assert_eq!(limiter.set_quota(quota), Err(ConfigError::ZeroBurst));
     assert_eq!(limiter.set_rate(Rate::every(Duration::ZERO)), Err(ConfigError::ZeroPeriod));
     assert_eq!(limiter.quota(), Quota::new(Rate::per_second(1), 2));
     limiter.try_acquire(2).unwrap();
