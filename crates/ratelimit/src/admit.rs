@@ -5,12 +5,13 @@ mod extract;
 mod from_fn;
 mod keyed;
 mod limiter;
+mod queued;
 
 pub use self::{
     denied::Denied,
     extract::{By, Extract, NoKey, One},
     from_fn::{FromFn, from_fn},
-    limiter::Queued,
+    queued::Queued,
 };
 
 use std::{

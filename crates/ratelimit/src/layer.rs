@@ -77,8 +77,9 @@ impl<L> RateLimitLayer<Wait<L>> {
     /// The service is ready all the while, and keeps what it needed for that: put a limit of concurrency
     /// around this layer rather than into it.
     ///
-    /// It waits for a [`RateLimiter`](crate::RateLimiter), or for what [`from_fn`](crate::from_fn) makes of a
-    /// closure: a [`KeyedLimiter`](crate::KeyedLimiter) or a [fleet](crate::fleet), among others.
+    /// It waits for a [`RateLimiter`](crate::RateLimiter), for a key of a
+    /// [`KeyedLimiter`](crate::KeyedLimiter), or for what [`from_fn`](crate::from_fn) makes of a closure: a
+    /// [fleet](crate::fleet), or several limiters, among others.
     pub fn wait(limiter: L) -> Self {
         Self { mode: Wait { limiter, key: NoKey, cost: One, within: None }, answer: Fail }
     }
@@ -144,6 +145,24 @@ impl<L, K, C, A> RateLimitLayer<Reject<L, K, C>, A> {
 
 impl<L, K, C, A> RateLimitLayer<Wait<L, K, C>, A> {
     /// What a limiter per key tells requests apart by. It is asked for only if the request costs anything.
+    /// Who waits for one key does not hold up those who wait for others.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    /// use tidegate_ratelimit::{KeyedLimiter, Quota, Rate, RateLimitLayer};
+    /// use tower::{ServiceBuilder, ServiceExt, service_fn};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let hosts = KeyedLimiter::builder(Quota::new(Rate::per_second(10), 1)).build().unwrap();
+    /// let client = ServiceBuilder::new()
+    ///     .layer(RateLimitLayer::wait(hosts).key(|host: &&'static str| *host))
+    ///     .service(service_fn(async |host: &'static str| Ok::<_, Infallible>(host.len())));
+    /// for _ in 0..3 {
+    ///     assert_eq!(client.clone().oneshot("example.org").await.unwrap(), 11);
+    /// }
+    /// # }
+    /// ```
     pub fn key<R, V, F: Fn(&R) -> V>(self, key: F) -> RateLimitLayer<Wait<L, By<F>, C>, A> {
         let Wait { limiter, key: _, cost, within } = self.mode;
         RateLimitLayer { mode: Wait { limiter, key: By(key), cost, within }, answer: self.answer }

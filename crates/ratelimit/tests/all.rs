@@ -10,6 +10,8 @@ mod all {
     #[cfg(feature = "http")]
     mod http;
     mod keyed;
+    #[cfg(feature = "tower")]
+    mod keyed_layer;
     mod keyed_model;
     mod keyed_reservations;
     #[cfg(feature = "tower")]

@@ -11,7 +11,7 @@ use std::{
     pin::pin,
     task::{Context, Poll, Waker},
 };
-use tidegate_ratelimit::{Denied, Quota, Rate, RateLimitLayer, RateLimiter};
+use tidegate_ratelimit::{Denied, KeyedLimiter, Quota, Rate, RateLimitLayer, RateLimiter};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -83,6 +83,16 @@ fn calls_allocate_nothing() {
     assert_eq!(run(answered.layer(Echo)), (0, 0));
     assert_eq!(run(RateLimitLayer::wait(enough.clone()).layer(Echo)), (CALLS, 0));
     assert_eq!(run(RateLimitLayer::readiness(enough).layer(Echo)), (CALLS, 0));
+
+    // A key that is new takes its place in the table, and after that nothing.
+    let quota = Quota::new(Rate::per_day(1), CALLS / 2);
+    let keyed = KeyedLimiter::builder(quota).build().unwrap();
+    let of = |n: &u64| n % 2;
+    assert_eq!(run(RateLimitLayer::wait(keyed.clone()).key(of).layer(Echo)), (CALLS, 0));
+    assert_eq!(keyed.len(), 2);
+    assert!((0..2).all(|key| keyed.try_acquire(&key, 1).is_err()), "all of them were taken");
+    let keyed = KeyedLimiter::builder(quota).build().unwrap();
+    assert_eq!(run(RateLimitLayer::reject(keyed).key(of).layer(Echo)), (CALLS, 0));
 
     // Several limits have a lock, and no allocation either.
     let also = Quota::new(Rate::per_hour(1), 10 * CALLS);

@@ -1,16 +1,11 @@
 //! The limiter without keys.
 
-use super::{Admit, Denied, Queue, Reserve, Reserved};
-use crate::{Clock, RateLimiter, Reservation, clock::TokioClock};
-use pin_project_lite::pin_project;
+use super::{Admit, Denied, Queue, Queued, Reserve, Reserved};
+use crate::{Clock, RateLimiter, Reservation};
 use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
-use tidegate_core::inspect::Waiting;
 
 impl<C: Clock> Admit<()> for RateLimiter<C> {
     fn admit(&self, (): (), cost: u64) -> Result<(), Denied> {
@@ -20,24 +15,19 @@ impl<C: Clock> Admit<()> for RateLimiter<C> {
 }
 
 impl<C: Clock> Queue<()> for RateLimiter<C> {
-    type Place = Queued<C>;
+    type Place = Queued<Reservation<C>>;
 
     fn join(
         &self,
         (): (),
         cost: u64,
         within: Option<Duration>,
-    ) -> Result<Option<Queued<C>>, Denied> {
-        let mut reservation = match within {
+    ) -> Result<Option<Self::Place>, Denied> {
+        let reservation = match within {
             Some(within) => self.reserve_within(cost, within)?,
             None => self.reserve(cost)?,
         };
-        if reservation.is_ready() {
-            reservation.spend();
-            return Ok(None);
-        }
-        let place = self.resource().waiting("tokens", Place(Some(reservation)));
-        Ok(Some(Queued { place }))
+        Ok(Queued::unless_ready(reservation, self.resource()))
     }
 }
 
@@ -61,49 +51,5 @@ impl<C: Clock> Reserved for Reservation<C> {
     fn spend(self) {
         let spent = self.commit();
         debug_assert!(spent.is_ok(), "only tokens that are there can be spent");
-    }
-}
-
-pin_project! {
-    /// A place in the line of a [`RateLimiter`], from when it was joined on. [Inspection] shows whoever waits
-    /// for it.
-    ///
-    /// [Inspection]: tidegate_core::inspect
-    #[must_use = "a place that is dropped is left"]
-    pub struct Queued<C = TokioClock>
-    where
-        C: Clock,
-    {
-        #[pin]
-        place: Waiting<Place<C>>,
-    }
-}
-
-impl<C: Clock> Future for Queued<C> {
-    type Output = Result<(), Denied>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().place.poll(cx)
-    }
-}
-
-impl<C: Clock> fmt::Debug for Queued<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queued").finish_non_exhaustive()
-    }
-}
-
-struct Place<C: Clock>(Option<Reservation<C>>);
-
-impl<C: Clock> Future for Place<C> {
-    type Output = Result<(), Denied>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let reservation = self.0.as_mut().expect("polled after it was ready");
-        let passes = ready!(Reserved::poll_ready(reservation, cx));
-        if let (Ok(()), Some(reservation)) = (passes, self.0.take()) {
-            reservation.spend();
-        }
-        Poll::Ready(passes)
     }
 }

@@ -41,7 +41,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tidegate_core::Name;
+use tidegate_core::{Name, inspect::Resource};
 use tokio::time::Instant;
 
 /// Lets pass what a quota allows to each key: each client, tenant, address or route, say. Clones share one.
@@ -98,7 +98,8 @@ use tokio::time::Instant;
 /// assert!(check(&7).is_ok());
 /// ```
 ///
-/// A key takes the bytes of both then, as it would with both numbers in one table.
+/// A key takes the bytes of both then, as it would with both numbers in one table. To wait for all of them,
+/// [reserve](Self::reserve) in each, and commit once all are ready.
 ///
 /// # Keys
 ///
@@ -327,6 +328,11 @@ impl<K, C: Clock, S> KeyedLimiter<K, C, S> {
     #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn evict(&self) -> usize {
         self.shards.evict()
+    }
+
+    /// What waits for tokens waits for this.
+    pub(crate) fn resource(&self) -> &Resource {
+        &self.shards.resource
     }
 
     /// How the limiter stands. Takes time in proportion to the number of tables, one for 8192 keys.
