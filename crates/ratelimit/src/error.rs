@@ -97,7 +97,7 @@ pub enum AcquireError {
     /// As many wait as may.
     #[error("{waiting} wait already")]
     Full {
-        /// How many wait.
+        /// How many wait, with those that were served and have not looked.
         waiting: usize,
         /// After this the last of them passes, and this would if it could wait.
         retry_after: Duration,

@@ -106,7 +106,8 @@ impl<K, C: Clock, S> KeyedLimiterBuilder<K, C, S> {
         self
     }
 
-    /// How many may wait at a time, for all keys together; 65 536 by default, and none with 0.
+    /// How many may wait at a time, for all keys together; 65 536 by default, and none with 0. Whoever was
+    /// served counts until it learns of it, when it is polled, looked at or dropped.
     pub fn max_waiters(mut self, max: usize) -> Self {
         self.max_waiters = max;
         self

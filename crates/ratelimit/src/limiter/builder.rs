@@ -79,6 +79,9 @@ impl<C: Clock> RateLimiterBuilder<C> {
     }
 
     /// How many may wait at a time; 65 536 by default, and none with 0.
+    ///
+    /// Whoever was served counts until it learns of it, when it is polled, looked at or dropped: until then it
+    /// has a place here. A [reservation](RateLimiter::reserve) that nobody looks at keeps its.
     pub fn max_waiters(mut self, max: usize) -> Self {
         self.max_waiters = max;
         self

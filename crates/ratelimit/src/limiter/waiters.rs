@@ -185,13 +185,15 @@ impl State {
         if at > deadline {
             return Err(self.too_late(cost, late(now, at, deadline)));
         }
-        let waiting = self.line.len();
+        // With those that were served and not told: their places take memory as well.
+        let waiting = self.line.places();
         if waiting >= self.max_waiters {
             self.counts.turned_away += 1;
             self.note_rare(Event::TurnedAway { cost, waiting });
             return Err(AcquireError::Full { waiting, retry_after: delay });
         }
         self.counts.waited += 1;
+        let waiting = self.line.len();
         self.note(Event::Waits { cost, delay, waiting: waiting + 1 });
         self.earliest = self.earliest.min(deadline);
         let step = Step::Waits(waker.take());

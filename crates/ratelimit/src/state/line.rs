@@ -39,6 +39,11 @@ impl<W> Line<W> {
         self.len
     }
 
+    /// How many have a place: those in the line, and those that were served and not told yet.
+    pub(crate) fn places(&self) -> usize {
+        self.places.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }

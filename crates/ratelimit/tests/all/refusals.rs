@@ -1,8 +1,10 @@
 //! What is refused, and what is said about it.
 
-use crate::{SECOND, manual};
+use crate::{SECOND, manual, poll};
 use std::{
+    pin::pin,
     sync::{Arc, Mutex},
+    task::Poll,
     time::Duration,
 };
 use tidegate_ratelimit::{
@@ -187,4 +189,28 @@ fn nobody_is_refused_by_a_time_that_is_past() {
         other.try_acquire(1).unwrap();
     }));
     limiter.try_acquire(1).unwrap();
+}
+
+/// Those that were served and are not polled have places still, and nothing else would bound these.
+#[test]
+fn who_was_served_and_has_not_looked_counts_as_waiting() {
+    let (builder, clock) = manual();
+    let limiter = builder.burst(2).max_waiters(2).build().unwrap();
+    limiter.try_acquire(2).unwrap();
+    let mut first = limiter.reserve(1).unwrap();
+    let second = limiter.reserve(1).unwrap();
+    clock.advance(2 * SECOND);
+    assert_eq!((limiter.stats().waiting, limiter.stats().served), (0, 2));
+    let full = AcquireError::Full { waiting: 2, retry_after: SECOND };
+    assert_eq!(limiter.reserve(1).unwrap_err(), full);
+    let acquired = poll(pin!(limiter.acquire(1))).map(Result::err);
+    assert_eq!(acquired, Poll::Ready(Some(full)));
+    // Once it has looked it needs no place for what it has.
+    assert!(first.is_ready());
+    let third = limiter.reserve(1).unwrap();
+    assert_eq!(limiter.reserve(1).unwrap_err().retry_after(), Some(2 * SECOND));
+    drop(second);
+    assert!(limiter.reserve(1).is_ok(), "who is dropped has none either");
+    drop((first, third));
+    assert_eq!(limiter.peek().remaining, 2);
 }
