@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 use tidegate_breaker::{Breaker, BreakerBuilder, BreakerLayer, HalfOpen, State, Trip, Window};
+use tidegate_core::Backoff;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -85,6 +86,17 @@ fn calls_allocate_nothing() {
         open.try_enter().unwrap().failure();
     }
     check(&open);
+    // Half-open, for as many calls as there are probes.
+    let wait = Backoff::constant(Duration::ZERO);
+    let half_open = builder().open_wait(wait).trip(Trip::consecutive_failures(1)).build().unwrap();
+    half_open.try_enter().unwrap().failure();
+    let probes = dirty_turns(|_| {
+        let ticket = half_open.try_enter().unwrap();
+        assert!(ticket.is_probe());
+        ticket.ignore();
+    });
+    assert_eq!((probes, half_open.state()), (0, State::HalfOpen));
+
     let forced = builder().build().unwrap();
     forced.handle().force_closed();
     check(&forced);

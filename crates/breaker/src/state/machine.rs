@@ -149,13 +149,14 @@ impl Machine {
     ///
     /// If the settings make no sense: see [`ConfigError`].
     pub fn new(settings: &Settings) -> Result<Self, ConfigError> {
+        let rules = settings.check()?;
         Ok(Self {
-            rules: settings.check()?,
+            rules,
             state: State::Closed,
             generation: 0,
             ring: Ring::new(settings.get_window()),
             consecutive: 0,
-            probes: Probes::default(),
+            probes: Probes::new(rules.probes),
             backoff: settings.wait(),
             wait: Duration::ZERO,
             until: 0,

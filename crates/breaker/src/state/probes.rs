@@ -13,7 +13,7 @@ struct Lease {
 }
 
 /// Who probes, and what the probes have said so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Probes {
     leases: Vec<Lease>,
     answers: Tally,
@@ -22,6 +22,12 @@ pub(super) struct Probes {
 }
 
 impl Probes {
+    /// With room for so many leases, so that none of them allocates.
+    pub(super) fn new(most: u32) -> Self {
+        let leases = Vec::with_capacity(most as usize);
+        Self { leases, answers: Tally::default(), bad: 0, given: 0 }
+    }
+
     /// Starts over. Who probed before is not known any more.
     pub(super) fn clear(&mut self) {
         self.leases.clear();

@@ -117,3 +117,30 @@ fn the_default_clock_works_without_a_runtime() {
     assert_eq!(breaker.name().as_str(), "db");
     assert!(breaker.clock().now() < 60_000_000_000);
 }
+
+/// A clock that panics costs the call that asked it, and no other: also where a change of state was about to be.
+#[test]
+fn a_clock_that_panics_leaves_it_as_it_was() {
+    #[derive(Clone)]
+    struct Moody(ManualClock, std::sync::Arc<std::sync::atomic::AtomicBool>);
+    impl Clock for Moody {
+        fn now(&self) -> u64 {
+            assert!(!self.1.load(std::sync::atomic::Ordering::SeqCst), "of the clock");
+            self.0.now()
+        }
+    }
+    let clock = Moody(ManualClock::new(), std::sync::Arc::default());
+    let set = |panics| clock.1.store(panics, std::sync::atomic::Ordering::SeqCst);
+    let builder = Breaker::builder("db").trip(Trip::consecutive_failures(2)).clock(clock.clone());
+    let breaker = builder.build().unwrap();
+    fail(&breaker, 1);
+    let ticket = breaker.try_enter().unwrap();
+    set(true);
+    let failing = std::panic::AssertUnwindSafe(|| ticket.failure());
+    assert!(std::panic::catch_unwind(failing).is_err());
+    set(false);
+    assert_eq!(breaker.state(), State::Closed);
+    assert_eq!((breaker.stats().tally.calls, breaker.stats().consecutive_failures), (1, 1));
+    fail(&breaker, 1);
+    assert_eq!(breaker.state(), State::Open);
+}
