@@ -97,14 +97,15 @@ fn nothing_is_allocated() {
     assert_eq!(run(turned_away.layer(Echo), itself), (0, 0));
     drop(held);
 
-    // Who waits has a place in a table that is there, and takes one and all others along.
+    // Who waits has a place in tables that are there once somebody has waited.
     let mut held: Option<Permit> = None;
-    let waits = |_| {
+    let mut waits = |_| {
         held = Some(one.try_acquire().unwrap());
         let mut waits = pin!(one.acquire());
         assert!(waits.as_mut().poll(&mut cx).is_pending());
         drop(held.take());
         assert!(waits.as_mut().poll(&mut cx).is_ready());
     };
+    waits(0);
     assert_eq!(dirty(waits), 0);
 }

@@ -54,7 +54,7 @@ fn orders() -> impl Strategy<Value = Order> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 3000 }))]
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 1000 }))]
 
     #[test]
     fn it_does_what_a_list_does(
@@ -214,6 +214,49 @@ fn a_standing_line_is_made_short() {
     assert_eq!(run(None), (200, 0), "it stands for ever");
     let (waiting, shed) = run(Some(Codel::new(5 * MS, 100 * MS)));
     assert!(waiting <= 10 && shed <= 200, "{waiting} wait, {shed} were shed");
+}
+
+/// How fast permits come back is known by those that come while somebody waits.
+#[test]
+fn a_pause_is_no_slowness() {
+    const MS: u64 = 1_000_000;
+    let mut queue = Ids::new(&rules(1));
+    queue.try_take(1).unwrap();
+    let mut told = None;
+    for round in 0..4 {
+        // Two wait for ten milliseconds each, and then nobody does for a minute.
+        let start = round * 60_000 * MS;
+        for id in 0..3 {
+            join(&mut queue, start, asked(1), id).unwrap();
+        }
+        for n in 1..=3 {
+            told = queue.try_take(1).unwrap_err().retry_after().or(told);
+            queue.give_back(start + n * 10 * MS, 1);
+            assert_eq!(entered(&mut queue).len(), 1);
+        }
+    }
+    // Those who waited, and the one who asks.
+    let longest = std::time::Duration::from_millis(40);
+    assert!(told.is_some_and(|told| told <= longest), "{told:?}");
+}
+
+/// A line that ends because they give up has ended.
+#[test]
+fn who_gives_up_ends_a_standing_line() {
+    const MS: u64 = 1_000_000;
+    let codel = Some(Codel::new(5 * MS, 100 * MS));
+    let mut queue = Ids::new(&Rules { codel, ..rules(1) });
+    queue.try_take(1).unwrap();
+    for round in 0..4 {
+        let start = round * 60_000 * MS;
+        join(&mut queue, start, asked(1), 0).unwrap();
+        let Ok(Joined::Waits(other)) = join(&mut queue, start, asked(1), 1) else {
+            panic!("it is full")
+        };
+        queue.give_back(start + 10 * MS, 1);
+        assert_eq!(entered(&mut queue), [0], "nobody is shed");
+        queue.cancel(start + 20 * MS, other);
+    }
 }
 
 #[test]
