@@ -8,6 +8,8 @@ mod compartments;
 mod error;
 #[cfg(feature = "tower")]
 mod future;
+#[cfg(feature = "http")]
+pub mod http;
 mod keyed;
 #[cfg(feature = "tower")]
 pub mod layer;

@@ -6,6 +6,8 @@
 mod all {
     mod cancel;
     mod compartments;
+    #[cfg(all(feature = "http", feature = "tower"))]
+    mod http;
     mod known;
     #[cfg(feature = "tower")]
     mod layer;
