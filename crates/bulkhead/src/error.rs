@@ -20,6 +20,25 @@ pub enum ConfigError {
     /// Everything would be shed.
     #[error("the interval of CoDel is zero: everything would be shed")]
     ZeroInterval,
+    /// A limit has to be able to begin.
+    #[error("a limit of {capacity} is not between {min} and {max}")]
+    LimitOutOfBounds {
+        /// The least.
+        min: u32,
+        /// What it was to begin with.
+        capacity: u32,
+        /// The most.
+        max: u32,
+    },
+    /// A setting of a limit is out of its range.
+    #[error("the limit cannot have such a `{name}`")]
+    LimitSetting {
+        /// Which one.
+        name: &'static str,
+    },
+    /// The limit finds its capacity, and would change what it is told.
+    #[error("a bulkhead with a limit of its own is not resized")]
+    Adapts,
     /// There would be no key.
     #[error("no key would ever have room")]
     ZeroKeys,

@@ -38,6 +38,7 @@ pub use self::{
     },
     order::{CoDel, Order},
     priority::Priority,
+    state::adaptive::{Aimd, Gradient2, Limit, LimitAlgorithm, Sample, Vegas},
 };
 #[cfg(feature = "tower")]
 pub use self::{

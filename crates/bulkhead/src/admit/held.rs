@@ -8,8 +8,12 @@ use crate::Permit;
 pub enum Outcome {
     /// It has returned a response.
     Success,
-    /// It has returned an error.
+    /// It has failed as calls do when there are too many: it has timed out, or was refused.
     Failure,
+    /// It has failed in a way that says nothing about how many there may be.
+    Ignored,
+    /// It was given up: it would have taken at least as long.
+    Cancelled,
 }
 
 /// What is held while a request is inside, and given back when it is dropped.

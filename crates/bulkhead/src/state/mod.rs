@@ -1,5 +1,6 @@
 //! The decisions, without I/O and without a clock: times are nanoseconds that come in as arguments.
 
+pub(crate) mod adaptive;
 mod classes;
 mod codel;
 mod line;

@@ -1,0 +1,168 @@
+//! How long a call takes that does not queue.
+
+use super::{Sample, level::Level, rng::Rng, window::Seen};
+use crate::Outcome;
+use std::time::Duration;
+
+/// A look is as good as this many calls make it.
+const PROBE_SAMPLES: u32 = 32;
+/// With fewer, it is none.
+const PROBE_LEAST: u32 = 8;
+/// It takes no longer than to get so many calls within this.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+/// Nor does it wait for longer for the others to leave.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// How much of what was known a faster window changes. It is not the minimum: the mean of a window is a
+/// bit low by chance once in a while, and the least of many windows is far too low.
+const LEARNS: f64 = 1.0 / 8.0;
+/// What is this much longer than what was known may be a queue.
+const MAY_QUEUE: f64 = 1.25;
+/// It was one, if half as many take this much of the time at most.
+const DID_QUEUE: f64 = 0.8;
+
+/// The time of a call that does not queue, and the times at which that is looked at.
+///
+/// What is seen while calls do queue must not raise it, or the queue becomes the measure of itself. So a
+/// window only ever lowers it, and what raises it is a probe alone, as in BBR (N. Cardwell et al., "BBR:
+/// Congestion-based congestion control", ACM Queue 14(5), 2016): half of those who were in flight, for as
+/// long as some calls take.
+///
+/// | probe | until | then |
+/// |---|---|---|
+/// | none | it is time, or the limit has fallen by half, or is the least | drains |
+/// | drains | no more than half are in flight, and have been for the time of a call | measures |
+/// | measures | there are enough calls | none, with a new baseline; if that is much longer, drains once more, to half, until it is no shorter |
+/// | any | it takes too long, or calls fail | none, as before |
+#[derive(Clone, Debug)]
+pub(super) struct Baseline {
+    seconds: Option<f64>,
+    probe: Option<Probe>,
+    every: Duration,
+    last: Duration,
+    next: Duration,
+    /// The limit after the last probe.
+    mark: f64,
+    rng: Rng,
+}
+
+#[derive(Clone, Debug)]
+struct Probe {
+    limit: f64,
+    since: Duration,
+    /// Since when there are few enough, and the time after which they are all that was seen.
+    drained: Option<(Duration, Duration)>,
+    calls: u32,
+    failures: u32,
+    sum: f64,
+    /// What was seen with twice as many.
+    before: Option<f64>,
+}
+
+impl Baseline {
+    pub(super) fn new(every: Duration, seed: u64, limit: f64) -> Self {
+        let rng = Rng::new(seed);
+        let (last, next) = (Duration::ZERO, Duration::ZERO);
+        Self { seconds: None, probe: None, every, last, next, mark: limit, rng }
+    }
+
+    /// Seconds, if anything is known.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        self.seconds
+    }
+
+    /// How many may be in flight while it is looked at.
+    pub(super) fn probing(&self) -> Option<f64> {
+        self.probe.as_ref().map(|probe| probe.limit)
+    }
+
+    /// A window has gone by, at that limit.
+    pub(super) fn learn(&mut self, now: Duration, level: Level, seen: Seen) {
+        let Some(rtt) = seen.rtt else { return };
+        let known = *self.seconds.get_or_insert(rtt);
+        if rtt < known && !seen.is_overloaded {
+            self.seconds = Some(known + (rtt - known) * LEARNS);
+        }
+        let has_fallen = level.get() * 2.0 <= self.mark;
+        let at =
+            if level.is_least() { self.last.saturating_add(self.every / 8) } else { self.next };
+        if seen.in_flight <= 1 {
+            // One alone does not queue: that was a probe.
+            self.found(rtt);
+            self.plan(now, level);
+        } else if has_fallen || now >= at.min(self.next) {
+            let limit = level.within(f64::from(seen.in_flight) / 2.0);
+            self.probe = Some(Probe::new(now, limit, None));
+        }
+    }
+
+    /// A call has ended during a probe; whether that is over.
+    pub(super) fn probe(
+        &mut self,
+        now: Duration,
+        sample: Sample,
+        call: Duration,
+        level: Level,
+    ) -> bool {
+        let Some(probe) = &mut self.probe else { return true };
+        if !probe.is_over(now, sample, call) {
+            return false;
+        }
+        let &mut Probe { limit, calls, sum, before, .. } = probe;
+        self.probe = None;
+        if calls < PROBE_LEAST {
+            return true;
+        }
+        let seen = sum / f64::from(calls);
+        let half = level.within((limit / 2.0).max(1.0));
+        let may_queue = half < limit && self.seconds.is_some_and(|known| seen > known * MAY_QUEUE);
+        if may_queue && before.is_none_or(|before| seen < before * DID_QUEUE) {
+            self.probe = Some(Probe::new(now, half, Some(seen)));
+            return false;
+        }
+        self.found(seen);
+        true
+    }
+
+    fn found(&mut self, seen: f64) {
+        self.seconds = Some(match self.seconds {
+            // A bit up or down is chance.
+            Some(known) if seen < known * 2.0 && known < seen * 2.0 => f64::midpoint(known, seen),
+            _ => seen,
+        });
+    }
+
+    /// A probe is over, and this is the limit again.
+    pub(super) fn plan(&mut self, now: Duration, level: Level) {
+        self.mark = level.get();
+        self.last = now;
+        self.next = now.saturating_add(self.rng.around(self.every));
+    }
+}
+
+impl Probe {
+    fn new(since: Duration, limit: f64, before: Option<f64>) -> Self {
+        Self { limit, since, drained: None, calls: 0, failures: 0, sum: 0.0, before }
+    }
+
+    fn is_over(&mut self, now: Duration, sample: Sample, call: Duration) -> bool {
+        if sample.outcome == Outcome::Failure {
+            self.failures += 1;
+        }
+        if self.failures >= PROBE_LEAST {
+            self.calls = 0;
+            return true;
+        }
+        let Some((since, after)) = self.drained else {
+            if f64::from(sample.in_flight.saturating_sub(1)) <= self.limit {
+                self.drained = Some((now, now.saturating_add(call)));
+            }
+            return now.saturating_sub(self.since) > DRAIN_TIME.saturating_add(call);
+        };
+        if now >= after && sample.outcome == Outcome::Success {
+            self.calls += 1;
+            self.sum += sample.seconds();
+        }
+        let lasts = now.saturating_sub(since);
+        self.calls >= PROBE_SAMPLES || lasts > PROBE_TIME.saturating_add(call * 2)
+    }
+}
