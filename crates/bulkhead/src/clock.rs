@@ -18,6 +18,12 @@ impl Clock {
         self.at(Instant::now())
     }
 
+    /// Now, in units of 2^13 ns, of which the lower half is kept, and never none: times that are less than
+    /// nine hours apart can be told by it.
+    pub(crate) fn stamp(self) -> u32 {
+        stamp(self.now())
+    }
+
     /// That moment; the origin, if it was before.
     pub(crate) fn at(self, moment: Instant) -> u64 {
         nanos(moment.saturating_duration_since(self.origin))
@@ -27,6 +33,17 @@ impl Clock {
     pub(crate) fn after(time: Duration) -> Option<Instant> {
         Instant::now().checked_add(time)
     }
+}
+
+fn stamp(now: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    let stamp = (now >> 13) as u32;
+    stamp.max(1)
+}
+
+/// How long before `now` a stamp was made: to 8 µs, too long as often as too short.
+pub(crate) fn since(now: u64, then: u32) -> u64 {
+    u64::from(stamp(now).wrapping_sub(then)) << 13
 }
 
 /// Five hundred years fit.

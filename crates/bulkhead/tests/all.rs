@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod all {
+    mod adaptive;
     mod cancel;
     mod compartments;
     #[cfg(all(feature = "http", feature = "tower"))]

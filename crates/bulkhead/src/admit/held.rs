@@ -1,7 +1,5 @@
 //! What is held while a request is inside.
 
-use crate::Permit;
-
 /// How a call has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,10 +18,9 @@ pub enum Outcome {
 pub trait Held {
     /// The call has ended so. Dropped without that, it was cancelled, or has panicked.
     ///
-    /// A limit that adapts itself to what it sees learns by it; a [`Permit`] does nothing.
+    /// A [limit](crate::BulkheadBuilder::limit) that finds itself learns by it, as of how long the call took
+    /// until then.
     fn ended(&mut self, outcome: Outcome) {
         let _ = outcome;
     }
 }
-
-impl Held for Permit {}

@@ -26,5 +26,8 @@ where
 }
 
 impl<K: Hash + Eq, S: BuildHasher> Held for KeyedPermit<K, S> {
-    fn ended(&mut self, _: Outcome) {}
+    #[inline]
+    fn ended(&mut self, outcome: Outcome) {
+        self.permit().ended(outcome);
+    }
 }

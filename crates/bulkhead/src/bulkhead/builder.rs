@@ -8,9 +8,9 @@ use super::{
     shared::{Face, Shared},
 };
 use crate::{
-    CoDel, ConfigError, Order,
+    CoDel, ConfigError, Limit, Order,
     clock::{Clock, nanos},
-    state::{Codel, Count, Rules},
+    state::{Codel, Count, Rules, adaptive::AnyLimit},
 };
 use std::{
     sync::{OnceLock, Weak},
@@ -37,6 +37,7 @@ pub struct BulkheadBuilder {
     patience: Option<u32>,
     typical_hold: Option<Duration>,
     tracks_holders: bool,
+    limit: Option<AnyLimit>,
     observer: Observer,
 }
 
@@ -52,6 +53,7 @@ impl BulkheadBuilder {
             patience: Some(DEFAULT_PATIENCE),
             typical_hold: None,
             tracks_holders: false,
+            limit: None,
             observer: Observer::default(),
         }
     }
@@ -118,6 +120,34 @@ impl BulkheadBuilder {
         self
     }
 
+    /// Has `limit` find out how many there may be: [`Vegas`](crate::Vegas), [`Gradient2`](crate::Gradient2)
+    /// or [`Aimd`](crate::Aimd). The capacity is what it begins with. For each key, if there are keys; that is
+    /// forgotten with the key, and a key with a capacity that the limit cannot begin with keeps it.
+    ///
+    /// It goes by how long permits are held, and by what is [said](crate::Permit::success) of how that has
+    /// ended; a layer says so by itself. That is two looks at the clock for each permit, and a lock.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tidegate_bulkhead::{Bulkhead, Vegas};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let bulkhead = Bulkhead::builder(5).limit(Vegas::new().max(100)).build().unwrap();
+    /// for _ in 0..200 {
+    ///     let permits = Vec::from_iter(std::iter::from_fn(|| bulkhead.try_acquire().ok()));
+    ///     // A service that takes its time, however many there are.
+    ///     tokio::time::sleep(Duration::from_millis(20)).await;
+    ///     permits.into_iter().for_each(|permit| permit.success());
+    /// }
+    /// assert!(bulkhead.capacity() > 50);
+    /// # }
+    /// ```
+    pub fn limit(mut self, limit: impl Limit + 'static) -> Self {
+        self.limit = Some((Box::new(limit) as Box<dyn Limit>).into());
+        self
+    }
+
     /// Has `observer` called with each [`Event`], without any lock held. It runs within the call that it
     /// is about, so it must be short; a panic of it goes no further.
     pub fn observer(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
@@ -150,8 +180,17 @@ impl BulkheadBuilder {
         holders: Option<Holders>,
         resource: Resource,
     ) -> Arc<Face> {
-        let Self { name, max_wait, observer, .. } = self;
-        Arc::new(Face { name, clock: Clock::new(), resource, observer, max_wait, holders, rules })
+        let Self { name, max_wait, limit, observer, .. } = self;
+        Arc::new(Face {
+            name,
+            clock: Clock::new(),
+            resource,
+            observer,
+            max_wait,
+            holders,
+            limit,
+            rules,
+        })
     }
 
     pub(crate) fn name_of(&self) -> &Name {
@@ -165,6 +204,9 @@ impl BulkheadBuilder {
     pub(crate) fn rules(&self) -> Result<Rules, ConfigError> {
         let &Self { capacity, max_waiting, order, codel, patience, typical_hold, .. } = self;
         check_capacity(capacity)?;
+        if let Some(limit) = &self.limit {
+            limit.start(capacity)?;
+        }
         if patience == Some(0) {
             return Err(ConfigError::ZeroPatience);
         }

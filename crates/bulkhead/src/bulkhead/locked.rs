@@ -123,6 +123,14 @@ impl Locked {
         }
     }
 
+    /// As a resize, of which there are many.
+    pub(super) fn adapt(&mut self, now: u64, to: u32) {
+        let from = self.queue.resize(now, to);
+        if from != to {
+            self.note(|| Event::Resized { from, to });
+        }
+    }
+
     pub(super) fn close(&mut self, now: u64) {
         let (in_use, waiting) = (self.queue.count().in_use, self.queue.waiting());
         if self.queue.close(now) {

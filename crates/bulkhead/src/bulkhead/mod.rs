@@ -1,6 +1,7 @@
 //! The bulkhead: one handle for all who share it.
 
 mod acquire;
+mod adapt;
 mod ask;
 mod builder;
 mod drained;
@@ -208,9 +209,13 @@ impl Bulkhead {
     ///
     /// # Errors
     ///
-    /// If nothing would ever enter, or if it is too many; then nothing has changed.
+    /// If nothing would ever enter, if it is too many, or if a [limit](BulkheadBuilder::limit) says how many
+    /// there are; then nothing has changed.
     pub fn resize(&self, capacity: u32) -> Result<(), ConfigError> {
         builder::check_capacity(capacity)?;
+        if self.shared.adapt.is_some() {
+            return Err(ConfigError::Adapts);
+        }
         self.shared.with(|state, now| state.resize(now, capacity));
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Leave to be inside.
 
-use super::shared::{Face, Shared};
+use super::shared::Shared;
+use crate::{Held, Outcome};
 use std::{fmt, ops::Deref};
 use tidegate_core::sync::Arc;
 
@@ -10,8 +11,8 @@ struct Lease<S: Deref<Target = Shared>> {
     tag: Tag,
 }
 
-/// How many permits, and the entry of who holds them, if account is kept of that, counted from 1. One word, so
-/// that a lease is a pair of words, which is moved by way of registers.
+/// How many permits, and an entry, if account is kept of who holds them or for how long: see
+/// [`Shared::enter`]. One word, so that a lease is a pair of words, which is moved by way of registers.
 #[derive(Clone, Copy)]
 struct Tag(u64);
 
@@ -24,13 +25,13 @@ impl Tag {
     }
 
     #[inline]
-    fn entry(self) -> u64 {
-        self.0 >> 32
+    fn entry(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     #[inline]
     fn with_weight(self, weight: u32) -> Self {
-        Self(self.entry() << 32 | u64::from(weight))
+        Self(u64::from(self.entry()) << 32 | u64::from(weight))
     }
 }
 
@@ -38,24 +39,28 @@ impl<S: Deref<Target = Shared>> Lease<S> {
     #[inline]
     fn new(shared: S, weight: u32) -> Self {
         let mut tag = Tag(weight.into());
-        if shared.tracks_holders {
-            tag.0 |= enter(&shared.face) << 32;
+        if shared.keeps_account {
+            tag.0 |= u64::from(shared.enter()) << 32;
         }
         Self { shared, tag }
     }
-}
 
-#[cold]
-fn enter(face: &Face) -> u64 {
-    let key = face.holders.as_ref().map(|holders| holders.enter(face.clock, &face.resource));
-    // Of more holders than that none is known by name.
-    key.and_then(|key| u32::try_from(key).ok()?.checked_add(1)).map_or(0, u64::from)
-}
+    /// What has become of what the permits are for.
+    #[inline]
+    fn ended(&mut self, outcome: Outcome) {
+        if self.tag.entry() > 0 {
+            self.tell(outcome);
+        }
+    }
 
-#[cold]
-fn leave(face: &Face, entry: u64) {
-    if let (Some(holders), Ok(entry)) = (&face.holders, usize::try_from(entry)) {
-        holders.leave(entry - 1);
+    #[cold]
+    fn tell(&mut self, outcome: Outcome) {
+        if self.tag.weight() > 0 {
+            self.shared.ended(self.tag.entry(), outcome);
+        }
+        if self.shared.face.holders.is_none() {
+            self.tag = Tag(self.tag.weight().into());
+        }
     }
 }
 
@@ -64,7 +69,8 @@ impl<S: Deref<Target = Shared>> Drop for Lease<S> {
     fn drop(&mut self) {
         // First, so that there are never more holders than permits.
         if self.tag.entry() > 0 {
-            leave(&self.shared.face, self.tag.entry());
+            self.tell(Outcome::Cancelled);
+            self.shared.leave(self.tag.entry());
         }
         if self.tag.weight() > 0 {
             self.shared.give_back(self.tag.weight());
@@ -91,10 +97,35 @@ impl Permit {
         self.0.tag.weight()
     }
 
+    /// It went well, and gives them back: a limit that adapts itself learns how long it took.
+    #[inline]
+    pub fn success(mut self) {
+        self.0.ended(Outcome::Success);
+    }
+
+    /// It went wrong as it does when there are too many, by a timeout or a refusal, and gives them back: a
+    /// limit that adapts itself falls.
+    #[inline]
+    pub fn failure(mut self) {
+        self.0.ended(Outcome::Failure);
+    }
+
+    /// It ended in a way that says nothing, and gives them back. Dropped without any of these, it was given
+    /// up: then it would have taken at least as long, and if that is longer than usual, it counts as much.
+    #[inline]
+    pub fn ignore(mut self) {
+        self.0.ended(Outcome::Ignored);
+    }
+
     /// Sets `n` of them apart, to be given back by themselves; none, if these are fewer.
     pub fn split(&mut self, n: u32) -> Option<Self> {
         self.0.tag = self.0.tag.with_weight(self.weight().checked_sub(n)?);
-        Some(Self::new(Arc::clone(&self.0.shared), n))
+        let mut part = Self::new(Arc::clone(&self.0.shared), n);
+        if self.0.shared.face.holders.is_none() {
+            // They are held for as long.
+            part.0.tag = self.0.tag.with_weight(n);
+        }
+        Some(part)
     }
 
     /// Takes in others, to be given back together.
@@ -110,6 +141,13 @@ impl Permit {
         self.0.tag = self.0.tag.with_weight(self.weight() + other.weight());
         other.0.tag = other.0.tag.with_weight(0);
         Ok(())
+    }
+}
+
+impl Held for Permit {
+    #[inline]
+    fn ended(&mut self, outcome: Outcome) {
+        self.0.ended(outcome);
     }
 }
 
@@ -134,6 +172,25 @@ impl<'a> PermitRef<'a> {
     #[must_use]
     pub fn weight(&self) -> u32 {
         self.0.tag.weight()
+    }
+    /// It went well, and gives them back: a limit that adapts itself learns how long it took.
+    #[inline]
+    pub fn success(mut self) {
+        self.0.ended(Outcome::Success);
+    }
+
+    /// It went wrong as it does when there are too many, by a timeout or a refusal, and gives them back: a
+    /// limit that adapts itself falls.
+    #[inline]
+    pub fn failure(mut self) {
+        self.0.ended(Outcome::Failure);
+    }
+
+    /// It ended in a way that says nothing, and gives them back. Dropped without any of these, it was given
+    /// up: then it would have taken at least as long, and if that is longer than usual, it counts as much.
+    #[inline]
+    pub fn ignore(mut self) {
+        self.0.ended(Outcome::Ignored);
     }
 }
 

@@ -2,15 +2,16 @@
 //! others.
 
 use super::{
+    adapt::Adapt,
     event::{Event, Observer},
     holders::Holders,
     locked::Locked,
     stats::Stats,
 };
 use crate::{
-    TryAcquireError,
-    clock::Clock,
-    state::{Count, Rules, Taken, Word, time_of},
+    Outcome, Sample, TryAcquireError,
+    clock::{Clock, since},
+    state::{Count, Rules, Taken, Word, adaptive::AnyLimit, time_of},
 };
 use std::time::Duration;
 use tidegate_core::{
@@ -28,6 +29,7 @@ pub(crate) struct Face {
     pub(super) observer: Observer,
     pub(super) max_wait: Option<Duration>,
     pub(super) holders: Option<Holders>,
+    pub(super) limit: Option<AnyLimit>,
     pub(super) rules: Rules,
 }
 
@@ -36,8 +38,9 @@ pub(crate) struct Face {
 pub(crate) struct Shared {
     word: Word,
     state: Mutex<Locked>,
-    /// As the face says: kept here as well, since each permit asks.
-    pub(super) tracks_holders: bool,
+    /// Whether an entry is made for each permit, of who holds it, or since when.
+    pub(super) keeps_account: bool,
+    pub(super) adapt: Option<Adapt>,
     pub(super) face: Arc<Face>,
 }
 
@@ -46,7 +49,44 @@ impl Shared {
         // It is the word that knows the count.
         let word = Word::open(Count::new(capacity));
         let state = Mutex::new(Locked::new(&face.rules, face.observer.wants()));
-        Self { word, state, tracks_holders: face.holders.is_some(), face }
+        // A key may have a capacity that is none for the limit.
+        let adapt = face.limit.as_deref().and_then(|limit| Adapt::start(limit, capacity));
+        Self { word, state, keeps_account: face.holders.is_some() || adapt.is_some(), adapt, face }
+    }
+
+    /// The entry of a permit, from 1 on: that of who holds it, or, if no account is kept of that, the time.
+    #[cold]
+    pub(super) fn enter(&self) -> u32 {
+        let Some(holders) = &self.face.holders else { return self.face.clock.stamp() };
+        let key = holders.enter(self.face.clock, &self.face.resource);
+        // Of more holders than that none is known by name.
+        u32::try_from(key).ok().and_then(|key| key.checked_add(1)).unwrap_or(0)
+    }
+
+    /// Who held a permit holds it no longer.
+    pub(super) fn leave(&self, entry: u32) {
+        if let (Some(holders), Some(key)) = (&self.face.holders, key_of(entry)) {
+            holders.leave(key);
+        }
+    }
+
+    /// What has become of what a permit is for, while it is held.
+    pub(super) fn ended(&self, entry: u32, outcome: Outcome) {
+        let Some(adapt) = &self.adapt else { return };
+        let now = self.face.clock.now();
+        let latency = match &self.face.holders {
+            None => since(now, entry),
+            Some(holders) => match key_of(entry).and_then(|key| holders.tell(key)) {
+                Some(since) => now.saturating_sub(since),
+                None => return,
+            },
+        };
+        let in_flight = self.count().in_use;
+        let sample = Sample { latency: Duration::from_nanos(latency), in_flight, outcome };
+        if adapt.sample(now, sample) {
+            // Another one may have changed it meanwhile, and may have come here first.
+            self.with(|state, now| state.adapt(now, adapt.said()));
+        }
     }
 
     /// Takes `weight` permits, if the word alone can say so.
@@ -137,4 +177,9 @@ impl Shared {
         }
         result
     }
+}
+
+/// The key of who holds a permit.
+fn key_of(entry: u32) -> Option<usize> {
+    usize::try_from(entry).ok()?.checked_sub(1)
 }

@@ -1,7 +1,7 @@
 //! Leave to be inside, for a key.
 
 use super::table::User;
-use crate::Permit;
+use crate::{Held, Outcome, Permit};
 use std::{
     fmt,
     hash::{BuildHasher, Hash, RandomState},
@@ -24,6 +24,25 @@ impl<K: Hash + Eq, S: BuildHasher> KeyedPermit<K, S> {
     #[must_use]
     pub fn weight(&self) -> u32 {
         self.permit.weight()
+    }
+
+    pub(crate) fn permit(&mut self) -> &mut Permit {
+        &mut self.permit
+    }
+
+    /// It went well, and gives them back: see [`Permit::success`].
+    pub fn success(mut self) {
+        self.permit.ended(Outcome::Success);
+    }
+
+    /// It went wrong as it does when there are too many, and gives them back: see [`Permit::failure`].
+    pub fn failure(mut self) {
+        self.permit.ended(Outcome::Failure);
+    }
+
+    /// It ended in a way that says nothing, and gives them back: see [`Permit::ignore`].
+    pub fn ignore(mut self) {
+        self.permit.ended(Outcome::Ignored);
     }
 
     /// Which key they are of.

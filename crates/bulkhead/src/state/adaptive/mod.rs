@@ -22,7 +22,7 @@ mod window;
 pub use self::{aimd::Aimd, gradient2::Gradient2, vegas::Vegas};
 
 use crate::{ConfigError, Outcome};
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How a bulkhead finds its capacity: [`Aimd`], [`Vegas`], [`Gradient2`], or your own.
 ///
@@ -35,6 +35,9 @@ pub trait Limit: fmt::Debug + Send + Sync {
     /// If a setting makes no sense, or not with that many.
     fn start(&self, capacity: u32) -> Result<Box<dyn LimitAlgorithm>, ConfigError>;
 }
+
+/// That of the standard library: only that one takes in what is of any type.
+pub(crate) type AnyLimit = Arc<dyn Limit>;
 
 /// A limit, and what changes it. It reads no clock, so that it can be simulated.
 ///

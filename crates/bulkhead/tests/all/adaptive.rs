@@ -1,0 +1,229 @@
+//! Limits that find themselves, around a bulkhead.
+
+use crate::{SECOND, assert_idle};
+use std::sync::{Arc, Mutex};
+use std::{iter::from_fn, time::Duration};
+use tidegate_bulkhead::{
+    Aimd, Bulkhead, ConfigError, Event, Gradient2, Held, KeyedBulkhead, Limit, LimitAlgorithm,
+    Outcome, Permit, Sample, Vegas,
+};
+use tokio::time::{advance, sleep};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Notes what it is told, and has one permit more by each sample.
+#[derive(Clone, Debug, Default)]
+struct Notes(Arc<Mutex<Vec<Sample>>>);
+
+#[derive(Debug)]
+struct Noting(Notes, u32);
+
+impl Limit for Notes {
+    fn start(&self, capacity: u32) -> Result<Box<dyn LimitAlgorithm>, ConfigError> {
+        Ok(Box::new(Noting(self.clone(), capacity)))
+    }
+}
+
+impl LimitAlgorithm for Noting {
+    fn limit(&self) -> u32 {
+        self.1
+    }
+
+    fn sample(&mut self, _: Duration, sample: Sample) -> u32 {
+        self.0.0.lock().unwrap().push(sample);
+        self.1 += 1;
+        self.1
+    }
+}
+
+impl Notes {
+    fn take(&self) -> Vec<(u128, u32, Outcome)> {
+        let samples = std::mem::take(&mut *self.0.lock().unwrap());
+        let plain = |sample: Sample| (sample.latency.as_millis(), sample.in_flight, sample.outcome);
+        samples.into_iter().map(plain).collect()
+    }
+}
+
+fn all(bulkhead: &Bulkhead) -> Vec<Permit> {
+    from_fn(|| bulkhead.try_acquire().ok()).collect()
+}
+
+#[tidegate_testkit::test]
+async fn a_permit_tells_how_long_it_was_held_and_what_came_of_it() {
+    for tracks in [false, true] {
+        let notes = Notes::default();
+        let builder = Bulkhead::builder(4).limit(notes.clone());
+        let builder = if tracks { builder.track_holders() } else { builder };
+        let bulkhead = builder.build().unwrap();
+        let [good, bad, other] = [(); 3].map(|()| bulkhead.try_acquire().unwrap());
+        let given_up = bulkhead.try_acquire_ref(1).unwrap();
+        advance(MS * 20).await;
+        good.success();
+        advance(MS * 20).await;
+        bad.failure();
+        other.ignore();
+        advance(MS * 20).await;
+        drop(given_up);
+        let told = notes.take();
+        // To 8 µs.
+        let about: Vec<_> =
+            told.iter().map(|(ms, n, outcome)| (ms.div_ceil(10), *n, *outcome)).collect();
+        assert_eq!(
+            about,
+            [
+                (2, 4, Outcome::Success),
+                (4, 3, Outcome::Failure),
+                (4, 2, Outcome::Ignored),
+                (6, 1, Outcome::Cancelled)
+            ]
+        );
+        assert_eq!(bulkhead.capacity(), 8);
+        assert_idle(&bulkhead);
+    }
+}
+
+#[tidegate_testkit::test]
+async fn what_was_told_once_is_not_told_again() {
+    for tracks in [false, true] {
+        let notes = Notes::default();
+        let builder = Bulkhead::builder(4).limit(notes.clone());
+        let builder = if tracks { builder.track_holders() } else { builder };
+        let bulkhead = builder.build().unwrap();
+        let mut permit = bulkhead.try_acquire_many(3).unwrap();
+        permit.ended(Outcome::Success);
+        permit.ended(Outcome::Failure);
+        // It is held still, by a response say.
+        assert_eq!((notes.take().len(), bulkhead.in_use()), (1, 3));
+        drop(permit);
+        assert!(notes.take().is_empty());
+        assert_idle(&bulkhead);
+    }
+}
+
+#[tidegate_testkit::test]
+async fn parts_of_a_permit_are_held_for_as_long_as_all_of_it() {
+    let notes = Notes::default();
+    let bulkhead = Bulkhead::builder(4).limit(notes.clone()).build().unwrap();
+    let mut permit = bulkhead.try_acquire_many(3).unwrap();
+    advance(MS * 20).await;
+    let mut part = permit.split(1).unwrap();
+    let nothing = permit.split(0).unwrap();
+    part.merge(nothing).unwrap();
+    advance(MS * 20).await;
+    part.success();
+    drop(permit);
+    let told: Vec<_> = notes.take().into_iter().map(|(ms, ..)| ms.div_ceil(10)).collect();
+    assert_eq!(told, [4, 4]);
+}
+
+#[tidegate_testkit::test]
+async fn a_larger_limit_lets_in_who_waits() {
+    let bulkhead = Bulkhead::builder(1).limit(Notes::default()).build().unwrap();
+    let permit = bulkhead.try_acquire().unwrap();
+    let mut waiters = [(); 3].map(|()| crate::waiter(&bulkhead, 1));
+    permit.success();
+    let [first, second, third] = &mut waiters;
+    let entered = (crate::end(first).unwrap(), crate::end(second).unwrap());
+    assert!(crate::poll(third.as_mut()).is_pending());
+    drop(entered);
+    drop(crate::end(third).unwrap());
+    assert_idle(&bulkhead);
+}
+
+#[tidegate_testkit::test]
+async fn each_finds_how_many_there_may_be() {
+    let limits: [Arc<dyn Fn() -> Bulkhead>; 3] = [
+        Arc::new(|| Bulkhead::builder(5).limit(Aimd::new(SECOND)).build().unwrap()),
+        Arc::new(|| Bulkhead::builder(5).limit(Vegas::new()).build().unwrap()),
+        Arc::new(|| Bulkhead::builder(5).limit(Gradient2::new()).build().unwrap()),
+    ];
+    for limit in limits {
+        let bulkhead = limit();
+        // Ten at a time, in 20 ms: whoever is let in beyond that waits for the others.
+        let mut found = 0;
+        for round in 0..600 {
+            let permits = all(&bulkhead);
+            for ten in permits.chunks(10) {
+                sleep(MS * 20 * u32::from(!ten.is_empty())).await;
+            }
+            permits.into_iter().for_each(Permit::success);
+            // It may be less for a moment, to look at how long one takes.
+            if round > 500 {
+                found = found.max(bulkhead.capacity());
+            }
+        }
+        assert!(found >= 10, "{bulkhead:?}");
+        for _ in 0..20 {
+            let permits = all(&bulkhead);
+            sleep(SECOND * 2).await;
+            permits.into_iter().for_each(Permit::failure);
+        }
+        assert!(bulkhead.capacity() * 2 <= found, "{bulkhead:?}");
+        assert_idle(&bulkhead);
+    }
+}
+
+#[test]
+fn a_bulkhead_with_a_limit_is_not_resized_and_nonsense_is_an_error() {
+    let bulkhead = Bulkhead::builder(5).limit(Vegas::new()).build().unwrap();
+    assert_eq!(bulkhead.resize(6), Err(ConfigError::Adapts));
+    let error = Bulkhead::builder(5).limit(Vegas::new().max(4)).build().unwrap_err();
+    assert_eq!(error.to_string(), "a limit of 5 is not between 1 and 4");
+    let error = Bulkhead::builder(5).limit(Aimd::new(MS).backoff(2.0)).build().unwrap_err();
+    assert_eq!(error.to_string(), "the limit cannot have such a `backoff`");
+}
+
+#[test]
+fn an_observer_hears_of_each_change() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let by = Arc::clone(&heard);
+    let hear = move |event: &Event| by.lock().unwrap().push(*event);
+    let bulkhead = Bulkhead::builder(1).limit(Notes::default()).observer(hear).build().unwrap();
+    bulkhead.try_acquire().unwrap().success();
+    assert_eq!(*heard.lock().unwrap(), [Event::Resized { from: 1, to: 2 }]);
+}
+
+/// A panic while a permit is dropped by a panic would end the program.
+#[test]
+fn a_limit_that_panics_changes_nothing() {
+    #[derive(Debug)]
+    struct Panics;
+    impl Limit for Panics {
+        fn start(&self, _: u32) -> Result<Box<dyn LimitAlgorithm>, ConfigError> {
+            Ok(Box::new(Self))
+        }
+    }
+    impl LimitAlgorithm for Panics {
+        fn limit(&self) -> u32 {
+            3
+        }
+        fn sample(&mut self, _: Duration, _: Sample) -> u32 {
+            panic!("on purpose")
+        }
+    }
+    let bulkhead = Bulkhead::builder(3).limit(Panics).build().unwrap();
+    bulkhead.try_acquire().unwrap().success();
+    drop(bulkhead.try_acquire().unwrap());
+    assert_eq!(bulkhead.capacity(), 3);
+    assert_idle(&bulkhead);
+}
+
+#[test]
+fn each_key_has_a_limit_of_its_own() {
+    let bulkhead = KeyedBulkhead::<u32>::builder(2)
+        .capacity_for(|key| *key)
+        .each(|each| each.limit(Vegas::new().min(2)))
+        .build()
+        .unwrap();
+    // The limit cannot begin with one.
+    let one = bulkhead.try_acquire(&1).unwrap();
+    assert!(bulkhead.try_acquire(&1).is_err());
+    one.success();
+    let many = [(); 5].map(|()| bulkhead.try_acquire(&5).unwrap());
+    assert!(bulkhead.try_acquire(&5).is_err());
+    let [a, b, rest @ ..] = many;
+    a.failure();
+    b.ignore();
+    drop(rest);
+    assert!(bulkhead.is_empty());
+}
