@@ -46,6 +46,9 @@ pub mod breaker {}
 #[doc = include_str!("src/bulkhead.md")]
 pub mod bulkhead {}
 
+#[doc = include_str!("src/adaptive-limits.md")]
+pub mod adaptive_limits {}
+
 #[doc = include_str!("src/walking.md")]
 pub mod walking {}
 

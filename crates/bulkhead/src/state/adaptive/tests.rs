@@ -147,8 +147,8 @@ fn each_grows_while_calls_take_no_longer_and_falls_when_they_do() {
     }
 }
 
-/// tower-resilience #368, and why limits by AIMD fall to nothing at one hiccup: a hundred calls that were in
-/// flight together are one overload.
+/// Why limits by AIMD that go by each sample fall to nothing at one hiccup: a hundred calls that were in flight
+/// together are one overload.
 #[test]
 fn aimd_falls_once_for_calls_that_were_in_flight_together() {
     let mut limit = Aimd::new(MS * 200).backoff(0.25).start(64).unwrap();
