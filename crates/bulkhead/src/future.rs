@@ -1,8 +1,8 @@
 //! The futures of a [`BulkheadService`](crate::BulkheadService).
 
 use crate::{
-    Held, Outcome, Rejected,
-    layer::{Answer, Carry, Errors},
+    Held, Rejected,
+    layer::{Answer, Carry, Classify, Errors},
 };
 use pin_project_lite::pin_project;
 use std::{
@@ -53,7 +53,7 @@ where
     F: Future<Output = Result<T, I>>,
     P: Held,
     A: Errors<I, Error = E>,
-    C: Carry<T, P, Response = U>,
+    C: Carry<T, P, Response = U> + Classify<T, I>,
 {
     type Output = Result<U, E>;
 
@@ -73,13 +73,13 @@ where
 
 /// The call has ended: the permit goes back, or with the response.
 #[inline]
-fn end<T, I, P: Held, C: Carry<T, P>>(
+fn end<T, I, P: Held, C: Carry<T, P> + Classify<T, I>>(
     result: Result<T, I>,
     permit: &mut Option<P>,
     carry: &C,
 ) -> Result<C::Response, I> {
     if let Some(permit) = permit {
-        permit.ended(if result.is_ok() { Outcome::Success } else { Outcome::Failure });
+        permit.ended(carry.outcome(&result));
     }
     match result {
         Ok(response) => Ok(carry.carry(response, permit)),
@@ -149,7 +149,7 @@ where
     W: Future<Output = Result<P, Rejected>>,
     P: Held,
     A: Answer<R, U, S::Error, Error = E>,
-    C: Carry<S::Response, P, Response = U>,
+    C: Carry<S::Response, P, Response = U> + Classify<S::Response, S::Error>,
 {
     type Output = Result<U, E>;
 

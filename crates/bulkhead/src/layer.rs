@@ -2,16 +2,18 @@
 
 mod answer;
 mod carry;
+mod classify;
 mod mode;
 
 pub use self::{
     answer::{Answer, Errors, Fail, Respond},
     carry::{Carry, CarryBy, InResponse, Permitted, Release},
+    classify::{Classified, Classify},
     mode::{Readiness, Reject, Wait},
 };
 
 use crate::{
-    Priority, Rejected, Reserve,
+    Outcome, Priority, Rejected, Reserve,
     admit::{By, NoKey, NormalPriority, One},
     service::BulkheadService,
 };
@@ -150,6 +152,31 @@ impl<M, A, C> BulkheadLayer<M, A, C> {
     pub fn carry<T, P, U, F: Fn(T, P) -> U>(self, carry: F) -> BulkheadLayer<M, A, CarryBy<F>> {
         let Self { mode, answer, carry: _ } = self;
         BulkheadLayer { mode, answer, carry: CarryBy(carry) }
+    }
+
+    /// Says how a call has ended, for a [limit](crate::BulkheadBuilder::limit) that finds itself. Without it
+    /// a response is a success and an error a failure, which says that there are too many: not so if a caller
+    /// is to blame, and a response may say so, too. It comes after [`in_response`](Self::in_response) and
+    /// [`carry`](Self::carry).
+    ///
+    /// ```
+    /// use tidegate_bulkhead::{Bulkhead, BulkheadLayer, Outcome, Vegas};
+    ///
+    /// let bulkhead = Bulkhead::builder(20).limit(Vegas::new()).build().unwrap();
+    /// let layer = BulkheadLayer::reject(bulkhead).classify(|result: &Result<u16, String>| match result {
+    ///     Ok(429 | 503 | 504) => Outcome::Failure,
+    ///     Ok(200..=299) => Outcome::Success,
+    ///     Ok(_) => Outcome::Ignored,
+    ///     Err(_) => Outcome::Failure,
+    /// });
+    /// # drop(layer);
+    /// ```
+    pub fn classify<T, E, F>(self, classify: F) -> BulkheadLayer<M, A, Classified<C, F>>
+    where
+        F: Fn(&Result<T, E>) -> Outcome,
+    {
+        let Self { mode, answer, carry } = self;
+        BulkheadLayer { mode, answer, carry: Classified { carry, classify } }
     }
 }
 

@@ -1,10 +1,10 @@
 //! A service with so many calls in progress at most.
 
 use crate::{
-    Ask, Enter, Entering, Priority, Rejected, Reserve,
+    Ask, Enter, Entering, Held, Priority, Rejected, Reserve,
     admit::Extract,
     future::{Call, ResponseFuture, WaitFuture},
-    layer::{Answer, Carry, Errors, Fail, Readiness, Reject, Release, Wait},
+    layer::{Answer, Carry, Classify, Errors, Fail, Readiness, Reject, Release, Wait},
 };
 use std::{
     fmt, mem,
@@ -87,7 +87,7 @@ where
     K: Extract<R>,
     N: Extract<R, Value = u32>,
     B: Enter<K::Value>,
-    C: Carry<S::Response, B::Permit> + Clone,
+    C: Carry<S::Response, B::Permit> + Classify<S::Response, S::Error> + Clone,
     A: Answer<R, C::Response, S::Error>,
 {
     type Response = C::Response;
@@ -136,7 +136,7 @@ impl<S, B, K, N, A, C> BulkheadService<S, Reject<B, K, N>, A, C> {
         S: Service<R>,
         K: Extract<R>,
         B: Enter<K::Value>,
-        C: Carry<S::Response, B::Permit> + Clone,
+        C: Carry<S::Response, B::Permit> + Classify<S::Response, S::Error> + Clone,
         A: Answer<R, C::Response, S::Error>,
     {
         match self.mode.bulkhead.try_enter(key, weight) {
@@ -155,7 +155,7 @@ where
     N: Extract<R, Value = u32>,
     P: Extract<R, Value = Priority>,
     B: Enter<K::Value>,
-    C: Carry<S::Response, B::Permit> + Clone,
+    C: Carry<S::Response, B::Permit> + Classify<S::Response, S::Error> + Clone,
     A: Answer<R, C::Response, S::Error> + Clone,
 {
     type Response = C::Response;
@@ -207,7 +207,7 @@ impl<S, B, K, N, P, A, C> BulkheadService<S, Wait<B, K, N, P>, A, C> {
         K: Extract<R>,
         P: Extract<R, Value = Priority>,
         B: Enter<K::Value>,
-        C: Carry<S::Response, B::Permit> + Clone,
+        C: Carry<S::Response, B::Permit> + Classify<S::Response, S::Error> + Clone,
         A: Answer<R, C::Response, S::Error> + Clone,
     {
         let Wait { bulkhead, priority, within, .. } = &self.mode;
@@ -232,7 +232,7 @@ impl<S, R, B, C> Service<R> for BulkheadService<S, Readiness<B>, Fail, C>
 where
     S: Service<R>,
     B: Reserve,
-    C: Carry<S::Response, B::Permit> + Clone,
+    C: Carry<S::Response, B::Permit> + Classify<S::Response, S::Error> + Clone,
 {
     type Response = C::Response;
     type Error = BulkheadError<S::Error>;
@@ -269,8 +269,9 @@ where
         // Whoever calls without waiting does not want the place, either.
         self.mode.place = None;
         let permit = self.mode.permit.take();
-        let permit =
+        let mut permit =
             permit.expect("a call without a `poll_ready` that was ready, which takes the permit");
+        permit.begins();
         ResponseFuture::called(self.inner.call(request), permit, self.carry.clone())
     }
 }

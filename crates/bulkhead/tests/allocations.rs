@@ -11,7 +11,9 @@ use std::{
     pin::pin,
     task::{Context, Poll, Waker},
 };
-use tidegate_bulkhead::{Bulkhead, BulkheadLayer, Compartments, Permit, Permitted, Rejected};
+use tidegate_bulkhead::{
+    Bulkhead, BulkheadLayer, Compartments, Permit, Permitted, Rejected, Vegas,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -78,6 +80,10 @@ fn nothing_is_allocated() {
     assert_eq!(dirty(|_| drop(one.try_acquire().unwrap())), 0);
     assert_eq!(dirty(|_| drop(one.try_acquire_ref(1).unwrap())), 0);
     assert_eq!(dirty(|_| assert!(pin!(one.acquire()).poll(&mut cx).is_ready())), 0);
+
+    // A limit that finds itself keeps sums alone.
+    let adaptive = Bulkhead::builder(5).limit(Vegas::new()).build().unwrap();
+    assert_eq!(dirty(|_| adaptive.try_acquire().unwrap().success()), 0);
 
     let itself = |n: u32| n;
     assert_eq!(run(BulkheadLayer::reject(one.clone()).layer(Echo), itself), (CALLS, 0));

@@ -16,6 +16,9 @@ pub enum Outcome {
 
 /// What is held while a request is inside, and given back when it is dropped.
 pub trait Held {
+    /// The call begins now, rather than when the permit was taken.
+    fn begins(&mut self) {}
+
     /// The call has ended so. Dropped without that, it was cancelled, or has panicked.
     ///
     /// A [limit](crate::BulkheadBuilder::limit) that finds itself learns by it, as of how long the call took

@@ -35,6 +35,14 @@ impl Holders {
         lock(&self.0).insert(entry)
     }
 
+    /// It is used from now on.
+    pub(super) fn begins(&self, key: usize, clock: Clock) {
+        let now = clock.now();
+        if let Some(entry) = lock(&self.0).get_mut(key) {
+            entry.since = now;
+        }
+    }
+
     /// Since when it holds it, if this was not asked before.
     pub(super) fn tell(&self, key: usize) -> Option<u64> {
         let mut held = lock(&self.0);

@@ -1,11 +1,14 @@
 //! Models of the word, the line and the wake-ups: run with `--cfg tidegate_loom`.
 
-use crate::{Acquire, AcquireError, Bulkhead, loom_model::model};
+use crate::{
+    Acquire, AcquireError, Bulkhead, ConfigError, Limit, LimitAlgorithm, Sample, loom_model::model,
+};
 use std::{
     future::Future,
     pin::Pin,
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tidegate_core::sync::{Arc, thread};
 
@@ -210,5 +213,38 @@ fn loom_take_cancel_resize_and_close_lose_nothing() {
         change.join().unwrap();
         let stats = bulkhead.stats();
         assert_eq!((stats.in_use, stats.waiting, stats.capacity), (0, 0, 2));
+    });
+}
+
+/// Has one permit more by each call.
+#[derive(Debug)]
+struct Grows(u32);
+
+impl Limit for Grows {
+    fn start(&self, capacity: u32) -> Result<Box<dyn LimitAlgorithm>, ConfigError> {
+        Ok(Box::new(Self(capacity)))
+    }
+}
+
+impl LimitAlgorithm for Grows {
+    fn limit(&self) -> u32 {
+        self.0
+    }
+
+    fn sample(&mut self, _: Duration, _: Sample) -> u32 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// Two calls end together: the first to be heard may be the last to change the capacity.
+#[test]
+fn loom_there_are_as_many_as_the_limit_has_said_last() {
+    model("there_are_as_many_as_the_limit_has_said_last", || {
+        let bulkhead = Bulkhead::builder(2).limit(Grows(0)).build().unwrap();
+        let permits = [(); 2].map(|()| bulkhead.try_acquire().unwrap());
+        let calls = permits.map(|permit| thread::spawn(move || permit.success()));
+        calls.into_iter().for_each(|call| call.join().unwrap());
+        is_as_new(&bulkhead, 4);
     });
 }

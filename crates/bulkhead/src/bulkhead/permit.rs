@@ -45,6 +45,20 @@ impl<S: Deref<Target = Shared>> Lease<S> {
         Self { shared, tag }
     }
 
+    /// They are used from now on.
+    #[inline]
+    fn begins(&mut self) {
+        if self.tag.entry() > 0 {
+            self.restart();
+        }
+    }
+
+    #[cold]
+    fn restart(&mut self) {
+        let entry = self.shared.begins(self.tag.entry());
+        self.tag = Tag(u64::from(entry) << 32 | u64::from(self.tag.weight()));
+    }
+
     /// What has become of what the permits are for.
     #[inline]
     fn ended(&mut self, outcome: Outcome) {
@@ -145,6 +159,11 @@ impl Permit {
 }
 
 impl Held for Permit {
+    #[inline]
+    fn begins(&mut self) {
+        self.0.begins();
+    }
+
     #[inline]
     fn ended(&mut self, outcome: Outcome) {
         self.0.ended(outcome);

@@ -63,6 +63,15 @@ impl Shared {
         u32::try_from(key).ok().and_then(|key| key.checked_add(1)).unwrap_or(0)
     }
 
+    /// The entry of a permit that is used from now on, and was held for that before.
+    pub(super) fn begins(&self, entry: u32) -> u32 {
+        let Some(holders) = &self.face.holders else { return self.face.clock.stamp() };
+        if let (Some(key), true) = (key_of(entry), self.adapt.is_some()) {
+            holders.begins(key, self.face.clock);
+        }
+        entry
+    }
+
     /// Who held a permit holds it no longer.
     pub(super) fn leave(&self, entry: u32) {
         if let (Some(holders), Some(key)) = (&self.face.holders, key_of(entry)) {

@@ -227,3 +227,67 @@ fn each_key_has_a_limit_of_its_own() {
     drop(rest);
     assert!(bulkhead.is_empty());
 }
+
+/// Through each mode: what the limit is told of a call, which begins when it is called.
+#[cfg(feature = "tower")]
+mod layer {
+    use super::*;
+    use tidegate_bulkhead::BulkheadLayer;
+    use tower::{Layer, Service, ServiceExt, service_fn};
+
+    async fn told<S>(notes: &Notes, mut service: S, request: u32) -> (u128, Outcome)
+    where
+        S: Service<u32>,
+    {
+        // Made ready long before.
+        let service = service.ready().await.ok().unwrap();
+        advance(SECOND).await;
+        let call = service.call(request);
+        drop(tokio::time::timeout(MS * 500, call).await);
+        let told = notes.take();
+        assert_eq!(told.len(), 1);
+        (told[0].0.div_ceil(10), told[0].2)
+    }
+
+    /// Takes 20 ms for 0 to 9, fails with 1 and 2, and does not end with 99.
+    async fn answer(n: u32) -> Result<u32, u32> {
+        sleep(if n == 99 { SECOND * 100 } else { MS * 20 }).await;
+        if n == 1 || n == 2 { Err(n) } else { Ok(n) }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as the layer has it")]
+    fn outcome(result: &Result<u32, u32>) -> Outcome {
+        match result {
+            Ok(3) | Err(2) => Outcome::Failure,
+            Err(_) => Outcome::Ignored,
+            Ok(_) => Outcome::Success,
+        }
+    }
+
+    #[tidegate_testkit::test]
+    async fn a_layer_tells_what_has_become_of_each_call() {
+        let notes = Notes::default();
+        let bulkhead = Bulkhead::builder(5).limit(notes.clone()).build().unwrap();
+        let expected = [
+            (0, Outcome::Success, Outcome::Success),
+            (1, Outcome::Failure, Outcome::Ignored),
+            (2, Outcome::Failure, Outcome::Failure),
+            (3, Outcome::Success, Outcome::Failure),
+        ];
+        for (request, plain, classified) in expected {
+            let layer = BulkheadLayer::reject(bulkhead.clone());
+            let said = told(&notes, layer.layer(service_fn(answer)), request).await;
+            assert_eq!(said, (2, plain), "reject {request}");
+            let layer = BulkheadLayer::wait(bulkhead.clone()).classify(outcome);
+            let said = told(&notes, layer.layer(service_fn(answer)), request).await;
+            assert_eq!(said, (2, classified), "wait {request}");
+            let layer = BulkheadLayer::readiness(bulkhead.clone()).in_response().classify(outcome);
+            let said = told(&notes, layer.layer(service_fn(answer)), request).await;
+            assert_eq!(said, (2, classified), "readiness {request}");
+        }
+        let layer = BulkheadLayer::wait(bulkhead.clone());
+        let said = told(&notes, layer.layer(service_fn(answer)), 99).await;
+        assert_eq!(said, (50, Outcome::Cancelled));
+        assert_idle(&bulkhead);
+    }
+}
