@@ -77,9 +77,9 @@ impl Baseline {
 
     /// A window has gone by, at that limit.
     pub(super) fn learn(&mut self, now: Duration, level: Level, seen: Seen) {
-        let Some(rtt) = seen.rtt else { return };
+        let Some(rtt) = seen.rtt.filter(|_| !seen.is_overloaded) else { return };
         let known = *self.seconds.get_or_insert(rtt);
-        if rtt < known && !seen.is_overloaded {
+        if rtt < known {
             self.seconds = Some(known + (rtt - known) * LEARNS);
         }
         let has_fallen = level.get() * 2.0 <= self.mark;

@@ -23,8 +23,13 @@ pub(super) struct Window {
     given_up: u32,
     failures: u32,
     in_flight: u32,
-    /// Seconds, of the window before.
+    /// The part of the sum of those that came back, and how many they are.
+    back: (f64, u32),
+    /// Seconds, of all of the window before.
     last: f64,
+    /// Seconds, of those that came back in the last window in which some did. What is given up is compared
+    /// with this: compared with itself, a timeout that is always the same would soon be as usual.
+    usual: f64,
 }
 
 /// A window that is full.
@@ -50,13 +55,16 @@ impl Window {
             given_up: 0,
             failures: 0,
             in_flight: 0,
+            back: (0.0, 0),
             last: 0.0,
+            usual: 0.0,
         }
     }
 
     /// Begins again, at that time.
     pub(super) fn restart(&mut self, opens: Duration) {
-        *self = Self { opens, last: self.last, ..Self::new() };
+        let Self { last, usual, .. } = *self;
+        *self = Self { opens, last, usual, ..Self::new() };
     }
 
     /// Seconds a call takes, as far as is known.
@@ -83,6 +91,9 @@ impl Window {
             has_failures: self.failures > 0,
         };
         self.last = rtt.unwrap_or(self.last);
+        if self.back.1 > 0 {
+            self.usual = self.back.0 / f64::from(self.back.1);
+        }
         self.restart(now.saturating_add(self.typical()));
         Some(seen)
     }
@@ -94,10 +105,10 @@ impl Window {
         }
         let seconds = sample.seconds();
         match sample.outcome {
-            Outcome::Success => {}
+            Outcome::Success => self.back = (self.back.0 + seconds, self.back.1 + 1),
             Outcome::Failure => self.failures += 1,
             // It would have taken at least as long, which is news only if it is longer than usual.
-            Outcome::Cancelled if self.last > 0.0 && seconds > self.last => self.given_up += 1,
+            Outcome::Cancelled if seconds > self.usual => self.given_up += 1,
             Outcome::Cancelled | Outcome::Ignored => return false,
         }
         if sample.outcome != Outcome::Failure {
