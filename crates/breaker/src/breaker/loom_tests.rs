@@ -59,8 +59,10 @@ fn loom_two_callers_and_one_probe() {
         let mine = breaker.try_enter().map(|ticket| ticket.is_probe().then(|| ticket.success()));
         let theirs = theirs.join().unwrap();
         // One after the other, the second is no probe any more, as it has closed; at once, it is rejected.
-        let probes = [mine, theirs].map(|call| call == Ok(Some(Recorded::Counted)));
+        let probes = [mine, theirs].map(|call| call.is_ok_and(|call| call.is_some()));
         assert!(probes[0] != probes[1], "{mine:?} {theirs:?}");
+        let counted = Ok(Some(Recorded::Counted));
+        assert!(mine == counted || theirs == counted, "{mine:?} {theirs:?}");
         assert_eq!(breaker.state(), State::Closed);
     });
 }
@@ -219,8 +221,8 @@ fn loom_an_open_one_that_is_reset() {
         let handle = breaker.handle();
         let reset = thread::spawn(move || {
             handle.reset();
-            // The wait is over only after it was reset.
-            clock.advance(SECOND);
+            // Nobody is told to wait for a half.
+            clock.advance(SECOND / 2);
         });
         let entered = breaker.try_enter();
         match entered {
@@ -251,20 +253,5 @@ fn loom_a_change_of_state_is_at_one_time() {
             }
         }
         opens.join().unwrap();
-    });
-}
-
-/// Whoever subscribes while it changes.
-#[test]
-fn loom_a_subscriber_sees_the_last_state() {
-    model("a_subscriber_sees_the_last_state", || {
-        let (breaker, _clock) = breaker(1, Window::count(2));
-        let (one, other) = (breaker.handle(), breaker.handle());
-        let open = thread::spawn(move || one.force_open());
-        let close = thread::spawn(move || other.force_closed());
-        let states = breaker.handle().subscribe();
-        open.join().unwrap();
-        close.join().unwrap();
-        assert_eq!(*states.borrow(), breaker.state());
     });
 }
