@@ -54,7 +54,7 @@ fn orders() -> impl Strategy<Value = Order> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 1000 }))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn it_does_what_a_list_does(
