@@ -14,16 +14,22 @@
 #![allow(clippy::cast_precision_loss, reason = "counts become ratios of three digits")]
 
 mod alloc;
+mod breaker;
+mod bulkhead;
+mod calls;
 mod clock;
 mod contest;
+mod echo;
 mod limit;
 mod page;
 mod peers;
 mod pipeline;
 mod record;
+mod row;
 mod scope;
 mod syscalls;
 mod testkit;
+mod threads;
 mod token;
 mod tree;
 mod treesum;
@@ -60,6 +66,8 @@ enum Area {
     Treesum,
     Testkit,
     Ratelimit,
+    Breaker,
+    Bulkhead,
 }
 
 /// What every area is told.
@@ -99,6 +107,8 @@ fn main() -> ExitCode {
             Area::Treesum => ("treesum", treesum::run(plan)),
             Area::Testkit => ("testkit", testkit::run(plan)),
             Area::Ratelimit => ("ratelimit", limit::run(plan)),
+            Area::Breaker => ("breaker", breaker::run(plan)),
+            Area::Bulkhead => ("bulkhead", bulkhead::run(plan)),
         };
         print!("{}", record::table(name, &results));
         missed |= results.iter().any(|result| !result.met());

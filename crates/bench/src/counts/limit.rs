@@ -1,19 +1,20 @@
 //! Calls through the layers of rate limiters, and keys that owe something.
 
-#[path = "../limit/echo.rs"]
-mod echo;
+#[path = "../limit/services.rs"]
+mod services;
 
+use crate::echo;
 use governor::{Quota as GovernorQuota, clock::MonotonicClock};
 use std::{any::Any, num::NonZero};
 use tidegate_ratelimit::{KeyedLimiter, Quota, Rate};
 
 pub(crate) fn layer_ours(times: u64) -> Box<dyn Any> {
-    assert_eq!(echo::call(&mut echo::ours(), times), times);
+    assert_eq!(echo::call(&mut services::ours(), times), times);
     Box::new(())
 }
 
 pub(crate) fn layer_tower_resilience(times: u64) -> Box<dyn Any> {
-    assert_eq!(echo::call(&mut echo::tower_resilience(), times), times);
+    assert_eq!(echo::call(&mut services::tower_resilience(), times), times);
     Box::new(())
 }
 

@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a case that cannot go on has no result")]
 #![allow(clippy::disallowed_methods, reason = "it runs peers as they are")]
 
+mod calls;
+#[path = "../echo.rs"]
+mod echo;
 mod limit;
 mod scope;
 mod token;
@@ -34,6 +37,11 @@ fn case(name: &str) -> Case {
         "parked JoinSet" => scope::parked_join_set,
         "cancellable ours" => scope::cancellable_ours,
         "cancellable JoinSet and child tokens" => scope::cancellable_join_set,
+        "breaker ours" => calls::breaker_ours,
+        "breaker tower-resilience" => calls::breaker_tower_resilience,
+        "bulkhead ours" => calls::bulkhead_ours,
+        "bulkhead tower" => calls::bulkhead_tower,
+        "bulkhead tower-resilience" => calls::bulkhead_tower_resilience,
         "keyed ours" => limit::keyed_ours,
         "keyed governor" => limit::keyed_governor,
         "layer ours" => limit::layer_ours,

@@ -1,10 +1,7 @@
 //! Whether a limiter lets pass what it may, before anybody asks how fast.
 
-use super::{
-    direct::{Limit, Limiter, governor_of, leaky_bucket_of, ours, ratelimit_of},
-    row::counted,
-};
-use crate::contest::Ratio;
+use super::direct::{Limit, Limiter, governor_of, leaky_bucket_of, ours, ratelimit_of};
+use crate::{contest::Ratio, row::counted};
 use governor::clock::QuantaClock;
 use std::{
     thread,

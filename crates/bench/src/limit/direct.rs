@@ -1,9 +1,9 @@
 //! One limiter, asked directly.
 
-use super::threads::together;
 use crate::{
     Plan,
     contest::{Contest, Cost, Done, Ratio},
+    threads::together,
 };
 use governor::{
     Quota as GovernorQuota,

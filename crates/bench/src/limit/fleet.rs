@@ -1,7 +1,6 @@
 //! A limit that is shared by a fleet: how often the store is asked.
 
-use super::row::counted;
-use crate::{Plan, contest::Ratio};
+use crate::{Plan, contest::Ratio, row::counted};
 use std::{sync::Arc, time::Duration};
 use tidegate_ratelimit::{
     Quota, Rate,
@@ -14,8 +13,7 @@ const INSTANCES: u64 = 2;
 /// Instances that share a store in this process. What the store is does not change how often it is asked.
 pub(super) fn run(plan: Plan) -> Vec<Ratio> {
     let each = plan.size(50_000, 5_000);
-    // At the limit tokens are fetched as they come back, and a lease is seldom full.
-    [("below the limit", true, Some(10.0)), ("at the limit", false, None)]
+    [("below the limit", true, Some(10.0)), ("at the limit", false, Some(10.0))]
         .map(|(when, pauses, target)| {
             let trips = round_trips(each, pauses);
             let decisions = INSTANCES * each;

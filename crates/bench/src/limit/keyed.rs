@@ -1,10 +1,12 @@
 //! A limit for each key.
 
-use super::{direct::StdClock, row::counted, threads::together};
+use super::direct::StdClock;
 use crate::{
     Plan,
     alloc::allocated,
     contest::{Contest, Cost, Done, Ratio},
+    row::counted,
+    threads::together,
 };
 use governor::{
     Quota as GovernorQuota,

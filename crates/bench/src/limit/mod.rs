@@ -5,12 +5,10 @@
 
 mod correct;
 mod direct;
-mod echo;
 mod fleet;
 mod keyed;
 mod layer;
-mod row;
-mod threads;
+mod services;
 mod waiters;
 
 use crate::{Plan, contest::Ratio};

@@ -1,10 +1,7 @@
 //! Who waits: in which order they pass, and how often somebody is woken for it.
 
-use super::{
-    direct::{Limit, governor_of, leaky_bucket_of},
-    row::counted,
-};
-use crate::{Plan, contest::Ratio};
+use super::direct::{Limit, governor_of, leaky_bucket_of};
+use crate::{Plan, contest::Ratio, row::counted};
 use futures::{
     future::poll_fn,
     task::{ArcWake, waker},

@@ -29,7 +29,7 @@ struct Run {
 /// Has `threads` threads do the work that `prepare` returns, all at once: the sum of what it returns,
 /// the time from the first start to the last end, and the time that the threads were not stopped by
 /// others in.
-pub(super) fn together<W: Fn() -> u64 + Sync>(threads: usize, prepare: impl Fn() -> W) -> Done {
+pub(crate) fn together<W: Fn() -> u64 + Sync>(threads: usize, prepare: impl Fn() -> W) -> Done {
     let mut best: Option<(f64, Done)> = None;
     for _ in 0..TRIES {
         let work = prepare();

@@ -3,7 +3,7 @@
 use crate::contest::Ratio;
 
 /// A count of one contender by itself, which noise does not touch.
-pub(super) fn counted(
+pub(crate) fn counted(
     op: impl Into<String>,
     who: &str,
     count: f64,
