@@ -2,11 +2,13 @@
 
 mod answer;
 mod mode;
+mod order;
 
 pub(crate) use self::mode::Held;
 pub use self::{
     answer::{Answer, Errors, Fail, Fallback},
     mode::{ByKey, Single},
+    order::misplaced,
 };
 
 use crate::{Breaker, ByResult, KeyedBreaker, clock::Clock, service::BreakerService};
@@ -92,10 +94,12 @@ impl<M, K, A> BreakerLayer<M, K, A> {
     }
 }
 
-impl<S, M: Clone, K: Clone, A: Clone> Layer<S> for BreakerLayer<M, K, A> {
+impl<S, M: Clone + fmt::Debug, K: Clone, A: Clone> Layer<S> for BreakerLayer<M, K, A> {
     type Service = BreakerService<S, M, K, A>;
 
     fn layer(&self, inner: S) -> Self::Service {
+        #[cfg(all(debug_assertions, feature = "tracing"))]
+        order::warn::<S>(&self.mode);
         let Self { mode, classify, answer } = self;
         BreakerService::new(inner, mode.clone(), classify.clone(), answer.clone())
     }
