@@ -34,6 +34,9 @@ pub mod from_go {}
 #[doc = include_str!("src/pipelines.md")]
 pub mod pipelines {}
 
+#[doc = include_str!("src/resilience.md")]
+pub mod resilience {}
+
 #[doc = include_str!("src/rate-limiting.md")]
 pub mod rate_limiting {}
 
