@@ -15,7 +15,6 @@ mod all {
     #[cfg(not(miri))]
     mod pages;
     mod proof;
-    mod races;
     mod told;
 }
 

@@ -14,7 +14,6 @@ mod all {
     mod layer;
     mod order;
     mod permits;
-    mod races;
     mod told;
     mod waiting;
 }

@@ -1,16 +1,12 @@
 //! A breaker for each key, within a bound.
 
 use crate::SECOND;
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering::SeqCst},
-};
+use std::sync::{Arc, Mutex};
 use tidegate_breaker::{
     ConfigError, Event, KeyedBreaker, KeyedBreakerBuilder, ManualClock, Settings, State, Trip,
     Window,
 };
 use tidegate_core::{Backoff, Jitter};
-use tidegate_testkit::Stress;
 
 fn builder(most: usize) -> (KeyedBreakerBuilder<u64, ManualClock>, ManualClock) {
     let clock = ManualClock::new();
@@ -149,37 +145,4 @@ fn it_says_what_it_is() {
     let all = tidegate_core::inspect::Snapshot::take();
     let text = all.to_string();
     assert!(text.contains("keyed breaker") && text.contains("1 of 4"), "{text}");
-}
-
-/// Threads that ask for the same keys get the same breakers, while others are evicted.
-#[test]
-fn stress_a_key_has_one_breaker() {
-    Stress::new("a_key_has_one_breaker").run(
-        |_| (builder(8).0.build().unwrap(), AtomicU64::new(0)),
-        |(breakers, failed), ctx| {
-            for _ in 0..40 {
-                ctx.point();
-                let key = 10 + ctx.rng().below(100);
-                breakers.breaker(&key).try_enter().unwrap().success();
-                if ctx.rng().one_in(4) {
-                    // One failure is never forgotten, and the series never broken.
-                    if let Ok(ticket) = breakers.breaker(&1).try_enter() {
-                        ticket.failure();
-                        failed.fetch_add(1, SeqCst);
-                    }
-                }
-            }
-        },
-        |(breakers, failed), _threads| {
-            let keys = breakers.stats().keys;
-            let stats = breakers.get(&1).map(|breaker| breaker.stats());
-            let counted = stats.map_or(0, |stats| stats.failed + stats.stale);
-            let told = failed.load(SeqCst);
-            if keys <= 8 && counted == told {
-                Ok(())
-            } else {
-                Err(format!("{keys} keys, {counted} of {told}, {stats:?}"))
-            }
-        },
-    );
 }

@@ -1,6 +1,6 @@
 //! Threads that ask at once: for longer by `cargo xtask stress`.
 
-use crate::bulkhead;
+use super::{bulkhead, poll};
 use std::{
     future::Future,
     sync::{
@@ -119,7 +119,7 @@ fn stress_waits_cancels_and_resizes_lose_nothing() {
                     0 => bulkhead.resize(2 + u32::try_from(ctx.rng().below(3)).unwrap()).unwrap(),
                     1 => {
                         let mut acquire = Box::pin(bulkhead.acquire_many(n));
-                        drop(crate::poll(acquire.as_mut()));
+                        drop(poll(acquire.as_mut()));
                         ctx.point();
                         drop(acquire);
                     }
