@@ -39,6 +39,9 @@ pub enum ConfigError {
     /// The backoff gives no delay at all.
     #[error("the backoff gives no delay")]
     NoWait,
+    /// A fleet has an interval, a timeout or a time to hold of zero.
+    #[error("a fleet with an interval, a timeout or a time to hold of zero")]
+    ZeroFleetTime,
     /// A registry keeps no keys.
     #[error("a registry of 0 keys")]
     ZeroKeys,

@@ -5,6 +5,7 @@ mod builder;
 mod call;
 mod entry;
 mod event;
+mod fleet;
 mod handle;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
@@ -85,6 +86,10 @@ impl<C: Clock> Breaker<C> {
 
     pub(crate) fn of(shared: Arc<Shared<C>>) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared<C>> {
+        &self.shared
     }
 
     /// Says what the breaker is to do, and sees what it does.

@@ -9,8 +9,8 @@ use crate::{
     ConfigError, Open, Verdict,
     clock::Clock,
     state::{
-        Admission, Asked, Gate, Id, Machine, Note, Recorded, Refusal, Said, Sample, Settings,
-        State, Word,
+        Admission, Asked, Cause, Gate, Id, Machine, Note, Recorded, Refusal, Said, Sample,
+        Settings, State, Word,
     },
 };
 use std::{
@@ -32,6 +32,8 @@ pub(crate) struct Shared<C: Clock> {
     pub(super) clock: C,
     /// Calls that took longer, in nanoseconds, are slow. Without it no call is timed.
     slow_after: Option<u64>,
+    /// How long a result stays in the window, if that depends on the time.
+    window_length: Option<u64>,
     /// Whether the time is nothing to good results.
     is_plain: bool,
     pub(super) name: Name,
@@ -85,6 +87,7 @@ impl<C: Clock> Shared<C> {
             machine: Mutex::new(machine),
             clock,
             slow_after: settings.slow_after(),
+            window_length: settings.get_window().length(),
             is_plain: settings.slow_after().is_none() && settings.get_window().width().is_none(),
             name,
             observer,
@@ -332,7 +335,8 @@ impl<C: Clock> Shared<C> {
     fn tell(&self, note: Note) {
         let event = match note {
             Note::Changed(change) => {
-                self.counts.opened.add(u64::from(change.to == State::Open));
+                let by_itself = change.to == State::Open && change.cause != Cause::FleetOpened;
+                self.counts.opened.add(u64::from(by_itself));
                 self.show();
                 Event::Changed(change)
             }
@@ -353,12 +357,21 @@ impl<C: Clock> Shared<C> {
         }
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<State> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<State> {
         let first = || watch::Sender::new(self.state());
         let receiver = self.watch.get_or_init(first).subscribe();
         // It may have changed before anybody saw the sender.
         self.show();
         receiver
+    }
+
+    pub(crate) fn window_length(&self) -> Option<u64> {
+        self.window_length
+    }
+
+    /// How many calls did not pass so far.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.counts.rejected.get()
     }
 
     pub(crate) fn state(&self) -> State {

@@ -1,6 +1,7 @@
 //! The breaker itself: what passes, and what follows from how it ended.
 
 use super::{
+    far::Far,
     probes::{Id, Probes},
     rules::{Rules, Settings},
     table::{Cause, State, next},
@@ -130,16 +131,17 @@ pub(crate) enum Asked {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Machine {
-    rules: Rules,
-    state: State,
-    generation: u64,
-    ring: Ring,
+    pub(super) rules: Rules,
+    pub(super) state: State,
+    pub(super) generation: u64,
+    pub(super) ring: Ring,
     consecutive: u32,
     probes: Probes,
     backoff: Backoff,
     wait: Duration,
-    until: u64,
+    pub(super) until: u64,
     latest: u64,
+    pub(super) far: Far,
 }
 
 impl Machine {
@@ -161,6 +163,7 @@ impl Machine {
             wait: Duration::ZERO,
             until: 0,
             latest: 0,
+            far: Far::default(),
         })
     }
 
@@ -173,6 +176,9 @@ impl Machine {
             State::ForcedOpen => (refusal(None), None),
             State::Open if now < self.until => (refusal(Some(self.until)), None),
             State::Open => {
+                if let Some(until) = self.far.holds(now, self.until) {
+                    return (refusal(Some(until)), None);
+                }
                 let note = self.go(now, Cause::WaitOver, Tally::default());
                 (self.probe(now), Some(note))
             }
@@ -232,15 +238,19 @@ impl Machine {
         self.ring.advance(now);
         self.ring.push(sample);
         self.consecutive = if sample.failed { self.consecutive.saturating_add(1) } else { 0 };
-        if !sample.is_bad() {
-            return None;
-        }
-        let tally = self.ring.total();
+        if sample.is_bad() { self.judge(now) } else { None }
+    }
+
+    /// Opens if a rule is broken, by what the others of a fleet have counted too.
+    pub(super) fn judge(&mut self, now: u64) -> Option<Note> {
+        self.ring.advance(now);
+        let tally = self.ring.total().plus(self.far.total(now));
         let cause = self.rules.broken(tally, self.consecutive)?;
         if self.state == State::Closed {
             return Some(self.go(now, cause, tally));
         }
         self.ring.clear();
+        self.far.forget();
         self.consecutive = 0;
         Some(Note::WouldOpen { cause, tally })
     }
@@ -313,11 +323,15 @@ impl Machine {
         self.ring.advance(now);
         let tally = self.ring.total();
         let is_new = cause == Cause::Reset || next(self.state, cause) != Some(self.state);
-        is_new.then(|| self.go(now, cause, tally))
+        // What was said by force is this breaker's, and so is the end of it.
+        let is_reset = cause == Cause::Reset && matches!(self.state, State::Open | State::HalfOpen);
+        let note = is_new.then(|| self.go(now, cause, tally));
+        self.far.set_reset(is_reset);
+        note
     }
 
     /// Changes the state as the table says, and begins a generation.
-    fn go(&mut self, now: u64, cause: Cause, tally: Tally) -> Note {
+    pub(super) fn go(&mut self, now: u64, cause: Cause, tally: Tally) -> Note {
         let from = self.state;
         let to = next(from, cause).expect("the table has a row for whatever is decided here");
         self.state = to;
@@ -325,6 +339,7 @@ impl Machine {
         self.ring.clear();
         self.ring.advance(now);
         self.probes.clear();
+        self.far.clear();
         self.consecutive = 0;
         match to {
             State::Open => {
@@ -338,7 +353,7 @@ impl Machine {
         Note::Changed(Change { from, to, cause, generation: self.generation, tally, wait })
     }
 
-    fn at(&mut self, now: u64) -> u64 {
+    pub(super) fn at(&mut self, now: u64) -> u64 {
         self.latest = self.latest.max(now);
         self.latest
     }

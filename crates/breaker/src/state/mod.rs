@@ -2,7 +2,9 @@
 //! caller's choice.
 
 mod count;
+mod far;
 mod gate;
+mod hear;
 mod machine;
 mod probes;
 mod rules;
@@ -12,7 +14,9 @@ mod time;
 mod window;
 
 pub(crate) use self::{
+    far::Part,
     gate::{Gate, Said, Word},
+    hear::{Mine, Say, Stand},
     machine::Asked,
     probes::Id,
     window::nanos,

@@ -86,6 +86,10 @@ pub enum Cause {
     Disable,
     /// Somebody has reset it.
     Reset,
+    /// Another one of its fleet has opened, or probes.
+    FleetOpened,
+    /// Another one of its fleet has closed.
+    FleetClosed,
 }
 
 impl Cause {
@@ -104,6 +108,8 @@ impl Cause {
             Self::MetricsOnly => "metrics_only",
             Self::Disable => "disable",
             Self::Reset => "reset",
+            Self::FleetOpened => "its fleet has opened",
+            Self::FleetClosed => "its fleet has closed",
         }
     }
 }
@@ -131,7 +137,7 @@ const fn row(from: Option<State>, cause: Cause, to: State) -> Row {
 }
 
 /// All changes of state there are.
-pub const TABLE: [Row; 11] = [
+pub const TABLE: [Row; 15] = [
     row(Some(State::Closed), Cause::FailureRate, State::Open),
     row(Some(State::Closed), Cause::SlowRate, State::Open),
     row(Some(State::Closed), Cause::ConsecutiveFailures, State::Open),
@@ -143,6 +149,10 @@ pub const TABLE: [Row; 11] = [
     row(None, Cause::MetricsOnly, State::MetricsOnly),
     row(None, Cause::Disable, State::Disabled),
     row(None, Cause::Reset, State::Closed),
+    row(Some(State::Closed), Cause::FleetOpened, State::Open),
+    row(Some(State::HalfOpen), Cause::FleetOpened, State::Open),
+    row(Some(State::Open), Cause::FleetClosed, State::Closed),
+    row(Some(State::HalfOpen), Cause::FleetClosed, State::Closed),
 ];
 
 /// The state that follows, if that can happen in this one.

@@ -53,6 +53,15 @@ impl Tally {
         self.slow += u64::from(sample.slow);
     }
 
+    /// Both.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_add(other.calls),
+            failures: self.failures.saturating_add(other.failures),
+            slow: self.slow.saturating_add(other.slow),
+        }
+    }
+
     pub(super) fn take(&mut self, other: &Self) {
         self.calls -= other.calls;
         self.failures -= other.failures;

@@ -1,6 +1,12 @@
 //! The calls of the last so much time.
 
-use super::tally::{Sample, Tally};
+use super::{
+    far::Part,
+    tally::{Sample, Tally},
+};
+
+/// A fleet is told no more parts of a window than that.
+const PARTS: u64 = 16;
 
 /// The results of a time, summed up in slices of it. What is older than a slice more than that is forgotten.
 ///
@@ -61,6 +67,26 @@ impl TimeRing {
     pub(super) fn push_good(&mut self, run: u64) {
         self.total.calls += run;
         self.slice().calls += run;
+    }
+
+    /// What it holds, and for how long, in at most so many parts: each lasts as long as the newest slice of it.
+    pub(super) fn parts(&self, now: u64) -> Vec<Part> {
+        let count = self.slices.len() as u64;
+        let mut parts: Vec<(u64, Part)> = Vec::new();
+        for age in 0..count.min(self.tick + 1) {
+            let tick = self.tick - age;
+            let tally = self.slices[Self::index(tick, count)];
+            if tally == Tally::default() {
+                continue;
+            }
+            let group = age * PARTS / count;
+            let left = (tick + count).saturating_mul(self.width).saturating_sub(now);
+            match parts.last_mut() {
+                Some((last, part)) if *last == group => part.tally = part.tally.plus(tally),
+                _ => parts.push((group, Part { left, tally })),
+            }
+        }
+        parts.into_iter().map(|(_, part)| part).collect()
     }
 
     fn slice(&mut self) -> &mut Tally {

@@ -2,6 +2,7 @@
 
 use super::{
     count::CountRing,
+    far::Part,
     tally::{Sample, Tally},
     time::TimeRing,
 };
@@ -45,6 +46,14 @@ impl Window {
         match self.0 {
             Kind::Count(calls) => Some(calls),
             Kind::Time { .. } => None,
+        }
+    }
+
+    /// How long a result stays in it, in nanoseconds; none, if that does not depend on the time.
+    pub(crate) fn length(self) -> Option<u64> {
+        match self.0 {
+            Kind::Count(_) => None,
+            Kind::Time { slices, .. } => Some(self.width()?.saturating_mul(slices.into())),
         }
     }
 
@@ -99,6 +108,15 @@ impl Ring {
         match self {
             Self::Count(ring) => ring.total(),
             Self::Time(ring) => ring.total(),
+        }
+    }
+
+    /// What it holds, and for how long: for `hold`, if time does not matter to it.
+    pub(super) fn parts(&self, now: u64, hold: u64) -> Vec<Part> {
+        match self {
+            Self::Count(ring) if ring.total() == Tally::default() => Vec::new(),
+            Self::Count(ring) => vec![Part { left: hold, tally: ring.total() }],
+            Self::Time(ring) => ring.parts(now),
         }
     }
 

@@ -1,0 +1,253 @@
+//! What a fleet does while its store is well.
+
+use crate::{SECOND, breaker, fail, fleet, instance, open, round, states, store::Faulty};
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_breaker::{
+    Breaker, Cause, ConfigError, Event, State, Trip, Window,
+    fleet::{Fleet, MemoryStore},
+};
+use tidegate_testkit::advance;
+
+use State::{Closed, ForcedOpen, HalfOpen, Open};
+
+fn store() -> Arc<MemoryStore> {
+    Arc::new(MemoryStore::new(8))
+}
+
+#[tidegate_testkit::test]
+async fn failures_of_three_open_all_within_two_intervals() {
+    let fleet = fleet(&store());
+    fail(&fleet, 4);
+    assert_eq!(states(&fleet), [Closed; 3], "none would open by its own four");
+    let breakers = fleet.each_ref().map(|one| one.breaker.clone());
+    let tasks = fleet.map(|mut one| tokio::spawn(async move { one.sync.run().await }));
+    advance(2 * SECOND).await;
+    assert_eq!(breakers.map(|one| one.state()), [Open; 3]);
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// By four good calls of others it has enough, and by four bad ones of others too many.
+#[tidegate_testkit::test]
+async fn calls_of_others_count_for_rates_and_for_how_many_are_needed() {
+    let mut fleet = fleet(&store());
+    fail(&fleet[..1], 5);
+    for _ in 0..4 {
+        fleet[1].breaker.try_enter().unwrap().success();
+    }
+    round(&mut fleet).await;
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Closed; 3], "five of nine are not enough calls");
+    assert_eq!(fleet[2].view.stats().others.calls, 9);
+    fail(&fleet[2..], 1);
+    assert_eq!(states(&fleet), [Closed, Closed, Open], "six of ten are bad");
+}
+
+/// As without a fleet: what is bad opens it, and not that there are enough calls now.
+#[tidegate_testkit::test]
+async fn a_good_call_of_another_opens_nobody() {
+    let mut fleet = fleet(&store());
+    fail(&fleet[..1], 9);
+    round(&mut fleet).await;
+    round(&mut fleet).await;
+    fleet[1].breaker.try_enter().unwrap().success();
+    round(&mut fleet).await;
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Closed; 3]);
+}
+
+#[tidegate_testkit::test]
+async fn one_probes_and_all_close() {
+    let mut fleet = fleet(&store());
+    open(&mut fleet).await;
+    advance(10 * SECOND).await;
+    for one in &fleet {
+        let open = one.breaker.try_enter().unwrap_err();
+        assert!(open.retry_after().unwrap() <= SECOND, "it waits for leave");
+    }
+    round(&mut fleet).await;
+    let mut probes = Vec::new();
+    for _ in 0..5 {
+        probes.extend(fleet.iter().filter_map(|one| one.breaker.try_enter().ok()));
+    }
+    assert_eq!(probes.len(), 2, "no more than of one breaker");
+    assert_eq!(states(&fleet), [HalfOpen, Open, Open]);
+    for probe in probes {
+        probe.success();
+    }
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Closed; 3]);
+    let stats = fleet[2].breaker.stats();
+    assert_eq!((stats.opened, stats.tally.calls), (0, 0), "it has not opened by itself");
+    assert_eq!(fleet[2].view.stats().epoch, 3, "opened, probed, closed");
+}
+
+#[tidegate_testkit::test]
+async fn a_probe_that_fails_keeps_all_open_for_longer() {
+    let mut fleet = fleet(&store());
+    open(&mut fleet).await;
+    advance(10 * SECOND).await;
+    fleet[1].breaker.try_enter().unwrap_err();
+    round(&mut fleet).await;
+    fail(&fleet[1..2], 1);
+    round(&mut fleet).await;
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Open; 3]);
+    for one in &fleet {
+        let wait = one.breaker.try_enter().unwrap_err().retry_after().unwrap();
+        assert!(wait > 19 * SECOND, "{wait:?}");
+    }
+}
+
+#[tidegate_testkit::test]
+async fn leave_that_is_not_used_goes_to_another() {
+    let mut fleet = fleet(&store());
+    open(&mut fleet).await;
+    advance(10 * SECOND).await;
+    fleet[0].breaker.try_enter().unwrap_err();
+    round(&mut fleet).await;
+    let first = fleet[0].breaker.clone();
+    let lost = first.try_enter().unwrap();
+    for _ in 0..5 {
+        fleet[1].breaker.try_enter().unwrap_err();
+        round(&mut fleet).await;
+        advance(SECOND).await;
+    }
+    fleet[1].breaker.try_enter().unwrap_err();
+    round(&mut fleet).await;
+    drop(fleet[1].breaker.try_enter().unwrap());
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Open, HalfOpen, Open], "the lease of the first has ended");
+    assert_eq!(lost.success(), tidegate_breaker::Recorded::Stale);
+}
+
+/// Nobody calls it: it does not take the leave from those who are called.
+#[tidegate_testkit::test]
+async fn who_is_not_called_does_not_ask_for_leave() {
+    let mut fleet = fleet(&store());
+    open(&mut fleet).await;
+    advance(10 * SECOND).await;
+    round(&mut fleet).await;
+    fleet[2].breaker.try_enter().unwrap_err();
+    round(&mut fleet).await;
+    let passes = fleet.each_ref().map(|one| one.breaker.try_enter().is_ok());
+    assert_eq!(passes, [false, false, true]);
+}
+
+#[tidegate_testkit::test]
+async fn force_is_of_one_alone_and_reset_closes_all() {
+    let mut fleet = fleet(&store());
+    fleet[0].breaker.handle().force_open();
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [ForcedOpen, Closed, Closed]);
+    fail(&fleet[1..2], 10);
+    round(&mut fleet).await;
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [ForcedOpen, Open, Open], "it does not follow");
+    fleet[0].breaker.handle().reset();
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Open; 3], "the end of force is of one alone too");
+    fleet[2].breaker.handle().reset();
+    round(&mut fleet).await;
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Closed; 3]);
+}
+
+#[tidegate_testkit::test]
+async fn a_window_of_time_expires_for_others_too() {
+    let store = store();
+    let build = || {
+        let window = Window::time(10 * SECOND, 10);
+        Breaker::builder("db").window(window).min_calls(10).build().unwrap()
+    };
+    let (one, other) = (build(), build());
+    let (_, mut of_one) = Fleet::builder(Arc::clone(&store)).share(&one).unwrap();
+    let (view, mut of_other) = Fleet::builder(store).share(&other).unwrap();
+    for _ in 0..2 {
+        one.try_enter().unwrap().failure();
+        of_one.once().await.unwrap();
+        of_other.once().await.unwrap();
+        advance(4 * SECOND).await;
+    }
+    of_one.once().await.unwrap();
+    of_other.once().await.unwrap();
+    assert_eq!(view.stats().others.failures, 2);
+    advance(3 * SECOND).await;
+    of_other.once().await.unwrap();
+    assert_eq!(view.stats().others.failures, 1, "the first is too old");
+    advance(4 * SECOND).await;
+    of_other.once().await.unwrap();
+    assert_eq!(view.stats().others.failures, 0);
+}
+
+#[tidegate_testkit::test]
+async fn a_change_is_told_at_once() {
+    let store = store();
+    let (one, other) = (instance(Arc::clone(&store)), instance(store));
+    let (a, b) = (one.breaker.clone(), other.breaker.clone());
+    let tasks = [one, other].map(|mut one| tokio::spawn(async move { one.sync.run().await }));
+    advance(Duration::ZERO).await;
+    for _ in 0..10 {
+        a.try_enter().unwrap().failure();
+    }
+    advance(Duration::ZERO).await;
+    assert_eq!(b.state(), Closed, "it has not asked yet");
+    advance(SECOND).await;
+    assert_eq!(b.state(), Open);
+    drop((a, b));
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+#[tidegate_testkit::test]
+async fn observers_are_told_why() {
+    let store = store();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let causes = Arc::clone(&told);
+    let hears = Breaker::builder("db")
+        .trip(Trip::failure_rate(0.5))
+        .observer(move |event| {
+            if let Event::Changed(change) = event {
+                causes.lock().unwrap().push((change.cause, change.wait));
+            }
+        })
+        .build()
+        .unwrap();
+    let (_, mut sync) = Fleet::builder(Arc::clone(&store)).share(&hears).unwrap();
+    let mut others = [instance(store)];
+    open(&mut others).await;
+    sync.once().await.unwrap();
+    others[0].breaker.handle().reset();
+    round(&mut others).await;
+    sync.once().await.unwrap();
+    let expected = [(Cause::FleetOpened, Some(10 * SECOND)), (Cause::FleetClosed, None)];
+    assert_eq!(*told.lock().unwrap(), expected);
+}
+
+/// The one that is asked is the store, and not by calls.
+#[tidegate_testkit::test]
+async fn calls_do_no_io() {
+    let store = Faulty::memory();
+    let mut one = instance(Arc::clone(&store));
+    one.sync.once().await.unwrap();
+    let asked = store.asked();
+    fail(std::slice::from_ref(&one), 10);
+    assert_eq!(one.breaker.state(), Open);
+    one.breaker.try_enter().unwrap_err();
+    one.breaker.handle().reset();
+    let _ = one.breaker.call(async { Ok::<_, ()>(()) }).await;
+    assert_eq!(store.asked(), asked);
+}
+
+#[test]
+fn times_of_zero_are_errors() {
+    let breaker = breaker();
+    let zero = Duration::ZERO;
+    let fleet = || Fleet::builder(MemoryStore::new(1));
+    for builder in [fleet().interval(zero), fleet().timeout(zero), fleet().hold(zero)] {
+        assert_eq!(builder.share(&breaker).unwrap_err(), ConfigError::ZeroFleetTime);
+    }
+}
