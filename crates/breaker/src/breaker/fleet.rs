@@ -15,8 +15,8 @@ impl<C: Clock> Shared<C> {
         self.with(Asked::Else, |machine, now| (machine.say(now, hold, is_wanted), None))
     }
 
-    pub(crate) fn hear(&self, generation: u64, stand: Stand, others: &[Part]) {
-        self.with(Asked::Told, |machine, now| ((), machine.hear(now, generation, stand, others)));
+    pub(crate) fn hear(&self, said: &Say, stand: Stand, others: &[Part]) {
+        self.with(Asked::Told, |machine, now| ((), machine.hear(now, said, stand, others)));
     }
 
     pub(crate) fn generation(&self) -> u64 {

@@ -62,6 +62,8 @@
 
 mod builder;
 mod memory;
+#[cfg(test)]
+mod model_tests;
 #[cfg(feature = "redis")]
 mod redis;
 mod state;

@@ -134,7 +134,7 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
     ///
     /// As [`run`](Self::run). Tested by `cancel_run_at_every_await`.
     pub async fn once(&mut self) -> Result<(), StoreError> {
-        let Some((generation, ask)) = self.ask() else { return Ok(()) };
+        let Some((said, ask)) = self.ask() else { return Ok(()) };
         let exchange = self.store.exchange(&self.key, &ask);
         let answer = match timeout(self.pace.timeout, exchange).await {
             Ok(answer) => answer,
@@ -156,30 +156,30 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
         let part = |(left, tally): &(u64, Tally)| Part { left: left * 1000, tally: *tally };
         let others: Vec<_> = answer.others.iter().map(part).collect();
         if let Some((_, stand)) = answer.stand {
-            breaker.hear(generation, stand.into(), &others);
+            breaker.hear(&said, stand.into(), &others);
         }
-        self.synced = (breaker.generation() == generation).then_some(generation);
+        self.synced = Some(said.generation).filter(|known| *known == breaker.generation());
         let sum = others.iter().fold(Tally::default(), |sum, part| sum.plus(part.tally));
         self.view.answered(breaker.clock().now(), basis.map(|basis| basis.epoch), sum);
         Ok(())
     }
 
-    fn ask(&mut self) -> Option<(u64, Ask)> {
+    fn ask(&mut self) -> Option<(Say, Ask)> {
         let breaker = self.breaker.upgrade()?;
         let rejected = breaker.rejected();
         let is_wanted = std::mem::replace(&mut self.rejected, rejected) != rejected;
-        let Say { generation, mine, parts } = breaker.say(self.hold, is_wanted);
+        let said = breaker.say(self.hold, is_wanted);
         self.seq += 1;
         let ask = Ask {
             instance: self.instance,
             seq: self.seq,
             fresh: random(),
             basis: self.basis,
-            mine: mine.into(),
+            mine: said.mine.into(),
             hold: micros(self.hold),
-            parts: parts.iter().map(|part| (micros(part.left), part.tally)).collect(),
+            parts: said.parts.iter().map(|part| (micros(part.left), part.tally)).collect(),
         };
-        Some((generation, ask))
+        Some((said, ask))
     }
 
     /// Whether there is something to tell that the last answer did not know of.

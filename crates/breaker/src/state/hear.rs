@@ -36,6 +36,8 @@ pub(crate) enum Stand {
 /// What a breaker says.
 #[derive(Clone, Debug)]
 pub(crate) struct Say {
+    /// When, and in which generation.
+    pub(crate) at: u64,
     pub(crate) generation: u64,
     pub(crate) mine: Mine,
     pub(crate) parts: Vec<Part>,
@@ -61,19 +63,19 @@ impl Machine {
         };
         self.ring.advance(now);
         let parts = if self.state.counts() { self.ring.parts(now, hold) } else { Vec::new() };
-        Say { generation: self.generation, mine, parts }
+        Say { at: now, generation: self.generation, mine, parts }
     }
 
-    /// Follows the fleet, unless the state has changed since it [said](Self::say) what was answered.
+    /// Follows the fleet, unless the state has changed since it said what was answered.
     pub(crate) fn hear(
         &mut self,
         now: u64,
-        generation: u64,
+        said: &Say,
         stand: Stand,
         others: &[Part],
     ) -> Option<Note> {
         let now = self.at(now);
-        if generation != self.generation {
+        if said.generation != self.generation {
             return None;
         }
         match (self.state, stand) {
@@ -104,7 +106,8 @@ impl Machine {
                 self.until = self.until.min(now);
                 let until = now.saturating_add(left);
                 if is_mine {
-                    self.far.may_probe(until);
+                    // It began after this was said: no later than for the store it ends here.
+                    self.far.may_probe(said.at.saturating_add(left));
                 } else {
                     self.far.others_probe(until);
                 }

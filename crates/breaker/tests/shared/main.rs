@@ -4,6 +4,8 @@
 
 mod cancel;
 mod outage;
+#[cfg(all(feature = "redis", unix))]
+mod redis;
 mod store;
 mod together;
 
