@@ -5,7 +5,6 @@ mod breaker;
 mod classify;
 pub mod clock;
 mod error;
-#[cfg(not(tidegate_loom))]
 pub mod fleet;
 #[cfg(feature = "tower")]
 mod future;

@@ -62,7 +62,7 @@
 
 mod builder;
 mod memory;
-#[cfg(test)]
+#[cfg(all(test, not(tidegate_loom)))]
 mod model_tests;
 #[cfg(feature = "redis")]
 mod redis;

@@ -110,7 +110,7 @@ impl Instance {
             .min_calls(4)
             .half_open(crate::HalfOpen::probes(1).lease(Duration::from_nanos(LEASE)))
             .open_wait(Backoff::constant(Duration::from_secs(1)).jitter(Jitter::None));
-        let mut machine = Machine::new(&settings).unwrap();
+        let mut machine = Machine::new(&settings).expect("they make sense");
         // It never goes on without leave.
         machine.share(1 << 60, MS);
         Self { machine, ahead, seq: 0, basis: None, is_wanted: false, probes: vec![], leave: 0 }
@@ -121,7 +121,7 @@ impl Instance {
         self.is_wanted = false;
         self.seq += 1;
         let ask = Ask {
-            instance: u64::try_from(number).unwrap(),
+            instance: u64::try_from(number).expect("it is small"),
             seq: self.seq,
             fresh: now,
             basis: self.basis,
