@@ -153,6 +153,8 @@ async fn force_is_of_one_alone_and_reset_closes_all() {
     round(&mut fleet).await;
     round(&mut fleet).await;
     assert_eq!(states(&fleet), [Closed; 3]);
+    open(&mut fleet).await;
+    assert_eq!(states(&fleet), [Open; 3], "the reset was for once");
 }
 
 #[tidegate_testkit::test]
