@@ -25,6 +25,10 @@ pub enum Event {
     Rejected(Open),
     /// A result came too late to count.
     Stale,
+    /// The store of its fleet does not answer any more: it goes on by itself.
+    FleetLost,
+    /// The store of its fleet answers, for the first time or again.
+    FleetFound,
 }
 
 type Hear = dyn Fn(&Event) + Send + Sync;
@@ -73,6 +77,8 @@ fn trace(name: &Name, event: &Event) {
             tracing::debug!(target: TARGET, breaker = %name, %state, ?retry_after, "rejected");
         }
         Event::Stale => tracing::debug!(target: TARGET, breaker = %name, "result came too late"),
+        Event::FleetLost => tracing::warn!(target: TARGET, breaker = %name, "fleet lost"),
+        Event::FleetFound => tracing::info!(target: TARGET, breaker = %name, "fleet found"),
     });
 }
 

@@ -1,6 +1,6 @@
 //! What a fleet says to a breaker, and asks it. Nobody holds its lock while anything else is waited for.
 
-use super::shared::Shared;
+use super::{event::Event, shared::Shared};
 use crate::{
     clock::Clock,
     state::{Asked, Part, Say, Stand},
@@ -21,6 +21,11 @@ impl<C: Clock> Shared<C> {
 
     pub(crate) fn generation(&self) -> u64 {
         self.with(Asked::Else, |machine, _| (machine.generation(), None))
+    }
+
+    /// Says that the store of the fleet answers again, or does not any more.
+    pub(crate) fn tell_fleet(&self, event: &Event) {
+        self.observer.tell(&self.name, event);
     }
 
     pub(crate) fn clock(&self) -> &C {

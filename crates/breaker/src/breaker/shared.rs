@@ -37,7 +37,7 @@ pub(crate) struct Shared<C: Clock> {
     /// Whether the time is nothing to good results.
     is_plain: bool,
     pub(super) name: Name,
-    observer: Observer,
+    pub(super) observer: Observer,
     /// Made for the first who subscribes.
     watch: OnceLock<watch::Sender<State>>,
     resource: OnceLock<Resource>,

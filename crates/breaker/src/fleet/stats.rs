@@ -36,23 +36,28 @@ impl FleetView {
         lock(&self.0).clone()
     }
 
-    pub(super) fn answered(&self, now: u64, epoch: Option<u64>, others: Tally) {
+    /// The store has answered. Says whether it had not the last time.
+    pub(super) fn answered(&self, now: u64, epoch: Option<u64>, others: Tally) -> bool {
         let mut stats = lock(&self.0);
-        stats.is_shared = true;
+        let is_new = !std::mem::replace(&mut stats.is_shared, true);
         stats.last_sync = Some(Duration::from_nanos(now));
         stats.epoch = epoch.unwrap_or(0);
         stats.others = others;
         stats.exchanges += 1;
+        is_new
     }
 
-    pub(super) fn failed(&self, error: &StoreError) {
+    /// The store has not answered. Says whether it had the last time, or was never asked before.
+    pub(super) fn failed(&self, error: &StoreError) -> bool {
         let error = Some(error.clone());
         let mut stats = lock(&self.0);
-        stats.is_shared = false;
+        let was_shared = std::mem::replace(&mut stats.is_shared, false);
         stats.errors += 1;
+        let is_new = was_shared || stats.exchanges == 0 && stats.errors == 1;
         let former = std::mem::replace(&mut stats.last_error, error);
         drop(stats);
         drop(former);
+        is_new
     }
 }
 

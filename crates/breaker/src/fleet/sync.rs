@@ -6,7 +6,7 @@ use super::{
     store::{Store, StoreError},
 };
 use crate::{
-    breaker::Shared,
+    breaker::{Event, Shared},
     clock::{Clock, TokioClock},
     state::{self, Part, Say, Tally, nanos},
 };
@@ -145,7 +145,9 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
             Ok(answer) => answer,
             Err(error) => {
                 breaker.share(0, nanos(self.pace.interval));
-                self.view.failed(&error);
+                if self.view.failed(&error) {
+                    breaker.tell_fleet(&Event::FleetLost);
+                }
                 return Err(error);
             }
         };
@@ -160,7 +162,10 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
         }
         self.synced = Some(said.generation).filter(|known| *known == breaker.generation());
         let sum = others.iter().fold(Tally::default(), |sum, part| sum.plus(part.tally));
-        self.view.answered(breaker.clock().now(), basis.map(|basis| basis.epoch), sum);
+        let (now, epoch) = (breaker.clock().now(), basis.map(|basis| basis.epoch));
+        if self.view.answered(now, epoch, sum) {
+            breaker.tell_fleet(&Event::FleetFound);
+        }
         Ok(())
     }
 

@@ -1,11 +1,14 @@
 //! A store that is gone, comes back, or comes back empty.
 
 use crate::{
-    SECOND, fail, fleet, instance, open, round, states,
+    Instance, SECOND, fail, fleet, instance, open, round, states,
     store::{Faulty, Trouble},
 };
-use std::sync::Arc;
-use tidegate_breaker::{State, fleet::StoreError};
+use std::sync::{Arc, Mutex};
+use tidegate_breaker::{
+    Breaker, Event, State,
+    fleet::{Fleet, StoreError},
+};
 use tidegate_testkit::advance;
 use tokio::time::Instant;
 
@@ -151,6 +154,23 @@ async fn a_probe_goes_on_when_the_record_is_lost() {
     assert_eq!(states(&fleet), [Closed; 3]);
 }
 
+#[tidegate_testkit::test]
+async fn observers_are_told_when_the_store_is_lost_and_found() {
+    let store = Faulty::memory();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let events = Arc::clone(&told);
+    let hear = move |event: &Event| events.lock().unwrap().push(*event);
+    let breaker = Breaker::builder("db").observer(hear).build().unwrap();
+    let (_, mut sync) = Fleet::builder(Arc::clone(&store)).share(&breaker).unwrap();
+    for trouble in
+        [Trouble::Fails, Trouble::Fails, Trouble::Nothing, Trouble::Nothing, Trouble::Mute]
+    {
+        store.set(trouble);
+        let _ = sync.once().await;
+    }
+    assert_eq!(*told.lock().unwrap(), [Event::FleetLost, Event::FleetFound, Event::FleetLost]);
+}
+
 /// Nobody runs its other half any more.
 #[tidegate_testkit::test]
 async fn one_that_hears_nothing_probes_in_the_end() {
@@ -186,5 +206,3 @@ async fn a_store_that_hangs_holds_no_call_up() {
     drop(breaker);
     task.await.unwrap();
 }
-
-use crate::Instance;
