@@ -155,7 +155,8 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
         let basis = answer.stand.map(|(basis, _)| basis);
         self.has_moved = basis != self.basis;
         self.basis = basis;
-        let part = |(left, tally): &(u64, Tally)| Part { left: left * 1000, tally: *tally };
+        let part =
+            |(left, tally): &(u64, Tally)| Part { left: left.saturating_mul(1000), tally: *tally };
         let others: Vec<_> = answer.others.iter().map(part).collect();
         if let Some((_, stand)) = answer.stand {
             breaker.hear(&said, stand.into(), &others);

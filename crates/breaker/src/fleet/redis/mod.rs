@@ -1,7 +1,7 @@
 //! A store in Redis or Valkey.
 
 mod script;
-#[cfg(all(test, unix, not(tidegate_loom)))]
+#[cfg(all(test, unix, not(any(miri, tidegate_loom))))]
 mod tests;
 
 use self::script::EXCHANGE;
