@@ -20,7 +20,9 @@ pub use self::{
     classify::{ByResult, Classify, Verdict},
     clock::{Clock, ManualClock, TokioClock},
     error::{BreakerError, ConfigError, Open},
-    keyed::{DEFAULT_MAX_KEYS, KeyedBreaker, KeyedBreakerBuilder, KeyedStats},
+    keyed::{
+        DEFAULT_FORGET_AFTER, DEFAULT_MAX_KEYS, KeyedBreaker, KeyedBreakerBuilder, KeyedStats,
+    },
     state::{Cause, Change, HalfOpen, Recorded, Settings, State, Tally, Trip, Window},
 };
 #[cfg(feature = "tower")]

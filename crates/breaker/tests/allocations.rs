@@ -11,7 +11,9 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tidegate_breaker::{Breaker, BreakerBuilder, BreakerLayer, HalfOpen, State, Trip, Window};
+use tidegate_breaker::{
+    Breaker, BreakerBuilder, BreakerLayer, HalfOpen, KeyedBreaker, State, Trip, Window,
+};
 use tidegate_core::Backoff;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -96,6 +98,15 @@ fn calls_allocate_nothing() {
         ticket.ignore();
     });
     assert_eq!((probes, half_open.state()), (0, State::HalfOpen));
+
+    // One key has a breaker, and the others get no place.
+    let keys = KeyedBreaker::<u64>::builder("keys").max_keys(1).build().unwrap();
+    keys.breaker(&0).try_enter().unwrap().failure();
+    let keyed = dirty_turns(|n| {
+        keys.breaker(&n).try_enter().unwrap().success();
+    });
+    assert_eq!((keyed, keys.stats().keys), (0, 1));
+    assert!(keys.stats().overflowed > 900);
 
     let forced = builder().build().unwrap();
     forced.handle().force_closed();

@@ -384,6 +384,11 @@ impl<C: Clock> Shared<C> {
         self.with(Asked::Else, |machine, now| (machine.is_healthy(now), None))
     }
 
+    /// Whether it has heard of no call since a time, and keeps nobody waiting.
+    pub(crate) fn is_forgotten(&self, since: u64) -> bool {
+        self.with(Asked::Else, |machine, now| (machine.is_forgotten(now, since), None))
+    }
+
     pub(super) fn stats(&self) -> Stats {
         self.with(Asked::Else, |machine, now| (self.stats_of(machine, now), None))
     }

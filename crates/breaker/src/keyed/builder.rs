@@ -5,13 +5,14 @@ use crate::{
     Breaker, ConfigError, Event,
     breaker::{Observer, Shared},
     clock::{Clock, TokioClock},
-    state::Settings,
+    state::{Settings, nanos},
 };
 use std::{
     fmt,
     hash::RandomState,
     marker::PhantomData,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 use tidegate_core::{
     Name,
@@ -21,6 +22,10 @@ use tidegate_core::{
 
 /// How many keys are kept, unless told otherwise.
 pub const DEFAULT_MAX_KEYS: usize = 16_384;
+
+/// How long a key is kept that nobody asks for and that is not healthy, unless told otherwise, where its place is
+/// wanted.
+pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_secs(600);
 
 /// From so many keys on there are several locks.
 const SHARDED: usize = 4096;
@@ -32,6 +37,7 @@ pub struct KeyedBreakerBuilder<K, C = TokioClock> {
     name: Name,
     settings: Settings,
     max_keys: usize,
+    forget_after: Duration,
     hear: Option<Arc<Hear<K>>>,
     clock: C,
     key: PhantomData<fn(K)>,
@@ -41,7 +47,15 @@ impl<K> KeyedBreakerBuilder<K> {
     pub(super) fn new(name: Name) -> Self {
         let clock = TokioClock::new();
         let settings = Settings::new();
-        Self { name, settings, max_keys: DEFAULT_MAX_KEYS, hear: None, clock, key: PhantomData }
+        Self {
+            name,
+            settings,
+            max_keys: DEFAULT_MAX_KEYS,
+            forget_after: DEFAULT_FORGET_AFTER,
+            hear: None,
+            clock,
+            key: PhantomData,
+        }
     }
 }
 
@@ -59,6 +73,14 @@ impl<K, C: Clock> KeyedBreakerBuilder<K, C> {
         self
     }
 
+    /// From when on a key that is not healthy can lose its place to a new one: after so long without a call of it,
+    /// and when it keeps nobody waiting; 10 minutes by default. What it knew of failures is lost then. Before that
+    /// none is, and without it keys that fail and never come back would use up the places.
+    pub fn forget_after(mut self, time: Duration) -> Self {
+        self.forget_after = time;
+        self
+    }
+
     /// Has `observer` called with each [`Event`] and its key; none, if it is of the
     /// [overflow](KeyedBreaker::overflow). As [`BreakerBuilder::observer`](crate::BreakerBuilder::observer).
     pub fn observer(
@@ -71,8 +93,8 @@ impl<K, C: Clock> KeyedBreakerBuilder<K, C> {
 
     /// The clock they go by; tokio's by default.
     pub fn clock<D: Clock>(self, clock: D) -> KeyedBreakerBuilder<K, D> {
-        let Self { name, settings, max_keys, hear, clock: _, key } = self;
-        KeyedBreakerBuilder { name, settings, max_keys, hear, clock, key }
+        let Self { name, settings, max_keys, forget_after, hear, clock: _, key } = self;
+        KeyedBreakerBuilder { name, settings, max_keys, forget_after, hear, clock, key }
     }
 
     /// Builds it: without any key.
@@ -86,7 +108,7 @@ impl<K, C: Clock> KeyedBreakerBuilder<K, C> {
         K: Send + Sync + 'static,
         C: Clone,
     {
-        let Self { name, settings, max_keys, hear, clock, key: _ } = self;
+        let Self { name, settings, max_keys, forget_after, hear, clock, key: _ } = self;
         if max_keys == 0 {
             return Err(ConfigError::ZeroKeys);
         }
@@ -95,8 +117,9 @@ impl<K, C: Clock> KeyedBreakerBuilder<K, C> {
         let observer = overheard.map(|hear| Observer::new(move |event| hear(None, event)));
         let observer = observer.unwrap_or_default();
         let overflow = Shared::new(clock.clone(), &settings, name.clone(), observer)?;
+        let table = |_| Mutex::new(Table::new(max_keys / shards, nanos(forget_after)));
         let inner = Arc::new(Inner {
-            shards: (0..shards).map(|_| Mutex::new(Table::new(max_keys / shards))).collect(),
+            shards: (0..shards).map(table).collect(),
             hasher: RandomState::new(),
             overflow: Breaker::of(overflow),
             settings,
@@ -118,11 +141,12 @@ impl<K, C: Clock> KeyedBreakerBuilder<K, C> {
 
 impl<K, C> fmt::Debug for KeyedBreakerBuilder<K, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, settings, max_keys, .. } = self;
+        let Self { name, settings, max_keys, forget_after, .. } = self;
         f.debug_struct("KeyedBreakerBuilder")
             .field("name", name)
             .field("settings", settings)
             .field("max_keys", max_keys)
+            .field("forget_after", forget_after)
             .finish_non_exhaustive()
     }
 }

@@ -3,9 +3,9 @@
 mod builder;
 mod table;
 
-pub use self::builder::{DEFAULT_MAX_KEYS, KeyedBreakerBuilder};
+pub use self::builder::{DEFAULT_FORGET_AFTER, DEFAULT_MAX_KEYS, KeyedBreakerBuilder};
 
-use self::table::{Found, Table};
+use self::table::{Found, Place, Table};
 use crate::{
     Breaker, Event,
     breaker::{Observer, Shared},
@@ -33,8 +33,9 @@ type Hear<K> = dyn Fn(Option<&K>, &Event) + Send + Sync;
 ///
 /// At most [`max_keys`](KeyedBreakerBuilder::max_keys) are kept. When there are as many, a new key takes the place
 /// of one that is closed, has nothing bad in its window, is not in use, and was not asked for lately: all that is
-/// lost is a run of good results. A breaker that is open, that is told what to do, or that has seen a failure is
-/// never forgotten for another. Where no place is found, the keys without one share a breaker, the
+/// lost is a run of good results. A breaker that is open or has seen a failure is forgotten for another only where there is
+/// no such one, nobody has called it for [`forget_after`](KeyedBreakerBuilder::forget_after), and its wait is
+/// over; one that is told what to do never is, unless it is [removed](Self::remove). Where no place is found, the keys without one share a breaker, the
 /// [overflow](Self::overflow), until there is: so the memory is bounded, and no call is unguarded. A search looks at
 /// 64 keys at most, and no task cleans up.
 ///
@@ -103,7 +104,16 @@ impl<K: Hash + Eq, C: Clock> KeyedBreaker<K, C> {
 
     /// The breaker of a key, if it has one.
     pub fn get(&self, key: &K) -> Option<Breaker<C>> {
-        lock(self.inner.shard(key)).get(key).map(Breaker::of)
+        let now = self.inner.clock.now();
+        lock(self.inner.shard(key)).get(key, now).map(Breaker::of)
+    }
+
+    /// Forgets a key, whatever its breaker knows, and gives its place back; whether it had one.
+    ///
+    /// Who has the breaker keeps it, but it is nobody else's any more: the key has a new one when it is asked for next.
+    pub fn remove(&self, key: &K) -> bool {
+        let left = lock(self.inner.shard(key)).remove(key);
+        left.is_some()
     }
 
     /// How it stands.
@@ -132,13 +142,20 @@ impl<K: Hash + Eq, C: Clock> Inner<K, C> {
         &self.shards[usize::try_from(at).expect("less than there are")]
     }
 
-    /// Without the lock until all is made that is foreign: keys, clocks and observers.
+    /// Makes nothing before there is a place; and what is foreign, keys, clocks and observers, without the lock.
     #[cold]
     fn add(&self, key: &K) -> Breaker<C>
     where
         K: Clone + Send + Sync + 'static,
         C: Clone,
     {
+        let (now, shard) = (self.clock.now(), self.shard(key));
+        let place = lock(shard).look(key, now);
+        match place {
+            Place::Has(shared) => return Breaker::of(shared),
+            Place::No => return self.overflowing(),
+            Place::Free => {}
+        }
         let key = Arc::new(key.clone());
         let observer = self.hear.clone().map(|hear| {
             let key = Arc::clone(&key);
@@ -147,17 +164,17 @@ impl<K: Hash + Eq, C: Clock> Inner<K, C> {
         let (clock, name) = (self.clock.clone(), self.name.clone());
         let shared = Shared::new(clock, &self.settings, name, observer.unwrap_or_default())
             .expect("the overflow was made of the same settings");
-        let mut table = lock(self.shard(&key));
-        let (found, left) = table.add(key, shared);
-        drop(table);
+        let (found, left) = lock(shard).add(key, shared, now);
         self.evicted.fetch_add(u64::from(left.is_evicted), Relaxed);
         match found {
             Found::Is(shared) | Found::Made(shared) => Breaker::of(shared),
-            Found::NoPlace => {
-                self.overflowed.fetch_add(1, Relaxed);
-                self.overflow.clone()
-            }
+            Found::NoPlace => self.overflowing(),
         }
+    }
+
+    fn overflowing(&self) -> Breaker<C> {
+        self.overflowed.fetch_add(1, Relaxed);
+        self.overflow.clone()
     }
 }
 

@@ -142,6 +142,8 @@ pub struct Machine {
     pub(super) until: u64,
     latest: u64,
     pub(super) far: Far,
+    /// When a call was let pass or has ended last, as far as that came here.
+    heard: u64,
 }
 
 impl Machine {
@@ -164,12 +166,13 @@ impl Machine {
             until: 0,
             latest: 0,
             far: Far::default(),
+            heard: 0,
         })
     }
 
     /// Lets a call pass, or not.
     pub fn enter(&mut self, now: u64) -> (Result<Admission, Refusal>, Option<Note>) {
-        let now = self.at(now);
+        let now = self.touch(now);
         let state = self.state;
         let refusal = |until| Err(Refusal { state, until });
         match state {
@@ -202,7 +205,7 @@ impl Machine {
         admission: Admission,
         result: Option<Sample>,
     ) -> (Recorded, Option<Note>) {
-        let now = self.at(now);
+        let now = self.touch(now);
         if admission.generation != self.generation {
             return (Recorded::Stale, None);
         }
@@ -358,6 +361,11 @@ impl Machine {
         self.latest
     }
 
+    fn touch(&mut self, now: u64) -> u64 {
+        self.heard = self.at(now);
+        self.heard
+    }
+
     /// The state as of the last call. An open breaker whose wait is over is open until somebody calls.
     #[must_use]
     pub fn state(&self) -> State {
@@ -386,11 +394,18 @@ impl Machine {
         self.ring.total()
     }
 
-    /// Whether it is closed, and has seen nothing bad as far as it remembers.
+    /// Whether it is closed, and has seen nothing bad that may still matter.
     pub fn is_healthy(&mut self, now: u64) -> bool {
         let tally = self.tally(now);
-        let has_bad = tally.failures + tally.slow > 0 || self.consecutive > 0;
-        self.state == State::Closed && !has_bad
+        let has_series = self.rules.has_series() && self.consecutive > 0;
+        self.state == State::Closed && tally.failures + tally.slow == 0 && !has_series
+    }
+
+    /// Whether nobody has told it what to do, no wait of it is left, and it has heard of no call `since` then.
+    pub fn is_forgotten(&mut self, now: u64, since: u64) -> bool {
+        let is_waiting = self.state == State::Open && self.at(now) < self.until;
+        let is_own = matches!(self.state, State::Closed | State::Open | State::HalfOpen);
+        is_own && !is_waiting && self.heard <= since
     }
 
     /// How many calls have failed since the last that did not.

@@ -277,6 +277,11 @@ pub(super) struct Rules {
 }
 
 impl Rules {
+    /// Whether it matters how many calls in a row have failed.
+    pub(super) fn has_series(&self) -> bool {
+        self.consecutive.is_some()
+    }
+
     /// Which of the rules opens it, if any.
     pub(super) fn broken(&self, tally: Tally, consecutive: u32) -> Option<Cause> {
         let Tally { calls, failures, slow } = tally;

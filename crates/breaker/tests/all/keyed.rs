@@ -110,7 +110,7 @@ fn where_there_is_no_place_keys_share_the_overflow() {
     assert!(breakers.get(&7).is_some() && breakers.get(&0).is_none());
 }
 
-/// An empty window is as good as none: with time, everything is forgotten.
+/// An empty window is as good as none: with time, everything is forgotten, though nobody calls any more.
 #[test]
 fn a_window_of_time_that_has_passed_is_nothing() {
     let clock = ManualClock::new();
@@ -120,9 +120,77 @@ fn a_window_of_time_that_has_passed_is_nothing() {
     fail(&breakers, 1);
     assert!(breakers.breaker(&2).name() == breakers.name() && breakers.get(&2).is_none());
     clock.advance(20 * SECOND);
-    breakers.breaker(&1).try_enter().unwrap().success();
     breakers.breaker(&2).try_enter().unwrap().success();
+    assert!(breakers.get(&2).is_some() && breakers.get(&1).is_none());
+}
+
+/// Keys that fail and never come back do not use up the places: not for ever, and not before it is time.
+#[test]
+fn dead_keys_are_forgotten_after_a_time() {
+    let (builder, clock) = builder(8);
+    let breakers = builder.forget_after(60 * SECOND).build().unwrap();
+    for key in 0..8 {
+        fail(&breakers, key);
+        if key % 2 == 0 {
+            fail(&breakers, key);
+        }
+    }
+    breakers.breaker(&7).handle().force_open();
+    let held = breakers.breaker(&6);
+    clock.advance(59 * SECOND);
+    assert!(breakers.get(&5).is_some(), "asked for");
+    breakers.breaker(&100);
+    assert_eq!((breakers.stats().evicted, breakers.stats().overflowed), (0, 1));
+    clock.advance(SECOND);
+    for key in 100..120 {
+        if let Ok(ticket) = breakers.breaker(&key).try_enter() {
+            ticket.failure();
+        }
+    }
+    let stats = breakers.stats();
+    assert_eq!((stats.evicted, stats.overflowed), (5, 16), "0 to 4");
+    assert!([5, 6, 7].iter().all(|key| breakers.get(key).is_some()));
+    assert_eq!(held.state(), State::Open);
+}
+
+/// Its calls count, and not only who asks for it; and it keeps its place while it is open.
+#[test]
+fn a_key_that_is_used_or_waits_is_not_forgotten() {
+    let (builder, clock) = builder(1);
+    let breakers = builder.forget_after(3 * SECOND).build().unwrap();
+    let held = breakers.breaker(&1);
+    clock.advance(9 * SECOND);
+    held.try_enter().unwrap().failure();
+    drop(held);
+    clock.advance(2 * SECOND);
+    breakers.breaker(&2);
+    assert!(breakers.get(&2).is_none(), "used 2 s ago");
+    fail(&breakers, 1);
+    clock.advance(9 * SECOND);
+    breakers.breaker(&2);
+    assert!(breakers.get(&2).is_none(), "it is open for 10 s");
+    clock.advance(SECOND);
+    breakers.breaker(&2);
     assert!(breakers.get(&2).is_some());
+}
+
+#[test]
+fn a_key_can_be_removed() {
+    let (builder, _clock) = builder(3);
+    let breakers = builder.build().unwrap();
+    for key in 0..3 {
+        fail(&breakers, key);
+        fail(&breakers, key);
+    }
+    let held = breakers.breaker(&0);
+    assert!(breakers.remove(&0) && !breakers.remove(&0) && breakers.get(&0).is_none());
+    assert_eq!((held.state(), breakers.stats().keys), (State::Open, 2));
+    assert_eq!(breakers.get(&2).unwrap().state(), State::Open, "it has moved");
+    breakers.breaker(&0).try_enter().unwrap().success();
+    assert_eq!(breakers.stats().evicted, 0);
+    assert!((0..3).all(|key| breakers.remove(&key)));
+    breakers.breaker(&9).try_enter().unwrap().success();
+    assert_eq!(breakers.stats().keys, 1);
 }
 
 #[test]
