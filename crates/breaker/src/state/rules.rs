@@ -30,24 +30,25 @@ pub struct Trip {
     failures: Option<f64>,
     slow: Option<(f64, Duration)>,
     consecutive: Option<u32>,
-    disagrees: bool,
+    /// What was wrong with a rule, even if a stricter one has taken its place.
+    wrong: Option<ConfigError>,
 }
 
 impl Trip {
-    const NONE: Self = Self { failures: None, slow: None, consecutive: None, disagrees: false };
+    const NONE: Self = Self { failures: None, slow: None, consecutive: None, wrong: None };
 
     /// If that part of the calls in the window has failed, above 0 and at most 1, once there are as many as
     /// [needed](Settings::min_calls).
     #[must_use]
     pub const fn failure_rate(part: f64) -> Self {
-        Self { failures: Some(part), ..Self::NONE }
+        Self { failures: Some(part), wrong: wrong(part), ..Self::NONE }
     }
 
     /// If that part of the calls in the window took longer than `than`, above 0 and at most 1, once there are
     /// as many as [needed](Settings::min_calls). Without such a rule no call is timed.
     #[must_use]
     pub const fn slow_rate(part: f64, than: Duration) -> Self {
-        Self { slow: Some((part, than)), ..Self::NONE }
+        Self { slow: Some((part, than)), wrong: wrong(part), ..Self::NONE }
     }
 
     /// If so many calls have failed, and none has succeeded between them, however many there were before.
@@ -66,7 +67,7 @@ impl Trip {
             failures: least(self.failures, other.failures, f64::min),
             slow: least(self.slow, other.slow, |one, other| (one.0.min(other.0), one.1)),
             consecutive: least(self.consecutive, other.consecutive, u32::min),
-            disagrees: differ || self.disagrees || other.disagrees,
+            wrong: self.wrong.or(other.wrong).or(differ.then_some(ConfigError::TwoKindsOfSlow)),
         }
     }
 
@@ -74,6 +75,11 @@ impl Trip {
     pub(crate) fn slow_after(&self) -> Option<Duration> {
         self.slow.map(|slow| slow.1)
     }
+}
+
+/// What is wrong with a rate, if anything.
+const fn wrong(part: f64) -> Option<ConfigError> {
+    if part > 0.0 && part <= 1.0 { None } else { Some(ConfigError::Rate) }
 }
 
 fn least<T>(one: Option<T>, other: Option<T>, min: impl FnOnce(T, T) -> T) -> Option<T> {
@@ -192,9 +198,9 @@ impl Settings {
 
     pub(super) fn check(&self) -> Result<Rules, ConfigError> {
         self.window.check()?;
-        let Trip { failures, slow, consecutive, disagrees } = self.trip;
-        if disagrees {
-            return Err(ConfigError::TwoKindsOfSlow);
+        let Trip { failures, slow, consecutive, wrong } = self.trip;
+        if let Some(wrong) = wrong {
+            return Err(wrong);
         }
         if consecutive == Some(0) {
             return Err(ConfigError::ZeroFailures);
@@ -235,30 +241,27 @@ impl Default for Settings {
     }
 }
 
-/// A part, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part(u32);
+/// A part, compared as the user would: a quotient of two numbers is rounded in one way, so that two of three are
+/// the part that is written `2.0 / 3.0`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Part(f64);
 
 impl Part {
-    const WHOLE: u32 = 1_000_000;
-
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is from 0 to 1")]
     fn new(part: f64) -> Result<Self, ConfigError> {
-        if part > 0.0 && part <= 1.0 {
-            Ok(Self(((part * f64::from(Self::WHOLE)).round() as u32).max(1)))
-        } else {
-            Err(ConfigError::Rate)
+        match wrong(part) {
+            None => Ok(Self(part)),
+            Some(wrong) => Err(wrong),
         }
     }
 
+    #[allow(clippy::cast_precision_loss, reason = "there are not as many calls")]
     fn is_reached(self, some: u64, all: u64) -> bool {
-        u128::from(some) * u128::from(Self::WHOLE) >= u128::from(all) * u128::from(self.0)
+        some as f64 / all as f64 >= self.0
     }
 
     /// The least number that is such a part of `all`.
     fn reached_by(self, all: u32) -> u32 {
-        let least = (u64::from(all) * u64::from(self.0)).div_ceil(Self::WHOLE.into());
-        u32::try_from(least).unwrap_or(all)
+        (1..all).find(|some| self.is_reached((*some).into(), all.into())).unwrap_or(all)
     }
 }
 

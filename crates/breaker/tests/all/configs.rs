@@ -25,6 +25,11 @@ fn tower_resilience_422_no_setter_panics_and_build_says_what_is_wrong() {
     };
     for part in rates {
         assert_eq!(bad(part), [ConfigError::Rate; 3], "{part}");
+        let good = Trip::failure_rate(0.5);
+        for trip in [Trip::failure_rate(part).or(good), good.or(Trip::failure_rate(part))] {
+            let error = builder().trip(trip).build().unwrap_err();
+            assert_eq!(error, ConfigError::Rate, "{part}, hidden behind a good one");
+        }
     }
     let nanos = Duration::from_nanos;
     for (builder, error) in [
@@ -90,4 +95,31 @@ fn a_small_window_needs_no_more_calls_than_it_holds() {
     assert_eq!(breaker.state(), State::Closed);
     fail(&breaker, 1);
     assert_eq!(breaker.state(), State::Open);
+}
+
+/// A part is what its fraction says: two of three are two thirds, and not one more.
+#[test]
+fn a_rate_is_reached_by_the_fraction_that_it_is() {
+    for all in 1..=64_u32 {
+        for some in 1..=all {
+            let part = f64::from(some) / f64::from(all);
+            let (builder, clock) = manual();
+            let builder = builder.window(Window::count(all)).min_calls(all);
+            let half_open = HalfOpen::probes(all).close_if_rate_below(part);
+            let breaker =
+                builder.trip(Trip::failure_rate(part)).half_open(half_open).build().unwrap();
+            let (good, bad) = ((all - some) as usize, some as usize);
+            crate::succeed(&breaker, good);
+            fail(&breaker, bad - 1);
+            assert_eq!(breaker.state(), State::Closed, "{some} of {all}");
+            fail(&breaker, 1);
+            assert_eq!(breaker.state(), State::Open, "{some} of {all}");
+            clock.advance(10 * SECOND);
+            fail(&breaker, bad - 1);
+            let state = breaker.state();
+            assert!(bad == 1 || state == State::HalfOpen, "{some} of {all}: {state}");
+            fail(&breaker, 1);
+            assert_eq!(breaker.state(), State::Open, "{some} of {all}");
+        }
+    }
 }

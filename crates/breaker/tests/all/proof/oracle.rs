@@ -9,7 +9,7 @@ pub(super) enum Span {
     Time(u32, u64),
 }
 
-/// Rates are tenths, and times nanoseconds.
+/// Rates are thirtieths, so that there are tenths, sixths and thirds, and times nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config {
     pub(super) span: Span,
@@ -154,9 +154,9 @@ impl Oracle {
             .filter(|lease| matches!(lease, Lease::Answered { failed, slow } if *failed || *slow));
         let (bad, all) = (bad.count() as u64, u64::from(self.config.probes));
         let worst = bad + all - tally.0;
-        if bad * 10 >= self.config.below * all {
+        if bad * 30 >= self.config.below * all {
             self.open(now);
-        } else if worst * 10 < self.config.below * all {
+        } else if worst * 30 < self.config.below * all {
             self.opened = 0;
             self.go(State::Closed);
         }
@@ -164,8 +164,8 @@ impl Oracle {
 
     fn is_broken(&self, now: u64) -> bool {
         let (calls, failures, slow) = self.tally(now);
-        let is_reached = |tenths: Option<u64>, some: u64| {
-            let reached = tenths.is_some_and(|tenths| some * 10 >= calls * tenths);
+        let is_reached = |part: Option<u64>, some: u64| {
+            let reached = part.is_some_and(|part| some * 30 >= calls * part);
             reached && some > 0 && calls >= self.config.min_calls.into()
         };
         is_reached(self.config.failures, failures)

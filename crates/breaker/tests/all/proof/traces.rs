@@ -33,7 +33,7 @@ fn some(config: Config) -> Config {
         Span::Count(count) => config.min_calls.min(count),
         Span::Time(..) => config.min_calls,
     };
-    Config { failures: if is_none { Some(5) } else { config.failures }, min_calls, ..config }
+    Config { failures: if is_none { Some(15) } else { config.failures }, min_calls, ..config }
 }
 
 fn random_config(rng: &mut Rng) -> Config {
@@ -45,13 +45,13 @@ fn random_config(rng: &mut Rng) -> Config {
     };
     some(Config {
         span,
-        failures: rng.one_in(2).then(|| 1 + rng.below(10)),
-        slow: rng.one_in(3).then(|| 1 + rng.below(10)),
+        failures: rng.one_in(2).then(|| 1 + rng.below(30)),
+        slow: rng.one_in(3).then(|| 1 + rng.below(30)),
         slow_after: 1 + rng.below(6),
         consecutive: rng.one_in(3).then(|| 1 + small(rng.below(6))),
         min_calls: small(rng.below(12)),
         probes: 1 + small(rng.below(5)),
-        below: 1 + rng.below(10),
+        below: 1 + rng.below(30),
         lease: 1 + rng.below(20),
         wait: rng.below(20),
         max_wait: 20 + rng.below(60),
@@ -108,17 +108,17 @@ struct Pair {
 impl Pair {
     fn new(config: Config) -> Self {
         let (clock, nanos) = (ManualClock::new(), Duration::from_nanos);
-        let tenths = |tenths: u64| f64::from(small(tenths)) / 10.0;
+        let part = |part: u64| f64::from(small(part)) / 30.0;
         let rules = [
-            config.failures.map(|part| Trip::failure_rate(tenths(part))),
-            config.slow.map(|part| Trip::slow_rate(tenths(part), nanos(config.slow_after))),
+            config.failures.map(|of| Trip::failure_rate(part(of))),
+            config.slow.map(|of| Trip::slow_rate(part(of), nanos(config.slow_after))),
             config.consecutive.map(Trip::consecutive_failures),
         ];
         let window = match config.span {
             Span::Count(count) => Window::count(count),
             Span::Time(slices, width) => Window::time(nanos(width * u64::from(slices)), slices),
         };
-        let half_open = HalfOpen::probes(config.probes).close_if_rate_below(tenths(config.below));
+        let half_open = HalfOpen::probes(config.probes).close_if_rate_below(part(config.below));
         let wait = Backoff::exponential(nanos(config.wait)).max(nanos(config.max_wait));
         let would_open = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&would_open);
@@ -242,9 +242,9 @@ fn config() -> impl Strategy<Value = Config> {
         (1..140_u32).prop_map(Span::Count),
         (1..7_u32, 1..10_u64).prop_map(|(slices, width)| Span::Time(slices, width)),
     ];
-    let tenths = || prop::option::of(1..11_u64);
-    let rules = (tenths(), tenths(), 1..7_u64, prop::option::of(1..7_u32), 0..12_u32);
-    let half_open = (1..6_u32, 1..11_u64, 1..20_u64, 0..20_u64, 20..80_u64);
+    let part = || prop::option::of(1..31_u64);
+    let rules = (part(), part(), 1..7_u64, prop::option::of(1..7_u32), 0..12_u32);
+    let half_open = (1..6_u32, 1..31_u64, 1..20_u64, 0..20_u64, 20..80_u64);
     (span, rules, half_open).prop_map(|(span, rules, half_open)| {
         let (failures, slow, slow_after, consecutive, min_calls) = rules;
         let (probes, below, lease, wait, max_wait) = half_open;
