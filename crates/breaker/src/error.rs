@@ -36,6 +36,9 @@ pub enum ConfigError {
     /// A probe has no time to answer.
     #[error("the lease of a probe is zero")]
     ZeroLease,
+    /// A half-open breaker waits less for an answer than a probe has to give one.
+    #[error("a half-open breaker gives up before a lease has ended")]
+    ShortHalfOpen,
     /// The backoff gives no delay at all.
     #[error("the backoff gives no delay")]
     NoWait,

@@ -64,7 +64,8 @@ pub enum Recorded {
     Counted,
     /// It counts for nothing, as it says nothing, or as the breaker counts nothing.
     Neutral,
-    /// It came too late: the state has changed since the call was let pass, or the lease of the probe has ended.
+    /// It came too late: the state has changed since the call was let pass, or the lease of the probe has ended and
+    /// another call has its place.
     Stale,
 }
 
@@ -185,6 +186,11 @@ impl Machine {
                 let note = self.go(now, Cause::WaitOver, Tally::default());
                 (self.probe(now), Some(note))
             }
+            State::HalfOpen if self.probes.is_silent(now, self.rules.at_most) => {
+                let tally = self.probes.tally();
+                let note = self.go(now, Cause::ProbesFailed, tally);
+                (Err(Refusal { state: self.state, until: self.until() }), Some(note))
+            }
             State::HalfOpen => (self.probe(now), None),
             _ => (Ok(Admission { generation: self.generation, state, probe: None }), None),
         }
@@ -223,11 +229,11 @@ impl Machine {
         admission: Admission,
         result: Option<Sample>,
     ) -> (Recorded, Option<Note>) {
-        if !admission.probe.is_some_and(|id| self.probes.leave(now, id)) {
+        if !admission.probe.is_some_and(|id| self.probes.leave(id)) {
             return (Recorded::Stale, None);
         }
         let Some(sample) = result else { return (Recorded::Neutral, None) };
-        self.probes.answer(sample);
+        self.probes.answer(now, sample);
         let cause = match self.probes.verdict(self.rules.probes, self.rules.too_many) {
             Some(true) => Cause::ProbesPassed,
             Some(false) => Cause::ProbesFailed,
@@ -261,7 +267,7 @@ impl Machine {
     /// Whether the state may change by what is asked.
     pub(crate) fn may_change(&self, asked: Asked) -> bool {
         match (asked, self.state) {
-            (Asked::Enter, State::Open)
+            (Asked::Enter, State::Open | State::HalfOpen)
             | (Asked::Result { .. }, State::HalfOpen)
             | (Asked::Told, _) => true,
             (Asked::Result { is_bad }, State::Closed) => is_bad,
@@ -281,9 +287,9 @@ impl Machine {
 
     /// Whether the result of that call would still count.
     pub fn is_current(&mut self, now: u64, admission: Admission) -> bool {
-        let now = self.at(now);
+        self.at(now);
         admission.generation == self.generation
-            && admission.probe.is_none_or(|id| self.probes.is_live(now, id))
+            && admission.probe.is_none_or(|id| self.probes.is_live(id))
     }
 
     /// The same; if so, the lease of a probe begins now.

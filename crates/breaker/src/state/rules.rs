@@ -12,6 +12,9 @@ use tidegate_core::{Backoff, Jitter};
 /// The largest number of probes of a [`HalfOpen`].
 pub const MAX_PROBES: u32 = 1024;
 
+/// So many leases without an answer are enough, unless told otherwise.
+const DEFAULT_LEASES: u32 = 3;
+
 /// What opens a breaker: any of one or several rules.
 ///
 /// They are looked at whenever a call has failed or was slow; a good call never opens a breaker.
@@ -91,20 +94,23 @@ fn least<T>(one: Option<T>, other: Option<T>, min: impl FnOnce(T, T) -> T) -> Op
 
 /// How a breaker finds out whether it can close: after its wait it lets some calls pass, as probes.
 ///
-/// A probe holds a place until it has answered, is given up, or its lease ends; the place is then another's,
-/// and what the probe says later counts for nothing. So a breaker that is asked does not stay half-open.
+/// A probe holds a place until it has answered, is given up, or its lease has ended and another call wants the
+/// place; what it says after that counts for nothing. If no probe answers for [so long](Self::at_most), whether they
+/// hang or are given up by their callers, the next call opens the breaker again. So one that is called does not stay
+/// half-open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[must_use]
 pub struct HalfOpen {
     probes: u32,
     below: f64,
     lease: Duration,
+    at_most: Option<Duration>,
 }
 
 impl HalfOpen {
     /// So many probes have to answer, and no more run at a time; at most [`MAX_PROBES`]. 3 by default.
     pub const fn probes(probes: u32) -> Self {
-        Self { probes, below: 0.5, lease: Duration::from_secs(30) }
+        Self { probes, below: 0.5, lease: Duration::from_secs(30), at_most: None }
     }
 
     /// Closes if less than this part of the probes has failed or was slow, above 0 and at most 1, and opens
@@ -114,9 +120,21 @@ impl HalfOpen {
         self
     }
 
-    /// How long a probe may take; 30 s by default. It should be more than a call ever takes.
+    /// How long a probe has its place for itself; 30 s by default. It should be more than a call ever takes: one that
+    /// takes longer counts only if no other call has wanted the place meanwhile.
     pub const fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
+        self
+    }
+
+    /// How long it waits for an answer of any probe, from the first that has a place or from the last answer on: the
+    /// next call after that opens the breaker again, as if the probes had failed, for the next wait. At least a
+    /// lease; by default 3 of them.
+    ///
+    /// While nobody calls nothing happens, and calls that are rare but answer do not run out of time. In
+    /// resilience4j it is `maxWaitDurationInHalfOpenState`.
+    pub const fn at_most(mut self, time: Duration) -> Self {
+        self.at_most = Some(time);
         self
     }
 }
@@ -212,12 +230,16 @@ impl Settings {
         if self.min_calls.is_some_and(|calls| !fits(&calls)) {
             return Err(ConfigError::MinCallsBeyondWindow);
         }
-        let HalfOpen { probes, below, lease } = self.half_open;
+        let HalfOpen { probes, below, lease, at_most } = self.half_open;
         if !(1..=MAX_PROBES).contains(&probes) {
             return Err(ConfigError::Probes);
         }
         if lease.is_zero() {
             return Err(ConfigError::ZeroLease);
+        }
+        let at_most = at_most.unwrap_or(lease.saturating_mul(DEFAULT_LEASES));
+        if at_most < lease {
+            return Err(ConfigError::ShortHalfOpen);
         }
         if self.wait.clone().next().is_none() {
             return Err(ConfigError::NoWait);
@@ -231,6 +253,7 @@ impl Settings {
             probes,
             too_many: Part::new(below)?.reached_by(probes),
             lease: nanos(lease),
+            at_most: nanos(at_most),
         })
     }
 }
@@ -277,6 +300,8 @@ pub(super) struct Rules {
     pub(super) too_many: u32,
     /// In nanoseconds.
     pub(super) lease: u64,
+    /// So long without an answer, in nanoseconds, and it opens again.
+    pub(super) at_most: u64,
 }
 
 impl Rules {

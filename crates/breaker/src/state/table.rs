@@ -74,7 +74,7 @@ pub enum Cause {
     WaitOver,
     /// Enough probes have succeeded.
     ProbesPassed,
-    /// Too many probes have failed.
+    /// Too many probes have failed, or none has answered for too long.
     ProbesFailed,
     /// Somebody forced it open.
     ForceOpen,

@@ -47,10 +47,58 @@ fn resilience4j_935_a_caller_that_never_reports_loses_its_place() {
     assert_eq!((open.state, open.retry_after()), (State::HalfOpen, Some(5 * SECOND)));
     clock.advance(5 * SECOND);
     let third = breaker.try_enter().unwrap();
-    assert_eq!(first.failure(), Recorded::Stale, "its lease has ended");
-    assert_eq!(second.failure(), Recorded::Stale, "and nobody needs the place");
+    assert_eq!(first.failure(), Recorded::Stale, "its lease has ended, and another has its place");
     assert_eq!(breaker.state(), State::HalfOpen);
+    assert_eq!(second.success(), Recorded::Counted, "nobody needed its place");
     assert_eq!(third.success(), Recorded::Counted);
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+/// Probes that hang, or that their callers give up, do not keep it half-open while it is called: resilience4j has
+/// `maxWaitDurationInHalfOpenState` for that.
+#[test]
+fn resilience4j_935_probes_that_never_answer_open_it_again() {
+    for hang in [true, false] {
+        let (breaker, clock) = probing(2);
+        let mut held = Vec::new();
+        for _ in 0..15 {
+            match breaker.try_enter() {
+                Ok(probe) if hang => held.push(probe),
+                entered => drop(entered),
+            }
+            assert_eq!(breaker.state(), State::HalfOpen);
+            clock.advance(SECOND);
+        }
+        let open = breaker.try_enter().unwrap_err();
+        assert_eq!((open.state, open.retry_after()), (State::Open, Some(20 * SECOND)), "{hang}");
+        assert!(held.into_iter().all(|probe| probe.success() == Recorded::Stale));
+        clock.advance(20 * SECOND);
+        succeed(&breaker, 2);
+        assert_eq!(breaker.state(), State::Closed);
+    }
+}
+
+/// It is silence that opens it again: not that calls are rare, and not that some hang while others answer.
+#[test]
+fn resilience4j_935_rare_probes_that_answer_close_it() {
+    let (breaker, clock) = probing(3);
+    succeed(&breaker, 1);
+    clock.advance(1000 * SECOND);
+    let hangs = breaker.try_enter().unwrap();
+    clock.advance(14 * SECOND);
+    succeed(&breaker, 1);
+    assert_eq!(breaker.state(), State::Closed, "two of three");
+    drop(hangs);
+}
+
+/// A callee that is well, but slower than a lease, is found out to be well where nobody else wants the places.
+#[test]
+fn a_probe_that_is_slower_than_its_lease_can_close_it() {
+    let (breaker, clock) = probing(1);
+    let probe = breaker.try_enter().unwrap();
+    clock.advance(8 * SECOND);
+    assert_eq!(probe.success(), Recorded::Counted);
+    assert_eq!(breaker.state(), State::Closed);
 }
 
 /// The last moment of a lease is not within it.
@@ -265,11 +313,13 @@ fn gobreaker_21_a_time_window_rolls() {
 fn omniroute_13836_lost_probes_and_late_results_do_not_wedge_it() {
     let (breaker, clock) = probing(1);
     let mut lost = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..3 {
         lost.push(breaker.try_enter().unwrap());
         assert!(breaker.try_enter().is_err());
         clock.advance(5 * SECOND);
     }
+    assert_eq!(breaker.try_enter().unwrap_err().state, State::Open, "nobody has answered");
+    clock.advance(20 * SECOND);
     let probe = breaker.try_enter().unwrap();
     for late in lost {
         assert_eq!(late.failure(), Recorded::Stale, "it has another's place no more");

@@ -45,6 +45,10 @@ fn tower_resilience_422_no_setter_panics_and_build_says_what_is_wrong() {
         (builder().half_open(HalfOpen::probes(0)), ConfigError::Probes),
         (builder().half_open(HalfOpen::probes(MAX_PROBES + 1)), ConfigError::Probes),
         (builder().half_open(HalfOpen::probes(1).lease(Duration::ZERO)), ConfigError::ZeroLease),
+        (
+            builder().half_open(HalfOpen::probes(1).lease(2 * SECOND).at_most(SECOND)),
+            ConfigError::ShortHalfOpen,
+        ),
         (builder().open_wait(Backoff::constant(SECOND).limit(0)), ConfigError::NoWait),
     ] {
         assert_eq!(builder.build().unwrap_err(), error);

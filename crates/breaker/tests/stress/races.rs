@@ -41,8 +41,11 @@ enum Ret {
     Seen(State, u64, u64, Option<u64>),
 }
 
-/// What runs: in which generation, and until when, if it is a probe.
-type Running = BTreeMap<u64, (u64, Option<u64>)>;
+/// What runs: in which generation, and if it is a probe, until when, and which one it is.
+type Running = BTreeMap<u64, (u64, Option<(u64, u64)>)>;
+
+/// The generation of a probe that has lost its place.
+const LOST: u64 = u64::MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seq {
@@ -55,6 +58,9 @@ struct Seq {
     running: Running,
     answered: usize,
     bad: usize,
+    probes: u64,
+    /// Since when nobody answers.
+    silent: Option<u64>,
 }
 
 /// One call after the other.
@@ -98,7 +104,7 @@ impl Sequential {
     /// None, if it has not entered.
     fn finish(&self, seq: &mut Seq, id: u64, verdict: Option<Verdict>) -> Option<Ret> {
         let (generation, lease) = seq.running.remove(&id)?;
-        if generation != seq.generation || lease.is_some_and(|until| until <= seq.now) {
+        if generation != seq.generation {
             return Some(Ret::Recorded(Recorded::Stale));
         }
         let Some(verdict) = verdict else { return Some(Ret::Recorded(Recorded::Neutral)) };
@@ -106,6 +112,8 @@ impl Sequential {
         if lease.is_some() {
             seq.answered += 1;
             seq.bad += usize::from(failed);
+            let runs_on = seq.running.values().any(|running| running.0 == seq.generation);
+            seq.silent = runs_on.then_some(seq.now);
             if seq.bad >= 1 {
                 seq.open();
             } else if seq.answered == PROBES {
@@ -127,7 +135,7 @@ impl Seq {
         self.state = to;
         self.generation += 1;
         self.results.clear();
-        (self.answered, self.bad) = (0, 0);
+        (self.answered, self.bad, self.silent) = (0, 0, None);
     }
 
     fn open(&mut self) {
@@ -144,14 +152,23 @@ impl Seq {
         }
         let mut lease = None;
         if self.state == State::HalfOpen {
-            let probes = self.running.values().filter(|running| running.0 == self.generation);
-            let live: Vec<_> =
-                probes.filter_map(|running| running.1).filter(|until| *until > self.now).collect();
-            if live.len() + self.answered >= PROBES {
-                let after = live.iter().min().map(|until| until - self.now);
-                return Ret::Rejected(State::HalfOpen, after);
+            if self.silent.is_some_and(|since| self.now - since >= 3 * LEASE) {
+                self.open();
+                return Ret::Rejected(State::Open, Some(WAIT));
             }
-            lease = Some(self.now + LEASE);
+            let running = self.running.values_mut();
+            let probes: Vec<_> = running.filter(|one| one.0 == self.generation).collect();
+            if probes.len() + self.answered >= PROBES {
+                let first = probes.into_iter().min_by_key(|one| one.1);
+                let (generation, Some((until, _))) = first.unwrap() else { unreachable!() };
+                if *until > self.now {
+                    return Ret::Rejected(State::HalfOpen, Some(*until - self.now));
+                }
+                *generation = LOST;
+            }
+            self.probes += 1;
+            self.silent.get_or_insert(self.now);
+            lease = Some((self.now + LEASE, self.probes));
         }
         self.running.insert(id, (self.generation, lease));
         Ret::Entered { generation: self.generation, is_probe: lease.is_some() }
@@ -177,6 +194,8 @@ impl Model for Sequential {
             running: Running::new(),
             answered: 0,
             bad: 0,
+            probes: 0,
+            silent: None,
         }
     }
 

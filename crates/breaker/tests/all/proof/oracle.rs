@@ -21,6 +21,7 @@ pub(super) struct Config {
     pub(super) probes: u32,
     pub(super) below: u64,
     pub(super) lease: u64,
+    pub(super) at_most: u64,
     pub(super) wait: u64,
     pub(super) max_wait: u64,
 }
@@ -53,6 +54,12 @@ pub(super) struct Oracle {
     pub(super) generation: u64,
     results: Vec<Result>,
     leases: Vec<Lease>,
+    /// When probes have begun, and when some have answered.
+    begun: Vec<u64>,
+    answered: Vec<u64>,
+    /// How many had begun at the last answer, and how many of them ran on.
+    begun_before: usize,
+    ran_on: usize,
     until: u64,
     opened: u32,
     pub(super) would_open: u64,
@@ -66,6 +73,10 @@ impl Oracle {
             generation: 0,
             results: Vec::new(),
             leases: Vec::new(),
+            begun: Vec::new(),
+            answered: Vec::new(),
+            begun_before: 0,
+            ran_on: 0,
             until: 0,
             opened: 0,
             would_open: 0,
@@ -82,15 +93,24 @@ impl Oracle {
             State::ForcedOpen => return Err(None),
             State::Open => return Err(Some(self.until - now)),
             State::HalfOpen => {
-                self.expire(now);
+                if self.is_silent(now) {
+                    self.open(now);
+                    return Err(Some(self.until - now));
+                }
                 let taken = self.leases.iter().filter(|lease| **lease != Lease::Gone).count();
                 if taken >= self.config.probes as usize {
-                    let ends = self.leases.iter().filter_map(|lease| match lease {
-                        Lease::Until(until) => Some(until - now),
-                        _ => None,
-                    });
-                    return Err(ends.min());
+                    let ends =
+                        self.leases.iter().enumerate().filter_map(|(n, lease)| match lease {
+                            Lease::Until(until) => Some((*until, n)),
+                            _ => None,
+                        });
+                    let (until, first) = ends.min().unwrap();
+                    if until > now {
+                        return Err(Some(until - now));
+                    }
+                    self.leases[first] = Lease::Gone;
                 }
+                self.begun.push(now);
                 call.probe = Some(self.leases.len());
                 self.leases.push(Lease::Until(now + self.config.lease));
             }
@@ -99,12 +119,12 @@ impl Oracle {
         Ok(call)
     }
 
-    fn expire(&mut self, now: u64) {
-        for lease in &mut self.leases {
-            if matches!(lease, Lease::Until(until) if *until <= now) {
-                *lease = Lease::Gone;
-            }
-        }
+    /// Nobody has answered for too long: since a probe has begun, or if some ran on, since the last answer.
+    fn is_silent(&self, now: u64) -> bool {
+        let (since, ran_on) = self.answered.last().map_or((0, 0), |at| (*at, self.ran_on));
+        let begun = self.begun.iter().skip(self.begun_before).copied().next();
+        let since = if ran_on > 0 { Some(since) } else { begun };
+        since.is_some_and(|since| now - since >= self.config.at_most)
     }
 
     pub(super) fn finish(&mut self, now: u64, call: Call, verdict: Option<Verdict>) -> Recorded {
@@ -118,12 +138,17 @@ impl Oracle {
         };
         let slow = self.config.slow.is_some() && now - call.entered > self.config.slow_after;
         if let Some(probe) = call.probe {
-            self.expire(now);
             if self.leases[probe] == Lease::Gone {
                 return Recorded::Stale;
             }
             let answer = failed.map(|failed| Lease::Answered { failed, slow });
             self.leases[probe] = answer.unwrap_or(Lease::Gone);
+            if answer.is_some() {
+                self.answered.push(now);
+                self.begun_before = self.begun.len();
+                let runs = |lease: &&Lease| matches!(lease, Lease::Until(_));
+                self.ran_on = self.leases.iter().filter(runs).count();
+            }
             self.judge(now);
             return if failed.is_some() { Recorded::Counted } else { Recorded::Neutral };
         }
@@ -227,6 +252,9 @@ impl Oracle {
         self.generation += 1;
         self.results.clear();
         self.leases.clear();
+        self.begun.clear();
+        self.answered.clear();
+        (self.begun_before, self.ran_on) = (0, 0);
     }
 
     pub(super) fn wait(&self, now: u64) -> Option<u64> {

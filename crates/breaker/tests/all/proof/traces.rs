@@ -43,6 +43,7 @@ fn random_config(rng: &mut Rng) -> Config {
     } else {
         Span::Time(1 + small(rng.below(6)), 1 + rng.below(9))
     };
+    let lease = 1 + rng.below(20);
     some(Config {
         span,
         failures: rng.one_in(2).then(|| 1 + rng.below(30)),
@@ -52,7 +53,8 @@ fn random_config(rng: &mut Rng) -> Config {
         min_calls: small(rng.below(12)),
         probes: 1 + small(rng.below(5)),
         below: 1 + rng.below(30),
-        lease: 1 + rng.below(20),
+        lease,
+        at_most: if rng.one_in(2) { 3 * lease } else { lease + rng.below(20) },
         wait: rng.below(20),
         max_wait: 20 + rng.below(60),
     })
@@ -126,7 +128,7 @@ impl Pair {
             .window(window)
             .trip(rules.into_iter().flatten().reduce(Trip::or).unwrap())
             .min_calls(config.min_calls)
-            .half_open(half_open.lease(nanos(config.lease)))
+            .half_open(half_open.lease(nanos(config.lease)).at_most(nanos(config.at_most)))
             .open_wait(wait.jitter(Jitter::None))
             .observer(move |event| {
                 if let Event::WouldOpen { .. } = event {
@@ -244,10 +246,10 @@ fn config() -> impl Strategy<Value = Config> {
     ];
     let part = || prop::option::of(1..31_u64);
     let rules = (part(), part(), 1..7_u64, prop::option::of(1..7_u32), 0..12_u32);
-    let half_open = (1..6_u32, 1..31_u64, 1..20_u64, 0..20_u64, 20..80_u64);
+    let half_open = (1..6_u32, 1..31_u64, 1..20_u64, 0..40_u64, 0..20_u64, 20..80_u64);
     (span, rules, half_open).prop_map(|(span, rules, half_open)| {
         let (failures, slow, slow_after, consecutive, min_calls) = rules;
-        let (probes, below, lease, wait, max_wait) = half_open;
+        let (probes, below, lease, more, wait, max_wait) = half_open;
         some(Config {
             span,
             failures,
@@ -258,6 +260,7 @@ fn config() -> impl Strategy<Value = Config> {
             probes,
             below,
             lease,
+            at_most: lease + more,
             wait,
             max_wait,
         })
