@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
 };
-use tidegate_breaker::{Cause, Event, Recorded, State, Trip, Window};
+use tidegate_breaker::{Breaker, Cause, Event, ManualClock, Recorded, State, Trip, Window};
 use tidegate_core::inspect::Snapshot;
 
 #[test]
@@ -110,7 +110,7 @@ async fn subscribers_see_the_state() {
 #[test]
 fn an_observer_may_panic_and_ask() {
     let (builder, _clock) = manual();
-    let asked = Arc::new(Mutex::new(None::<tidegate_breaker::Breaker<_>>));
+    let asked = Arc::new(Mutex::new(None::<Breaker<_>>));
     let ask = Arc::clone(&asked);
     let breaker = builder
         .trip(Trip::consecutive_failures(1))
@@ -128,14 +128,15 @@ fn an_observer_may_panic_and_ask() {
 
 #[test]
 fn a_snapshot_names_the_breaker_and_its_state() {
-    let (builder, _clock) = manual();
+    // A name that no other breaker of this program has, as tests may run beside it.
+    let builder = Breaker::builder("of the snapshot").clock(ManualClock::new());
     let breaker = builder.trip(Trip::consecutive_failures(1)).build().unwrap();
     fail(&breaker, 1);
     assert!(breaker.try_enter().is_err());
     let all = Snapshot::take();
     let named =
         |name: &str| all.resources().iter().find(|one| one.name().as_str() == name).cloned();
-    let resource = named("db").unwrap();
+    let resource = named("of the snapshot").unwrap();
     assert!(resource.location().file().ends_with("told.rs"), "where it was built: {resource:?}");
     let text = all.to_string();
     assert!(text.contains("state") && text.contains("open") && text.contains("rejected"), "{text}");
@@ -156,7 +157,7 @@ fn its_debug_says_what_it_is() {
 /// A ticket that a destructor takes while its thread panics already knows that the panic is not its own.
 #[test]
 fn a_ticket_of_a_destructor_does_not_fail_by_the_panic_around_it() {
-    struct Cleans<'a>(&'a tidegate_breaker::Breaker<tidegate_breaker::ManualClock>);
+    struct Cleans<'a>(&'a Breaker<ManualClock>);
     impl Drop for Cleans<'_> {
         fn drop(&mut self) {
             drop(self.0.try_enter().unwrap());
