@@ -137,7 +137,8 @@ impl Backoff {
 
     /// The same from its start, with random numbers of its own for each name, that are the same
     /// in each run if those of this one are.
-    pub(crate) fn fork(&self, name: &str) -> Self {
+    #[doc(hidden)]
+    pub fn fork(&self, name: &str) -> Self {
         // FNV-1a (Fowler, Noll, Vo 1991).
         let seed = name.bytes().fold(self.seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

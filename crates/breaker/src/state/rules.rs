@@ -6,8 +6,11 @@ use super::{
     window::{Window, nanos},
 };
 use crate::ConfigError;
-use std::time::Duration;
-use tidegate_core::{Backoff, Jitter};
+use std::{sync::Arc, time::Duration};
+use tidegate_core::{
+    Backoff, Jitter,
+    sync::unmodelled::{AtomicU64, Ordering::Relaxed},
+};
 
 /// The largest number of probes of a [`HalfOpen`].
 pub const MAX_PROBES: u32 = 1024;
@@ -154,6 +157,8 @@ pub struct Settings {
     min_calls: Option<u32>,
     half_open: HalfOpen,
     wait: Backoff,
+    /// How many machines go by this backoff, clones of these settings included.
+    made: Arc<AtomicU64>,
 }
 
 impl Settings {
@@ -167,6 +172,7 @@ impl Settings {
             wait: Backoff::exponential(Duration::from_secs(10))
                 .max(Duration::from_secs(120))
                 .jitter(Jitter::Equal),
+            made: Arc::default(),
         }
     }
 
@@ -196,9 +202,13 @@ impl Settings {
 
     /// How long it stays open: a delay more each time that it opens again before it has closed. When there are
     /// no more delays the last one is used again. By default 10 s and twice that each time, up to 120 s, with
-    /// [equal jitter](Jitter::Equal).
+    /// [equal jitter](Jitter::Equal). A delay of zero lets the next call probe at once: mind that the jitter of a
+    /// backoff is [full](Jitter::Full) unless told otherwise, which draws some that are close to it.
+    ///
+    /// Breakers of the same settings, as those of keys, have jitter of their own each; it is the same in each run if
+    /// the backoff has a [seed](Backoff::seed) and they are built in the same order.
     pub fn open_wait(mut self, wait: Backoff) -> Self {
-        self.wait = wait;
+        (self.wait, self.made) = (wait, Arc::default());
         self
     }
 
@@ -210,8 +220,13 @@ impl Settings {
         self.window
     }
 
+    /// The backoff of one more machine, with jitter of its own, or breakers that opened at once would all come back
+    /// at once.
     pub(super) fn wait(&self) -> Backoff {
-        self.wait.clone()
+        match self.made.fetch_add(1, Relaxed) {
+            0 => self.wait.clone(),
+            nth => self.wait.fork(&nth.to_string()),
+        }
     }
 
     pub(super) fn check(&self) -> Result<Rules, ConfigError> {

@@ -144,3 +144,19 @@ fn a_clock_that_panics_leaves_it_as_it_was() {
     fail(&breaker, 1);
     assert_eq!(breaker.state(), State::Open);
 }
+
+/// Breakers of one builder do not wait equally long; the first goes by the seed as it is.
+#[test]
+fn clones_of_a_builder_have_jitter_of_their_own() {
+    let wait = || tidegate_core::Backoff::constant(100 * SECOND).seed(7);
+    let trip = Trip::consecutive_failures(1);
+    let (builder, _clock) = manual();
+    let builder = builder.trip(trip).open_wait(wait());
+    let waits = [builder.clone(), builder.clone(), builder].map(|builder| {
+        let breaker = builder.build().unwrap();
+        fail(&breaker, 1);
+        breaker.stats().retry_after.unwrap()
+    });
+    assert_eq!(Some(waits[0]), wait().next());
+    assert!(waits[0] != waits[1] && waits[1] != waits[2] && waits[0] != waits[2], "{waits:?}");
+}

@@ -193,6 +193,26 @@ fn a_key_can_be_removed() {
     assert_eq!(breakers.stats().keys, 1);
 }
 
+/// Keys that fail at once do not all come back at once; with a seed it is the same in each run.
+#[test]
+fn each_key_has_jitter_of_its_own() {
+    let waits = |seed| {
+        let wait = Backoff::constant(10 * SECOND).jitter(Jitter::Equal).seed(seed);
+        let settings = Settings::new().trip(Trip::consecutive_failures(1)).open_wait(wait);
+        let builder = KeyedBreaker::builder("backends").settings(settings);
+        let breakers = builder.clock(ManualClock::new()).build().unwrap();
+        let wait = |key| {
+            fail(&breakers, key);
+            breakers.breaker(&key).stats().retry_after.unwrap()
+        };
+        (0..100).map(wait).collect::<Vec<_>>()
+    };
+    let different: std::collections::HashSet<_> = waits(1).into_iter().collect();
+    assert!(different.len() > 90, "{different:?}");
+    assert_eq!(waits(2), waits(2));
+    assert_ne!(waits(2), waits(3));
+}
+
 #[test]
 fn what_cannot_be_built_is_an_error() {
     let (none, _clock) = builder(0);
