@@ -1,12 +1,11 @@
 //! A breaker, for who operates it.
 
-use super::shared::Shared;
+use super::{shared::Shared, states::States};
 use crate::{
     clock::{Clock, TokioClock},
     state::{Asked, Cause, State},
 };
 use std::{fmt, sync::Arc};
-use tokio::sync::watch;
 
 /// Says what a breaker is to do, and sees what it does: by [`Breaker::handle`](super::Breaker::handle).
 ///
@@ -55,8 +54,8 @@ impl<C: Clock> Handle<C> {
     /// The state, to wait for changes of it. States that follow each other at once may be seen as the last of
     /// them alone; an observer is told of each.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<State> {
-        self.shared.subscribe()
+    pub fn subscribe(&self) -> States {
+        States::new(self.shared.subscribe())
     }
 }
 

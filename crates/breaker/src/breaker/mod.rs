@@ -10,6 +10,7 @@ mod handle;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
 mod shared;
+mod states;
 mod stats;
 mod ticket;
 
@@ -20,6 +21,7 @@ pub use self::{
     call::Call,
     event::Event,
     handle::Handle,
+    states::States,
     stats::Stats,
     ticket::{OwnedTicket, Ticket},
 };

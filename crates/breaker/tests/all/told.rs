@@ -1,6 +1,6 @@
 //! What a breaker says of itself, and what it is told.
 
-use crate::{SECOND, fail, manual, succeed};
+use crate::{SECOND, fail, manual, poll, succeed};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
@@ -91,20 +91,61 @@ async fn subscribers_see_the_state() {
     let breaker = builder.trip(Trip::consecutive_failures(1)).build().unwrap();
     let handle = breaker.handle();
     let mut states = handle.subscribe();
-    assert_eq!(*states.borrow(), State::Closed);
+    assert_eq!(states.get(), State::Closed);
     fail(&breaker, 1);
-    states.changed().await.unwrap();
-    assert_eq!(*states.borrow_and_update(), State::Open);
+    assert_eq!(states.changed().await, Some(State::Open));
     clock.advance(10 * SECOND);
     let probe = breaker.try_enter().unwrap();
-    assert_eq!(*states.wait_for(|state| *state == State::HalfOpen).await.unwrap(), State::HalfOpen);
+    let half_open = states.wait_for(|state| state == State::HalfOpen).await;
+    assert_eq!(half_open, Some(State::HalfOpen));
     drop(probe);
     handle.force_closed();
-    assert_eq!(*handle.subscribe().borrow(), State::ForcedClosed, "whoever comes later, too");
-    assert!(states.has_changed().unwrap());
+    assert_eq!(handle.subscribe().get(), State::ForcedClosed, "whoever comes later, too");
+    assert!(format!("{states:?}").contains("ForcedClosed"));
     drop((breaker, handle));
-    states.borrow_and_update();
-    assert!(states.changed().await.is_err(), "there will be no more");
+    assert_eq!(states.changed().await, Some(State::ForcedClosed), "it was not seen before");
+    assert_eq!(states.changed().await, None, "there will be no more");
+    assert_eq!(states.wait_for(|state| state == State::Open).await, None);
+    assert_eq!(states.get(), State::ForcedClosed);
+}
+
+/// Who looks at a state holds nothing up: it can tell the breaker what to do about it.
+#[tidegate_testkit::test]
+async fn who_sees_a_state_may_change_it() {
+    let (builder, _clock) = manual();
+    let breaker = builder.build().unwrap();
+    let (handle, mut states) = (breaker.handle(), breaker.handle().subscribe());
+    match states.get() {
+        State::Closed => handle.force_open(),
+        state => panic!("{state}"),
+    }
+    let seen = states.wait_for(|state| {
+        handle.reset();
+        state == State::Closed
+    });
+    assert_eq!(seen.await, Some(State::Closed));
+}
+
+#[tidegate_testkit::test]
+async fn who_gives_up_waiting_for_a_state_misses_none() {
+    let (builder, _clock) = manual();
+    let breaker = builder.build().unwrap();
+    let (handle, mut states) = (breaker.handle(), breaker.handle().subscribe());
+    for state in [State::ForcedOpen, State::ForcedClosed] {
+        {
+            let waits = std::pin::pin!(states.changed());
+            assert!(poll(waits).is_pending());
+        }
+        {
+            let waits = std::pin::pin!(states.wait_for(|is| is == state));
+            assert!(poll(waits).is_pending());
+        }
+        match state {
+            State::ForcedOpen => handle.force_open(),
+            _ => handle.force_closed(),
+        }
+        assert_eq!(states.changed().await, Some(state));
+    }
 }
 
 #[test]
