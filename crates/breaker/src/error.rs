@@ -15,6 +15,9 @@ pub enum ConfigError {
     /// [`MAX_SLICES`](crate::state::MAX_SLICES).
     #[error("the window is too large")]
     WindowTooLarge,
+    /// A window of time is a single slice, so that it would not slide.
+    #[error("a window of time needs 2 slices at least")]
+    OneSlice,
     /// A rate is not above 0 and at most 1.
     #[error("a rate must be above 0 and at most 1")]
     Rate,

@@ -33,9 +33,10 @@ impl Window {
         Self(Kind::Count(calls))
     }
 
-    /// The results of the last `length`, which is cut into that many slices. A slice is forgotten as a
-    /// whole, when no part of it is within `length` any more but less than a slice: more slices make it more
-    /// exact. Memory is a few bytes for each slice, at most [`MAX_SLICES`], whatever the number of calls.
+    /// The results of the last `length`, which is cut into that many slices, at least 2. It holds those of the slice
+    /// that runs now and of those before it: so none is older than `length`, and those of the last `length` less a
+    /// slice are always there. More slices make it more exact; a single one would forget everything at once, again and
+    /// again. Memory is a few bytes for each slice, at most [`MAX_SLICES`], whatever the number of calls.
     #[must_use]
     pub const fn time(length: Duration, slices: u32) -> Self {
         Self(Kind::Time { length, slices })
@@ -74,6 +75,7 @@ impl Window {
             Kind::Time { length, slices } if length.is_zero() || slices == 0 => {
                 Err(ConfigError::EmptyWindow)
             }
+            Kind::Time { slices: 1, .. } => Err(ConfigError::OneSlice),
             Kind::Time { slices, .. } if slices > MAX_SLICES => Err(ConfigError::WindowTooLarge),
             Kind::Time { length, slices } if nanos(length) < u64::from(slices) => {
                 Err(ConfigError::EmptyWindow)

@@ -38,6 +38,7 @@ fn tower_resilience_422_no_setter_panics_and_build_says_what_is_wrong() {
         (builder().window(Window::time(Duration::ZERO, 1)), ConfigError::EmptyWindow),
         (builder().window(Window::time(SECOND, 0)), ConfigError::EmptyWindow),
         (builder().window(Window::time(nanos(9), 10)), ConfigError::EmptyWindow),
+        (builder().window(Window::time(SECOND, 1)), ConfigError::OneSlice),
         (builder().window(Window::time(SECOND, MAX_SLICES + 1)), ConfigError::WindowTooLarge),
         (builder().trip(Trip::consecutive_failures(0)), ConfigError::ZeroFailures),
         (builder().trip(Trip::slow_rate(0.5, Duration::ZERO)), ConfigError::ZeroSlow),
@@ -61,9 +62,9 @@ fn tower_resilience_434_the_extremes_work() {
     for window in [
         Window::count(1),
         Window::count(MAX_COUNT),
-        Window::time(Duration::MAX, 1),
+        Window::time(Duration::MAX, 2),
         Window::time(Duration::MAX, MAX_SLICES),
-        Window::time(Duration::from_nanos(1), 1),
+        Window::time(Duration::from_nanos(2), 2),
     ] {
         let (builder, clock) = manual();
         let half_open = HalfOpen::probes(MAX_PROBES).close_if_rate_below(1.0).lease(Duration::MAX);
@@ -125,5 +126,20 @@ fn a_rate_is_reached_by_the_fraction_that_it_is() {
             fail(&breaker, 1);
             assert_eq!(breaker.state(), State::Open, "{some} of {all}");
         }
+    }
+}
+
+/// What is within the length less a slice is always in the window, wherever its slices begin.
+#[test]
+fn a_window_of_two_slices_slides() {
+    for offset in 0..20 {
+        let (builder, clock) = manual();
+        let window = Window::time(10 * SECOND, 2);
+        let breaker = builder.window(window).min_calls(4).build().unwrap();
+        clock.advance(offset * SECOND);
+        fail(&breaker, 2);
+        clock.advance(5 * SECOND);
+        fail(&breaker, 2);
+        assert_eq!(breaker.state(), State::Open, "{offset}");
     }
 }

@@ -41,7 +41,7 @@ fn random_config(rng: &mut Rng) -> Config {
         let counts = [1, 2, 3, 5, 8, 63, 64, 65, 70, 130];
         Span::Count(counts[index(rng.below(10))])
     } else {
-        Span::Time(1 + small(rng.below(6)), 1 + rng.below(9))
+        Span::Time(2 + small(rng.below(5)), 1 + rng.below(9))
     };
     let lease = 1 + rng.below(20);
     some(Config {
@@ -242,7 +242,7 @@ fn random_traces_decide_as_the_naive_breaker() {
 fn config() -> impl Strategy<Value = Config> {
     let span = prop_oneof![
         (1..140_u32).prop_map(Span::Count),
-        (1..7_u32, 1..10_u64).prop_map(|(slices, width)| Span::Time(slices, width)),
+        (2..7_u32, 1..10_u64).prop_map(|(slices, width)| Span::Time(slices, width)),
     ];
     let part = || prop::option::of(1..31_u64);
     let rules = (part(), part(), 1..7_u64, prop::option::of(1..7_u32), 0..12_u32);
