@@ -72,6 +72,11 @@ where
     ///
     /// An error of the inner service counts as a response that is that error, as services that connect say
     /// here that they cannot. The place is given back.
+    ///
+    /// The place of a probe is held until the call, or until it is lost as that of a call is: after the lease, if another
+    /// one wants it. While the inner service is not ready nobody is woken if the breaker opens: whoever waits is told by
+    /// the next `poll_ready`, as each of them looks anew. The breaker keeps no list of who waits, since services may be
+    /// polled and forgotten, and such a list has no bound.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
         if !self.mode.reserve() {
             return Poll::Ready(Ok(()));
@@ -93,7 +98,9 @@ where
         Poll::Ready(Err(A::inner(error)))
     }
 
-    /// Calls the inner service, if there is a place. If the place was lost since, another one is asked for.
+    /// Calls the inner service, if there is a place. If the place was lost since, another one is asked for. If there was
+    /// none the call is turned away, even if there is one by now, as the inner service was not asked whether it is
+    /// ready: the answer says then that it may be tried again at once.
     ///
     /// # Panics
     ///
@@ -104,6 +111,7 @@ where
             Held::Place(guard) => guard,
             Held::Nothing => panic!("a call without a `poll_ready` that was ready"),
             Held::Refused(open) => {
+                let open = breaker.refuse_again(open);
                 breaker.reject(open);
                 return ResponseFuture::answered(self.answer.answer(request, open));
             }

@@ -119,6 +119,12 @@ impl<C: Clock> Breaker<C> {
         Ok(Guard::place(entry::Entry::new(Arc::clone(&self.shared), pass)))
     }
 
+    /// What a refusal of some time ago comes to by now.
+    #[cfg(feature = "tower")]
+    pub(crate) fn refuse_again(&self, open: crate::Open) -> crate::Open {
+        self.shared.refuse_again(open)
+    }
+
     /// A call was turned away.
     #[cfg(feature = "tower")]
     pub(crate) fn reject(&self, open: crate::Open) {

@@ -158,6 +158,21 @@ impl<C: Clock> Shared<C> {
         .map(|admission| self.pass(&admission))
     }
 
+    /// What a refusal comes to by now: for a call that comes long after it.
+    #[cfg(feature = "tower")]
+    pub(super) fn refuse_again(&self, open: Open) -> Open {
+        self.with(Asked::Else, |machine, now| {
+            let left = |until: u64| Duration::from_nanos(until.saturating_sub(now));
+            let (state, retry_after) = match machine.state() {
+                State::ForcedOpen => (State::ForcedOpen, None),
+                State::Open => (State::Open, machine.until().map(left)),
+                // Another one may pass at once; this one cannot, as nobody has asked whether it could be served.
+                _ => (open.state, Some(Duration::ZERO)),
+            };
+            (Open { state, retry_after }, None)
+        })
+    }
+
     #[cold]
     #[inline(never)]
     pub(crate) fn reject(&self, open: Open) {

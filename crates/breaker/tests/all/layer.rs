@@ -460,3 +460,31 @@ async fn requests_meet_the_breaker_of_their_key() {
     assert_eq!(breakers.get(&1).unwrap().state(), State::Closed);
     assert!(format!("{service:?}").contains("ByKey"));
 }
+
+/// A service that was ready while it was open, and is called much later, is answered by how things are then.
+#[tidegate_testkit::test]
+async fn a_refusal_that_was_kept_says_how_it_is_now() {
+    let (breaker, clock) = breaker();
+    let mut service = BreakerLayer::new(breaker.clone()).layer(Inner::default());
+    let mut refused = async |breaker: &Breaker<ManualClock>, act: fn(&Breaker<ManualClock>)| {
+        is_ready(&mut service).await.unwrap();
+        act(breaker);
+        match service.call(1).await {
+            Err(BreakerError::Open(open)) => (open.state, open.retry_after()),
+            said => panic!("{said:?}"),
+        }
+    };
+    fail(&breaker, 1);
+    clock.advance(4 * SECOND);
+    let now = refused(&breaker, |_| {}).await;
+    assert_eq!(now, (State::Open, Some(6 * SECOND)));
+    let now = refused(&breaker, |breaker| breaker.handle().force_open()).await;
+    assert_eq!(now, (State::ForcedOpen, None));
+    let now = refused(&breaker, |breaker| breaker.handle().reset()).await;
+    assert_eq!(
+        now,
+        (State::ForcedOpen, Some(std::time::Duration::ZERO)),
+        "it can be tried again at once"
+    );
+    assert_eq!(breaker.stats().rejected, 3);
+}
