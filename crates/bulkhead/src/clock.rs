@@ -29,6 +29,11 @@ impl Clock {
         nanos(moment.saturating_duration_since(self.origin))
     }
 
+    /// The moment so many nanoseconds after the origin; none, if that is never.
+    pub(crate) fn moment(self, nanos: u64) -> Option<Instant> {
+        self.origin.checked_add(Duration::from_nanos(nanos))
+    }
+
     /// The moment after which so much time has passed; none, if that is never.
     pub(crate) fn after(time: Duration) -> Option<Instant> {
         Instant::now().checked_add(time)

@@ -12,7 +12,7 @@ use std::{
 use tidegate_core::{inspect::Waiting, sync::Arc};
 use tokio::{
     task::coop::{Coop, cooperative, unconstrained},
-    time::{Sleep, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 
 pin_project! {
@@ -81,22 +81,47 @@ impl Future for Timed {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let end = Pin::new(&mut *this.place).poll(cx);
-        let Some(deadline) = this.place.deadline().filter(|_| end.is_pending()) else { return end };
-        if this.sleep.is_none() {
-            this.sleep.set(Some(sleep_until(deadline)));
-        }
-        // It was asked for its unit of the budget already.
-        let poll = |sleep| pin!(unconstrained(sleep)).poll(cx);
-        let sleep = this.sleep.as_pin_mut().map(poll);
-        if sleep.is_some_and(|sleep| sleep.is_ready()) { this.place.expire() } else { end }
+        poll_timed(this.place, cx, |alarm, cx| {
+            if this.sleep.is_none() {
+                this.sleep.set(Some(sleep_until(alarm)));
+            }
+            let sleep = this.sleep.as_mut().as_pin_mut();
+            sleep.map_or(Poll::Pending, |sleep| poll_sleep(sleep, alarm, cx))
+        })
     }
 }
 
-/// A place in the line of a bulkhead without a timer: nothing ends the wait but permits, or closing.
+/// Polls a place, and what it has to be told when it is time.
+fn poll_timed(
+    place: &mut Place,
+    cx: &mut Context<'_>,
+    mut poll_sleep: impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
+) -> Poll<Result<Permit, AcquireError>> {
+    let mut end = Pin::new(&mut *place).poll(cx);
+    let mut rang = None;
+    while let Some(alarm) = place.alarm().filter(|_| end.is_pending()) {
+        // A limit that is due for ever is not asked for ever.
+        if rang == Some(alarm) || poll_sleep(alarm, cx).is_pending() {
+            break;
+        }
+        end = place.rings(cx.waker());
+        rang = Some(alarm);
+    }
+    end
+}
+
+fn poll_sleep(mut sleep: Pin<&mut Sleep>, alarm: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    if sleep.deadline() != alarm {
+        sleep.as_mut().reset(alarm);
+    }
+    // The place was asked for its unit of the budget already.
+    pin!(unconstrained(sleep)).poll(cx)
+}
+
+/// A place in the line of a bulkhead for as long as it takes: nothing ends the wait but permits, or closing.
 #[must_use = "a place that is dropped is left"]
 pub struct Reservation {
-    waiting: Waiting<Place>,
+    waiting: Waiting<Untimed>,
 }
 
 impl Reservation {
@@ -106,7 +131,26 @@ impl Reservation {
         if let Poll::Ready(end) = place.enter() {
             return end.map(Entering::Now);
         }
-        Ok(Entering::Waits(Self { waiting: shared.face.resource.waiting("permits", place) }))
+        let untimed = Untimed { place, sleep: None };
+        Ok(Entering::Waits(Self { waiting: shared.face.resource.waiting("permits", untimed) }))
+    }
+}
+
+/// A place in the line, which needs a timer only while the limit may change by itself.
+struct Untimed {
+    place: Place,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Future for Untimed {
+    type Output = Result<Permit, AcquireError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { place, sleep } = self.get_mut();
+        poll_timed(place, cx, |alarm, cx| {
+            let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(alarm)));
+            poll_sleep(sleep.as_mut(), alarm, cx)
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use tidegate_core::{
     sync::{
         Mutex,
         atomic::{
-            AtomicU32,
+            AtomicU32, AtomicU64,
             Ordering::{Acquire, Release},
         },
         lock,
@@ -17,16 +17,36 @@ use tidegate_core::{
 /// A limit, and what it has said last.
 #[derive(Debug)]
 pub(super) struct Adapt {
-    limit: Mutex<Box<dyn LimitAlgorithm>>,
+    limit: Mutex<Timed>,
     /// Written with the lock held, so that the last to be written is the last that was said.
     said: AtomicU32,
+    /// When it may change by itself; `u64::MAX` if it does not.
+    due: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Timed {
+    limit: Box<dyn LimitAlgorithm>,
+    /// When it was called last. Others read the clock before they have the lock, and one of them after
+    /// another may come first.
+    last: u64,
+}
+
+/// What is new by what the limit has heard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct News {
+    /// There may be more, or fewer.
+    pub(super) is_changed: bool,
+    /// From now on it may change by itself, which those who wait have to see to.
+    pub(super) is_due: bool,
 }
 
 impl Adapt {
     /// None, if it cannot begin with that many.
     pub(super) fn start(limit: &dyn Limit, capacity: u32) -> Option<Self> {
         let limit = limit.start(capacity).ok()?;
-        Some(Self { said: AtomicU32::new(capacity), limit: Mutex::new(limit) })
+        let (said, due) = (AtomicU32::new(capacity), AtomicU64::new(u64::MAX));
+        Some(Self { said, due, limit: Mutex::new(Timed { limit, last: 0 }) })
     }
 
     /// How many there may be by now.
@@ -34,14 +54,35 @@ impl Adapt {
         self.said.load(Acquire)
     }
 
-    /// A call has ended; whether there may be more by that, or fewer.
-    pub(super) fn sample(&self, now: u64, sample: Sample) -> bool {
-        let mut limit = lock(&self.limit);
-        let before = self.said();
-        let mut to = before;
+    /// When it may change by itself, if it may.
+    pub(super) fn due(&self) -> Option<u64> {
+        Some(self.due.load(Acquire)).filter(|due| *due < u64::MAX)
+    }
+
+    /// A call has ended.
+    pub(super) fn sample(&self, now: u64, sample: Sample) -> News {
+        self.hear(now, |limit, now| limit.sample(now, sample))
+    }
+
+    /// It was due.
+    pub(super) fn tick(&self, now: u64) -> News {
+        self.hear(now, |limit, now| limit.tick(now))
+    }
+
+    fn hear(&self, now: u64, act: impl FnOnce(&mut dyn LimitAlgorithm, Duration) -> u32) -> News {
+        let mut timed = lock(&self.limit);
+        let now = now.max(timed.last);
+        timed.last = now;
+        let (before, was_due) = (self.said(), self.due());
+        let (mut to, mut due) = (before, was_due);
         // A permit may come back by a panic, and a second one would be the end.
-        quietly(|| to = limit.sample(Duration::from_nanos(now), sample));
+        quietly(|| {
+            to = act(&mut *timed.limit, Duration::from_nanos(now));
+            due = timed.limit.due().map(crate::clock::nanos);
+        });
+        // Whoever sees that it is no longer due sees what has become of it.
         self.said.store(to.clamp(1, Count::MAX), Release);
-        self.said() != before
+        self.due.store(due.unwrap_or(u64::MAX), Release);
+        News { is_changed: self.said() != before, is_due: due.is_some() && due != was_due }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Locked {
     drains: Slab<Drain>,
     /// How many of them wait still.
     awaited: usize,
+    /// Who waits, and is to look again.
+    called: Vec<Waker>,
     tally: Stats,
     /// Whether events are kept that are not rare.
     is_observed: bool,
@@ -65,6 +67,7 @@ impl Locked {
             queue: Queue::new(rules),
             drains: Slab::new(),
             awaited: 0,
+            called: Vec::new(),
             tally: Stats::default(),
             is_observed,
             events: Vec::new(),
@@ -123,9 +126,13 @@ impl Locked {
         }
     }
 
-    /// As a resize, of which there are many.
-    pub(super) fn adapt(&mut self, now: u64, to: u32) {
+    /// As a resize, of which there are many. If `is_due`, those who wait are woken to wait for that, too.
+    pub(super) fn adapt(&mut self, now: u64, to: u32, is_due: bool) {
         let from = self.queue.resize(now, to);
+        if is_due {
+            let waiters = self.queue.waiters();
+            self.called.extend(waiters.filter_map(Option::take));
+        }
         if from != to {
             self.note(|| Event::Resized { from, to });
         }
@@ -194,6 +201,9 @@ impl Locked {
                     left.wake(waker);
                 }
             }
+        }
+        for waker in take(&mut self.called) {
+            left.wake(waker);
         }
         left.events = take(&mut self.events);
         left

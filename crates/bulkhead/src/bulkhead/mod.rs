@@ -99,7 +99,8 @@ impl Bulkhead {
     ///
     /// # Panics
     ///
-    /// Outside of a runtime with time enabled, if it has to wait and may not do so for ever.
+    /// Outside of a runtime with time enabled, if it has to wait and may not do so for ever, or if there is a
+    /// [limit](BulkheadBuilder::limit) that finds itself.
     ///
     /// # Cancel safety
     ///

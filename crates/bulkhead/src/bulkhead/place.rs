@@ -56,6 +56,7 @@ impl Place {
         if shared.try_take_fast(weight) {
             return Poll::Ready(Ok(Permit::new(shared, weight)));
         }
+        shared.tick();
         let deadline = self.ask.deadline(shared.face.max_wait);
         let at = deadline.map_or(u64::MAX, |deadline| shared.face.clock.at(deadline));
         let asked = Asked { weight, priority, deadline: at };
@@ -84,17 +85,25 @@ impl Place {
         }
     }
 
-    /// When it has to have entered.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        if let State::Waits(_, _, deadline) = self.state { deadline } else { None }
+    /// When to call [`rings`](Self::rings): when it has to have entered, or when more may enter though none
+    /// comes back.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        let State::Waits(shared, _, deadline) = &self.state else { return None };
+        deadline.iter().copied().chain(shared.due()).min()
     }
 
-    /// The time is over: it has entered by now, or does not.
-    pub(super) fn expire(&mut self) -> Poll<End> {
-        if let State::Waits(shared, key, _) = &self.state {
-            shared.with(|state, now| state.queue.expire(now, *key));
+    /// It is time: it has entered by now, or does not if its time is over.
+    pub(super) fn rings(&mut self, waker: &Waker) -> Poll<End> {
+        if let State::Waits(shared, key, deadline) = &self.state {
+            shared.tick();
+            let deadline = deadline.map_or(u64::MAX, |deadline| shared.face.clock.at(deadline));
+            shared.with(|state, now| {
+                if now >= deadline {
+                    state.queue.expire(now, *key);
+                }
+            });
         }
-        self.look(None)
+        self.look(Some(waker))
     }
 
     /// What has become of it, if anything has; if not, the waker is woken when something does.

@@ -2,7 +2,7 @@
 //! others.
 
 use super::{
-    adapt::Adapt,
+    adapt::{Adapt, News},
     event::{Event, Observer},
     holders::Holders,
     locked::Locked,
@@ -19,6 +19,7 @@ use tidegate_core::{
     inspect::Resource,
     sync::{Arc, Mutex, lock},
 };
+use tokio::time::Instant;
 
 /// What is the same for all bulkheads of a family: one, or one for each key.
 #[derive(Debug)]
@@ -92,9 +93,30 @@ impl Shared {
         };
         let in_flight = self.count().in_use;
         let sample = Sample { latency: Duration::from_nanos(latency), in_flight, outcome };
-        if adapt.sample(now, sample) {
+        self.follow(adapt, adapt.sample(now, sample));
+    }
+
+    /// What the limit has said becomes so.
+    fn follow(&self, adapt: &Adapt, news: News) {
+        if news.is_changed || news.is_due {
             // Another one may have changed it meanwhile, and may have come here first.
-            self.with(|state, now| state.adapt(now, adapt.said()));
+            self.with(|state, now| state.adapt(now, adapt.said(), news.is_due));
+        }
+    }
+
+    /// When somebody has to call [`tick`](Self::tick), if anybody waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.face.clock.moment(self.adapt.as_ref()?.due()?)
+    }
+
+    /// Lets the limit change by itself if it is time; for who finds no room.
+    pub(super) fn tick(&self) {
+        let Some(adapt) = &self.adapt else { return };
+        if let Some(due) = adapt.due() {
+            let now = self.face.clock.now();
+            if now >= due {
+                self.follow(adapt, adapt.tick(now));
+            }
         }
     }
 
@@ -117,6 +139,8 @@ impl Shared {
     #[cold]
     #[inline(never)]
     fn try_take_slowly(&self, said: Taken, weight: u32) -> Result<(), TryAcquireError> {
+        self.tick();
+        let said = if self.adapt.is_some() { self.word.take(weight) } else { said };
         let result = match said {
             Taken::Yes => Ok(()),
             Taken::Not(count) => Err(self.full(count, weight)),

@@ -103,6 +103,11 @@ impl<W> Lines<W> {
         &mut self.places[key].waiter
     }
 
+    /// All who have a place, in the line or not.
+    pub(super) fn waiters_mut(&mut self) -> impl Iterator<Item = &mut W> {
+        self.places.iter_mut().map(|(_, place)| &mut place.waiter)
+    }
+
     /// Takes a waiter out of its line, if it is in it, and leaves it in its place.
     pub(super) fn leave(&mut self, key: usize) {
         let place = &mut self.places[key];

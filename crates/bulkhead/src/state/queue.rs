@@ -185,6 +185,14 @@ impl<W> Queue<W> {
         }
     }
 
+    /// All who wait, to be woken by something else from now on.
+    pub(crate) fn waiters(&mut self) -> impl Iterator<Item = &mut W> {
+        self.lines.waiters_mut().filter_map(|waiter| match &mut waiter.step {
+            Step::Waits(waiter) => Some(waiter),
+            Step::Enters | Step::Fails(_) => None,
+        })
+    }
+
     /// What has become of who waited there, which gives up its place; none, if it waits still.
     pub(crate) fn collect(&mut self, key: usize) -> Option<Result<(), AcquireError>> {
         let end = match &self.lines.waiter(key).step {

@@ -291,3 +291,98 @@ mod layer {
         assert_idle(&bulkhead);
     }
 }
+
+/// Limit 20, of which 12 hang: half of them are more than a probe lets in. Or they have ended, and their
+/// responses take for ever to be sent.
+async fn hang(bulkhead: &Bulkhead, in_response: bool) -> Vec<Permit> {
+    let mut hung = Vec::new();
+    for round in 0..1000 {
+        let mut permits = all(bulkhead);
+        if round >= 50 && hung.len() < 12 {
+            hung.extend(permits.pop());
+        }
+        sleep(MS * 20).await;
+        if in_response && (50..62).contains(&round) {
+            hung.last_mut().unwrap().ended(Outcome::Success);
+        }
+        permits.into_iter().for_each(Permit::success);
+    }
+    hung
+}
+
+#[tidegate_testkit::test(budget = "1h")]
+async fn a_probe_ends_though_most_calls_hang() {
+    for in_response in [false, true] {
+        let bulkhead = Bulkhead::builder(20).limit(Vegas::new().max(20)).build().unwrap();
+        let hung = hang(&bulkhead, in_response).await;
+        assert_eq!(hung.len(), 12);
+        sleep(SECOND * 600).await;
+        assert_eq!(all(&bulkhead).len(), 20 - hung.len(), "{bulkhead:?}");
+    }
+}
+
+/// Falls to one at the first call that ends, for a second.
+#[derive(Clone, Copy, Debug)]
+struct Falls(u32, Option<Duration>);
+
+impl Limit for Falls {
+    fn start(&self, _: u32) -> Result<Box<dyn LimitAlgorithm>, ConfigError> {
+        Ok(Box::new(*self))
+    }
+}
+
+impl LimitAlgorithm for Falls {
+    fn limit(&self) -> u32 {
+        if self.1.is_some() { 1 } else { self.0 }
+    }
+
+    fn sample(&mut self, now: Duration, _: Sample) -> u32 {
+        self.1.get_or_insert(now + SECOND);
+        self.limit()
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.1
+    }
+
+    fn tick(&mut self, now: Duration) -> u32 {
+        self.1.take_if(|due| now >= *due);
+        self.limit()
+    }
+}
+
+/// Nobody comes, and nothing ends: who waits looks by itself, also if it came before.
+#[tidegate_testkit::test]
+async fn who_waits_enters_when_a_limit_rises_by_time() {
+    let bulkhead = Bulkhead::builder(2).limit(Falls(2, None)).build().unwrap();
+    let [first, hangs] = [(); 2].map(|()| bulkhead.try_acquire().unwrap());
+    let waits =
+        [tokio::spawn(bulkhead.acquire()), tokio::spawn(bulkhead.acquire_within(1, SECOND * 5))];
+    tidegate_testkit::settle().await;
+    first.success();
+    let late = tokio::spawn(bulkhead.acquire());
+    for waits in waits.into_iter().chain([late]) {
+        let entered = tokio::time::timeout(SECOND * 3, waits).await;
+        entered.expect("it has risen").unwrap().unwrap().ignore();
+    }
+    drop(hangs);
+    assert_idle(&bulkhead);
+}
+
+/// The same by readiness, which has no timer otherwise.
+#[cfg(feature = "tower")]
+#[tidegate_testkit::test]
+async fn readiness_comes_when_a_limit_rises_by_time() {
+    use tower::{Layer, ServiceExt, service_fn};
+    let bulkhead = Bulkhead::builder(2).limit(Falls(2, None)).build().unwrap();
+    let [first, hangs] = [(); 2].map(|()| bulkhead.try_acquire().unwrap());
+    let layer = tidegate_bulkhead::BulkheadLayer::readiness(bulkhead.clone());
+    let service = layer.layer(service_fn(async |n: u32| Ok::<_, ()>(n)));
+    let call = tokio::spawn(service.oneshot(1));
+    tidegate_testkit::settle().await;
+    first.success();
+    let said = tokio::time::timeout(SECOND * 3, call).await;
+    assert_eq!(said.expect("it has risen").unwrap(), Ok(1));
+    drop(hangs);
+    assert_idle(&bulkhead);
+}

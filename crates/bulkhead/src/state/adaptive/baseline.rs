@@ -32,7 +32,7 @@ const DID_QUEUE: f64 = 0.8;
 /// | none | it is time, or the limit has fallen by half, or is the least | drains |
 /// | drains | no more than half are in flight, and have been for the time of a call | measures |
 /// | measures | there are enough calls | none, with a new baseline; if that is much longer, drains once more, to half, until it is no shorter |
-/// | any | it takes too long, or calls fail | none, as before |
+/// | any | it takes too long, though nothing ends, or calls fail | none, as before |
 #[derive(Clone, Debug)]
 pub(super) struct Baseline {
     seconds: Option<f64>,
@@ -48,9 +48,10 @@ pub(super) struct Baseline {
 #[derive(Clone, Debug)]
 struct Probe {
     limit: f64,
-    since: Duration,
-    /// Since when there are few enough, and the time after which they are all that was seen.
-    drained: Option<(Duration, Duration)>,
+    /// It is over then, whatever was seen, and if nothing was.
+    until: Duration,
+    /// The time after which those who were let in since there are few enough are all that was seen.
+    drained: Option<Duration>,
     calls: u32,
     failures: u32,
     sum: f64,
@@ -75,8 +76,13 @@ impl Baseline {
         self.probe.as_ref().map(|probe| probe.limit)
     }
 
-    /// A window has gone by, at that limit.
-    pub(super) fn learn(&mut self, now: Duration, level: Level, seen: Seen) {
+    /// When the probe is over, if there is one and nothing else ends it.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.probe.as_ref().map(|probe| probe.until)
+    }
+
+    /// A window has gone by, at that limit; a call takes so long.
+    pub(super) fn learn(&mut self, now: Duration, call: Duration, level: Level, seen: Seen) {
         let Some(rtt) = seen.rtt.filter(|_| !seen.is_overloaded) else { return };
         let known = *self.seconds.get_or_insert(rtt);
         if rtt < known {
@@ -91,7 +97,7 @@ impl Baseline {
             self.plan(now, level);
         } else if has_fallen || now >= at.min(self.next) {
             let limit = level.within(f64::from(seen.in_flight) / 2.0);
-            self.probe = Some(Probe::new(now, limit, None));
+            self.probe = Some(Probe::new(now, call, limit, None));
         }
     }
 
@@ -104,11 +110,13 @@ impl Baseline {
         level: Level,
     ) -> bool {
         let Some(probe) = &mut self.probe else { return true };
-        if !probe.is_over(now, sample, call) {
-            return false;
-        }
-        let &mut Probe { limit, calls, sum, before, .. } = probe;
-        self.probe = None;
+        probe.is_over(now, sample, call) && self.end(now, call, level)
+    }
+
+    /// The probe has ended; whether there is none any more.
+    pub(super) fn end(&mut self, now: Duration, call: Duration, level: Level) -> bool {
+        let Some(probe) = self.probe.take() else { return true };
+        let Probe { limit, calls, sum, before, .. } = probe;
         if calls < PROBE_LEAST {
             return true;
         }
@@ -116,7 +124,7 @@ impl Baseline {
         let half = level.within((limit / 2.0).max(1.0));
         let may_queue = half < limit && self.seconds.is_some_and(|known| seen > known * MAY_QUEUE);
         if may_queue && before.is_none_or(|before| seen < before * DID_QUEUE) {
-            self.probe = Some(Probe::new(now, half, Some(seen)));
+            self.probe = Some(Probe::new(now, call, half, Some(seen)));
             return false;
         }
         self.found(seen);
@@ -140,8 +148,9 @@ impl Baseline {
 }
 
 impl Probe {
-    fn new(since: Duration, limit: f64, before: Option<f64>) -> Self {
-        Self { limit, since, drained: None, calls: 0, failures: 0, sum: 0.0, before }
+    fn new(now: Duration, call: Duration, limit: f64, before: Option<f64>) -> Self {
+        let until = now.saturating_add(DRAIN_TIME).saturating_add(call);
+        Self { limit, until, drained: None, calls: 0, failures: 0, sum: 0.0, before }
     }
 
     fn is_over(&mut self, now: Duration, sample: Sample, call: Duration) -> bool {
@@ -152,17 +161,20 @@ impl Probe {
             self.calls = 0;
             return true;
         }
-        let Some((since, after)) = self.drained else {
-            if f64::from(sample.in_flight.saturating_sub(1)) <= self.limit {
-                self.drained = Some((now, now.saturating_add(call)));
+        let Some(after) = self.drained else {
+            if now >= self.until {
+                return true;
             }
-            return now.saturating_sub(self.since) > DRAIN_TIME.saturating_add(call);
+            if f64::from(sample.in_flight.saturating_sub(1)) <= self.limit {
+                self.drained = Some(now.saturating_add(call));
+                self.until = now.saturating_add(PROBE_TIME).saturating_add(call * 2);
+            }
+            return false;
         };
         if now >= after && sample.outcome == Outcome::Success {
             self.calls += 1;
             self.sum += sample.seconds();
         }
-        let lasts = now.saturating_sub(since);
-        self.calls >= PROBE_SAMPLES || lasts > PROBE_TIME.saturating_add(call * 2)
+        self.calls >= PROBE_SAMPLES || now >= self.until
     }
 }

@@ -72,18 +72,37 @@ impl<L: Law> LimitAlgorithm for Feedback<L> {
         level.whole()
     }
 
+    fn due(&self) -> Option<Duration> {
+        self.baseline.due()
+    }
+
+    fn tick(&mut self, now: Duration) -> u32 {
+        if self.baseline.due().is_some_and(|due| now >= due) {
+            let is_over = self.baseline.end(now, self.window.typical(), self.level);
+            self.probed(now, is_over);
+        }
+        self.limit()
+    }
+
     fn sample(&mut self, now: Duration, sample: Sample) -> u32 {
         if self.baseline.probing().is_some() {
-            if self.baseline.probe(now, sample, self.window.typical(), self.level) {
-                self.baseline.plan(now, self.level);
-                self.window.restart(now.saturating_add(self.window.typical()));
-            }
+            let is_over = self.baseline.probe(now, sample, self.window.typical(), self.level);
+            self.probed(now, is_over);
         } else if let Some(seen) = self.window.add(now, sample) {
             let next = self.next(seen);
             self.level.set(next);
-            self.baseline.learn(now, self.level, seen);
+            self.baseline.learn(now, self.window.typical(), self.level, seen);
         }
         self.limit()
+    }
+}
+
+impl<L> Feedback<L> {
+    fn probed(&mut self, now: Duration, is_over: bool) {
+        if is_over {
+            self.baseline.plan(now, self.level);
+            self.window.restart(now.saturating_add(self.window.typical()));
+        }
     }
 }
 

@@ -61,7 +61,23 @@ pub trait LimitAlgorithm: fmt::Debug + Send {
     fn limit(&self) -> u32;
 
     /// A call has ended, at a time that is not before that of the last sample. Gives the limit from now on.
+    ///
+    /// This and the others are called one at a time, with a lock held: they are to be short, and to leave
+    /// alone the bulkhead that they are for, which would wait for itself.
     fn sample(&mut self, now: Duration, sample: Sample) -> u32;
+
+    /// When the limit may change though no call ends, if it may: a limit that is lower for a while has to say
+    /// so, or it stays low for ever once nothing enters any more. Somebody calls [`tick`](Self::tick) then,
+    /// if anybody asks or waits.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
+
+    /// So late it is. Gives the limit from now on.
+    fn tick(&mut self, now: Duration) -> u32 {
+        let _ = now;
+        self.limit()
+    }
 }
 
 /// What is known of a call that has ended.
