@@ -35,7 +35,7 @@ pub struct CoDel {
     /// The wait that is acceptable for ever: 5 ms by default.
     pub target: Duration,
     /// How long the wait may be longer than that: 100 ms by default. Not shorter than it takes those who wait
-    /// to react to it.
+    /// to react to it, and several times as long as a permit is held: at each that comes back one is shed at most.
     pub interval: Duration,
 }
 

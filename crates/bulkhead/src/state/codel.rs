@@ -51,7 +51,8 @@ impl Codel {
             return true;
         } else if now >= self.next_shed {
             self.count = self.count.saturating_add(1);
-            self.next_shed = self.after(self.next_shed);
+            // What was missed while nobody came is not made up for at once.
+            self.next_shed = self.after(self.next_shed).max(now.saturating_add(1));
             return true;
         }
         false
@@ -138,6 +139,17 @@ mod tests {
         let again: Vec<_> = (1001..1400).filter(|n| codel.sheds(n * MS, 50 * MS, false)).collect();
         assert_eq!(again[0], 1101);
         assert!(again[1] - again[0] < 50, "{again:?}");
+    }
+
+    /// Permits that are held for longer than an interval.
+    #[test]
+    fn one_is_shed_at_a_time() {
+        let mut codel = codel();
+        assert!(!codel.sheds(0, 50 * MS, false));
+        for n in 1..100 {
+            let shed = (0..1000).filter(|_| codel.sheds(n * 2000 * MS, 50 * MS, false)).count();
+            assert_eq!(shed, 1);
+        }
     }
 
     #[test]
