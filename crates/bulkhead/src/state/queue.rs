@@ -62,7 +62,8 @@ pub(crate) enum Place<W> {
 /// | a waiter | by | becomes |
 /// |---|---|---|
 /// | waits | its turn, and enough permits | enters: they are taken for it |
-/// | waits | its turn, with its time over or as CoDel says | fails |
+/// | waits | its turn, with its time over | fails |
+/// | waits | CoDel, if it is the first of the least urgent | fails |
 /// | waits | a capacity below its weight, a more urgent one when the line is full, closing | fails |
 /// | waits | `cancel` | gone; the next moves up |
 /// | enters, untold | `cancel` | gone, its permits are given back |
@@ -277,9 +278,7 @@ impl<W> Queue<W> {
             }
             let (waited, is_last) = (now.saturating_sub(since), self.lines.len() == 1);
             if self.codel.as_mut().is_some_and(|codel| codel.sheds(now, waited, is_last)) {
-                let (waited, retry_after) =
-                    (Duration::from_nanos(waited), self.retry_after(weight));
-                self.settle(now, key, Err(AcquireError::Shed { waited, retry_after }));
+                self.shed(now);
                 continue;
             }
             self.count.in_use += weight;
@@ -298,12 +297,46 @@ impl<W> Queue<W> {
     /// Who goes next.
     fn next(&self) -> Option<usize> {
         let class = self.classes.next(|class| self.lines.first(class).is_some())?;
-        let is_last_first = match self.order {
+        if self.is_last_first(self.lines.len()) {
+            self.lines.last(class)
+        } else {
+            self.lines.first(class)
+        }
+    }
+
+    /// Whether the last goes next, where so many wait.
+    fn is_last_first(&self, len: usize) -> bool {
+        match self.order {
             Order::Fifo => false,
             Order::Lifo => true,
-            Order::AdaptiveLifo { beyond } => self.lines.len() > beyond,
+            Order::AdaptiveLifo { beyond } => len > beyond,
+        }
+    }
+
+    /// Whoever of the least urgent would go last, of that class and less urgent ones.
+    fn least_urgent(&self, from: usize) -> Option<usize> {
+        let is_last_first = self.is_last_first(self.lines.len());
+        let of = |class: usize| {
+            if is_last_first { self.lines.first(class) } else { self.lines.last(class) }
         };
-        if is_last_first { self.lines.last(class) } else { self.lines.first(class) }
+        (from..Priority::CLASSES).rev().find_map(of)
+    }
+
+    /// Whether one that joins the line would go next, and fits.
+    fn goes_at_once(&self, class: usize, weight: u32) -> bool {
+        let waits = |other: usize| other == class || self.lines.first(other).is_some();
+        let is_first =
+            self.lines.first(class).is_none() || self.is_last_first(self.lines.len() + 1);
+        is_first && self.count.fits(weight) && self.classes.next(waits) == Some(class)
+    }
+
+    /// Sheds who has waited the longest, of the least urgent.
+    fn shed(&mut self, now: u64) {
+        let mut least = (0..Priority::CLASSES).rev();
+        let Some(key) = least.find_map(|class| self.lines.first(class)) else { return };
+        let waited = Duration::from_nanos(now.saturating_sub(self.lines.waiter(key).since));
+        let retry_after = self.retry_after(self.lines.weight_of(key));
+        self.settle(now, key, Err(AcquireError::Shed { waited, retry_after }));
     }
 
     fn timed_out(&self, now: u64, key: usize) -> AcquireError {
@@ -366,9 +399,8 @@ impl<W: Default> Queue<W> {
         }
         let class = priority.class();
         let waiting = self.lines.len();
-        if waiting >= self.max_waiting {
-            let mut least = (class + 1..Priority::CLASSES).rev();
-            let Some(other) = least.find_map(|class| self.lines.last(class)) else {
+        if waiting >= self.max_waiting && !self.goes_at_once(class, weight) {
+            let Some(other) = self.least_urgent(class + 1) else {
                 return Err(AcquireError::QueueFull { waiting, retry_after });
             };
             let waited = now.saturating_sub(self.lines.waiter(other).since);

@@ -62,8 +62,10 @@ proptest! {
         order in orders(),
         patience in prop::option::of(1..4_u32),
         max_waiting in 0..9_usize,
+        codel in prop::option::of((0..6_u64, 1..20_u64)),
     ) {
-        let mut both = Both::new(&Rules { max_waiting, order, patience, ..rules(5) });
+        let codel = codel.map(|(target, interval)| Codel::new(target, interval));
+        let mut both = Both::new(&Rules { max_waiting, order, codel, patience, ..rules(5) });
         // Once closed there is little to see: at most once, and late.
         let (last, ops) = ops.split_last().unwrap();
         for op in ops.iter().filter(|op| !matches!(op, Op::Close)).chain([last]) {
@@ -280,4 +282,49 @@ fn what_is_known_of_the_time_is_told() {
     queue.try_take(2).unwrap();
     let error = join(&mut queue, 0, asked(3), 0).unwrap_err();
     assert_eq!(millis(error), Some(40), "two of three are missing");
+}
+
+#[test]
+fn nobody_is_displaced_for_who_need_not_wait() {
+    let mut queue = Ids::new(&Rules { max_waiting: 1, ..rules(10) });
+    queue.try_take(5).unwrap();
+    join(&mut queue, 0, Asked { priority: Priority::Low, ..asked(8) }, 1).unwrap();
+    join(&mut queue, 0, Asked { priority: Priority::Critical, ..asked(1) }, 2).unwrap();
+    let ends: Vec<_> = queue.take_settled().map(|settled| (settled.waiter, settled.end)).collect();
+    assert_eq!(ends, [(Some(2), Ok(()))]);
+}
+
+#[test]
+fn lifo_displaces_who_would_go_last() {
+    let mut queue = Ids::new(&Rules { max_waiting: 2, order: Order::Lifo, ..rules(1) });
+    queue.try_take(1).unwrap();
+    for id in [0, 1] {
+        join(&mut queue, 0, Asked { priority: Priority::Low, ..asked(1) }, id).unwrap();
+    }
+    join(&mut queue, 0, Asked { priority: Priority::High, ..asked(1) }, 2).unwrap();
+    let ends: Vec<_> = queue.take_settled().map(|settled| settled.waiter).collect();
+    assert_eq!(ends, [Some(0)]);
+}
+
+#[test]
+fn codel_sheds_the_least_urgent() {
+    const MS: u64 = 1_000_000;
+    let mut queue = Ids::new(&Rules { codel: Some(Codel::new(5 * MS, 100 * MS)), ..rules(1) });
+    queue.try_take(1).unwrap();
+    let of = |priority| Asked { priority, ..asked(1) };
+    for _ in 0..50 {
+        join(&mut queue, 0, of(Priority::Low), 3).unwrap();
+    }
+    // There is always somebody less urgent in the line.
+    let mut shed = [0; 4];
+    for n in 1..400 {
+        let now = n * 10 * MS;
+        join(&mut queue, now - 10 * MS, of(Priority::Critical), 0).unwrap();
+        join(&mut queue, now - 10 * MS, of(Priority::Low), 3).unwrap();
+        queue.give_back(now, 1);
+        for settled in queue.take_settled().filter(|settled| settled.end.is_err()) {
+            shed[settled.waiter.unwrap() as usize] += 1;
+        }
+    }
+    assert!(shed[0] == 0 && shed[3] > 10, "{shed:?}");
 }
