@@ -247,7 +247,7 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let mode = &mut self.mode;
         if let Err(error) = ready!(self.inner.poll_ready(cx)) {
-            (mode.permit, mode.place) = (None, None);
+            mode.give_up();
             return Poll::Ready(Err(<Fail as Errors<_>>::inner(error)));
         }
         if mode.permit.is_none() && mode.place.is_none() {

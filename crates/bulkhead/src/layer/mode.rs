@@ -1,7 +1,7 @@
 //! What happens to who finds no room.
 
 use crate::{
-    Entering, Rejected, Reserve,
+    Entering, Held, Outcome, Rejected, Reserve,
     admit::{NoKey, NormalPriority, One},
 };
 use std::{
@@ -49,6 +49,14 @@ impl<B: Reserve> Readiness<B> {
         Self { bulkhead, permit: None, place: None }
     }
 
+    /// Gives up what it holds. Nothing was called with it, so that it says nothing about calls.
+    pub(crate) fn give_up(&mut self) {
+        self.place = None;
+        if let Some(mut permit) = self.permit.take() {
+            permit.ended(Outcome::Ignored);
+        }
+    }
+
     /// Waits for a permit in one place.
     #[inline(never)]
     pub(crate) fn poll_place(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rejected>> {
@@ -66,6 +74,12 @@ impl<B: Reserve> Readiness<B> {
         self.place = None;
         self.permit = Some(entered?);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<B: Reserve> Drop for Readiness<B> {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }
 

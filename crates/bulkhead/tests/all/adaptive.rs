@@ -386,3 +386,62 @@ async fn readiness_comes_when_a_limit_rises_by_time() {
     drop(hangs);
     assert_idle(&bulkhead);
 }
+
+/// Nobody says what has become of the calls, which are well.
+#[tidegate_testkit::test]
+async fn permits_that_are_merely_dropped_do_not_lower_a_limit() {
+    for gradient in [false, true] {
+        let bulkhead = Bulkhead::builder(20);
+        let bulkhead =
+            if gradient { bulkhead.limit(Gradient2::new()) } else { bulkhead.limit(Vegas::new()) };
+        let bulkhead = bulkhead.build().unwrap();
+        for _ in 0..200 {
+            let permits = all(&bulkhead);
+            sleep(MS * 20).await;
+            drop(permits);
+        }
+        assert_eq!(bulkhead.capacity(), 20);
+    }
+}
+
+/// Dropped, or failed after it was ready.
+#[cfg(feature = "tower")]
+#[tidegate_testkit::test]
+async fn a_ready_service_that_is_not_called_says_nothing_of_calls() {
+    use std::task::{Context, Poll};
+    use tower::{Layer, Service, ServiceExt};
+
+    /// Is ready once.
+    struct Once(bool);
+
+    impl Service<u32> for Once {
+        type Response = u32;
+        type Error = ();
+        type Future = std::future::Ready<Result<u32, ()>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            Poll::Ready(if std::mem::replace(&mut self.0, false) { Ok(()) } else { Err(()) })
+        }
+
+        fn call(&mut self, n: u32) -> Self::Future {
+            std::future::ready(Ok(n))
+        }
+    }
+
+    for fails in [false, true] {
+        let notes = Notes::default();
+        let bulkhead = Bulkhead::builder(5).limit(notes.clone()).build().unwrap();
+        let layer = tidegate_bulkhead::BulkheadLayer::readiness(bulkhead.clone());
+        let mut service = layer.layer(Once(true));
+        assert!(service.ready().await.is_ok());
+        advance(SECOND * 60).await;
+        if fails {
+            assert!(service.ready().await.is_err());
+            assert_eq!(bulkhead.in_use(), 0);
+        }
+        drop(service);
+        let told = notes.take();
+        assert!(told.iter().all(|(_, _, outcome)| *outcome == Outcome::Ignored), "{told:?}");
+        assert_idle(&bulkhead);
+    }
+}

@@ -30,6 +30,8 @@ pub(super) struct Window {
     /// Seconds, of those that came back in the last window in which some did. What is given up is compared
     /// with this: compared with itself, a timeout that is always the same would soon be as usual.
     usual: f64,
+    /// Any has ever come back.
+    has_come_back: bool,
 }
 
 /// A window that is full.
@@ -58,13 +60,14 @@ impl Window {
             back: (0.0, 0),
             last: 0.0,
             usual: 0.0,
+            has_come_back: false,
         }
     }
 
     /// Begins again, at that time.
     pub(super) fn restart(&mut self, opens: Duration) {
-        let Self { last, usual, .. } = *self;
-        *self = Self { opens, last, usual, ..Self::new() };
+        let Self { last, usual, has_come_back, .. } = *self;
+        *self = Self { opens, last, usual, has_come_back, ..Self::new() };
     }
 
     /// Seconds a call takes, as far as is known.
@@ -105,10 +108,14 @@ impl Window {
         }
         let seconds = sample.seconds();
         match sample.outcome {
-            Outcome::Success => self.back = (self.back.0 + seconds, self.back.1 + 1),
+            Outcome::Success => {
+                self.has_come_back = true;
+                self.back = (self.back.0 + seconds, self.back.1 + 1);
+            }
             Outcome::Failure => self.failures += 1,
-            // It would have taken at least as long, which is news only if it is longer than usual.
-            Outcome::Cancelled if seconds > self.usual => self.given_up += 1,
+            // It would have taken at least as long, which is news only if it is longer than usual. While nothing
+            // has come back, nothing is usual: nobody may ever say what has become of a call.
+            Outcome::Cancelled if self.has_come_back && seconds > self.usual => self.given_up += 1,
             Outcome::Cancelled | Outcome::Ignored => return false,
         }
         if sample.outcome != Outcome::Failure {
