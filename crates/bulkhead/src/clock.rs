@@ -1,17 +1,26 @@
 //! tokio's clock: the one place that reads time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Nanoseconds since an origin: of the monotonic clock of the system, or of a paused one in tests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     origin: Instant,
+    /// Since 1970 at the origin.
+    wall: Duration,
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { origin: Instant::now() }
+    /// From now on, which is so long after 1970; by the clock of the system, if it is not said.
+    pub(crate) fn new(wall: Option<Duration>) -> Self {
+        let by_system = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { origin: Instant::now(), wall: wall.unwrap_or_else(by_system) }
+    }
+
+    /// Since 1970 at the origin, as was known then.
+    pub(crate) fn wall(self) -> Duration {
+        self.wall
     }
 
     pub(crate) fn now(self) -> u64 {

@@ -1,6 +1,6 @@
 //! The limit of a bulkhead that finds its capacity itself.
 
-use crate::{Limit, LimitAlgorithm, Sample, state::Count};
+use crate::{Limit, LimitAlgorithm, Sample, clock::nanos, state::Count};
 use std::time::Duration;
 use tidegate_core::{
     panic::quietly,
@@ -18,6 +18,8 @@ use tidegate_core::{
 #[derive(Debug)]
 pub(super) struct Adapt {
     limit: Mutex<Timed>,
+    /// Limits are told times since 1970, about, so that those of many clients have them in common.
+    wall: Duration,
     /// Written with the lock held, so that the last to be written is the last that was said.
     said: AtomicU32,
     /// When it may change by itself; `u64::MAX` if it does not.
@@ -43,10 +45,10 @@ pub(super) struct News {
 
 impl Adapt {
     /// None, if it cannot begin with that many.
-    pub(super) fn start(limit: &dyn Limit, capacity: u32) -> Option<Self> {
+    pub(super) fn start(limit: &dyn Limit, capacity: u32, wall: Duration) -> Option<Self> {
         let limit = limit.start(capacity).ok()?;
         let (said, due) = (AtomicU32::new(capacity), AtomicU64::new(u64::MAX));
-        Some(Self { said, due, limit: Mutex::new(Timed { limit, last: 0 }) })
+        Some(Self { said, due, wall, limit: Mutex::new(Timed { limit, last: 0 }) })
     }
 
     /// How many there may be by now.
@@ -77,8 +79,9 @@ impl Adapt {
         let (mut to, mut due) = (before, was_due);
         // A permit may come back by a panic, and a second one would be the end.
         quietly(|| {
-            to = act(&mut *timed.limit, Duration::from_nanos(now));
-            due = timed.limit.due().map(crate::clock::nanos);
+            let now = self.wall.saturating_add(Duration::from_nanos(now));
+            to = act(&mut *timed.limit, now);
+            due = timed.limit.due().map(|due| nanos(due.saturating_sub(self.wall)));
         });
         // Whoever sees that it is no longer due sees what has become of it.
         self.said.store(to.clamp(1, Count::MAX), Release);

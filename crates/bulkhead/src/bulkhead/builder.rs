@@ -38,6 +38,7 @@ pub struct BulkheadBuilder {
     typical_hold: Option<Duration>,
     tracks_holders: bool,
     limit: Option<AnyLimit>,
+    wall_clock: Option<Duration>,
     observer: Observer,
 }
 
@@ -54,6 +55,7 @@ impl BulkheadBuilder {
             typical_hold: None,
             tracks_holders: false,
             limit: None,
+            wall_clock: None,
             observer: Observer::default(),
         }
     }
@@ -133,7 +135,9 @@ impl BulkheadBuilder {
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
-    /// let bulkhead = Bulkhead::builder(5).limit(Vegas::new().max(100)).build().unwrap();
+    /// let bulkhead = Bulkhead::builder(5).limit(Vegas::new().max(100));
+    /// # let bulkhead = bulkhead.wall_clock(Duration::ZERO);
+    /// let bulkhead = bulkhead.build().unwrap();
     /// for _ in 0..200 {
     ///     let permits = Vec::from_iter(std::iter::from_fn(|| bulkhead.try_acquire().ok()));
     ///     // A service that takes its time, however many there are.
@@ -145,6 +149,14 @@ impl BulkheadBuilder {
     /// ```
     pub fn limit(mut self, limit: impl Limit + 'static) -> Self {
         self.limit = Some((Box::new(limit) as Box<dyn Limit>).into());
+        self
+    }
+
+    /// How long after 1970 it is now, for limits: by default what the clock of the system says. Limits of many
+    /// clients look at the time of a call at times which they agree on by that. For tests, whose runs are to be
+    /// the same.
+    pub fn wall_clock(mut self, since_1970: Duration) -> Self {
+        self.wall_clock = Some(since_1970);
         self
     }
 
@@ -180,10 +192,10 @@ impl BulkheadBuilder {
         holders: Option<Holders>,
         resource: Resource,
     ) -> Arc<Face> {
-        let Self { name, max_wait, limit, observer, .. } = self;
+        let Self { name, max_wait, limit, wall_clock, observer, .. } = self;
         Arc::new(Face {
             name,
-            clock: Clock::new(),
+            clock: Clock::new(wall_clock),
             resource,
             observer,
             max_wait,

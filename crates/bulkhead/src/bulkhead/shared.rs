@@ -51,7 +51,10 @@ impl Shared {
         let word = Word::open(Count::new(capacity));
         let state = Mutex::new(Locked::new(&face.rules, face.observer.wants()));
         // A key may have a capacity that is none for the limit.
-        let adapt = face.limit.as_deref().and_then(|limit| Adapt::start(limit, capacity));
+        let adapt = face
+            .limit
+            .as_deref()
+            .and_then(|limit| Adapt::start(limit, capacity, face.clock.wall()));
         Self { word, state, keeps_account: face.holders.is_some() || adapt.is_some(), adapt, face }
     }
 

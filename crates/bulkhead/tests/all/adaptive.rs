@@ -134,8 +134,12 @@ async fn a_larger_limit_lets_in_who_waits() {
 async fn each_finds_how_many_there_may_be() {
     let limits: [Arc<dyn Fn() -> Bulkhead>; 3] = [
         Arc::new(|| Bulkhead::builder(5).limit(Aimd::new(SECOND)).build().unwrap()),
-        Arc::new(|| Bulkhead::builder(5).limit(Vegas::new()).build().unwrap()),
-        Arc::new(|| Bulkhead::builder(5).limit(Gradient2::new()).build().unwrap()),
+        Arc::new(|| {
+            Bulkhead::builder(5).wall_clock(Duration::ZERO).limit(Vegas::new()).build().unwrap()
+        }),
+        Arc::new(|| {
+            Bulkhead::builder(5).wall_clock(Duration::ZERO).limit(Gradient2::new()).build().unwrap()
+        }),
     ];
     for limit in limits {
         let bulkhead = limit();
@@ -165,9 +169,14 @@ async fn each_finds_how_many_there_may_be() {
 
 #[test]
 fn a_bulkhead_with_a_limit_is_not_resized_and_nonsense_is_an_error() {
-    let bulkhead = Bulkhead::builder(5).limit(Vegas::new()).build().unwrap();
+    let bulkhead =
+        Bulkhead::builder(5).wall_clock(Duration::ZERO).limit(Vegas::new()).build().unwrap();
     assert_eq!(bulkhead.resize(6), Err(ConfigError::Adapts));
-    let error = Bulkhead::builder(5).limit(Vegas::new().max(4)).build().unwrap_err();
+    let error = Bulkhead::builder(5)
+        .wall_clock(Duration::ZERO)
+        .limit(Vegas::new().max(4))
+        .build()
+        .unwrap_err();
     assert_eq!(error.to_string(), "a limit of 5 is not between 1 and 4");
     let error = Bulkhead::builder(5).limit(Aimd::new(MS).backoff(2.0)).build().unwrap_err();
     assert_eq!(error.to_string(), "the limit cannot have such a `backoff`");
@@ -212,7 +221,7 @@ fn a_limit_that_panics_changes_nothing() {
 fn each_key_has_a_limit_of_its_own() {
     let bulkhead = KeyedBulkhead::<u32>::builder(2)
         .capacity_for(|key| *key)
-        .each(|each| each.limit(Vegas::new().min(2)))
+        .each(|each| each.wall_clock(Duration::ZERO).limit(Vegas::new().min(2)))
         .build()
         .unwrap();
     // The limit cannot begin with one.
@@ -313,7 +322,11 @@ async fn hang(bulkhead: &Bulkhead, in_response: bool) -> Vec<Permit> {
 #[tidegate_testkit::test(budget = "1h")]
 async fn a_probe_ends_though_most_calls_hang() {
     for in_response in [false, true] {
-        let bulkhead = Bulkhead::builder(20).limit(Vegas::new().max(20)).build().unwrap();
+        let bulkhead = Bulkhead::builder(20)
+            .wall_clock(Duration::ZERO)
+            .limit(Vegas::new().max(20))
+            .build()
+            .unwrap();
         let hung = hang(&bulkhead, in_response).await;
         assert_eq!(hung.len(), 12);
         sleep(SECOND * 600).await;
@@ -392,8 +405,11 @@ async fn readiness_comes_when_a_limit_rises_by_time() {
 async fn permits_that_are_merely_dropped_do_not_lower_a_limit() {
     for gradient in [false, true] {
         let bulkhead = Bulkhead::builder(20);
-        let bulkhead =
-            if gradient { bulkhead.limit(Gradient2::new()) } else { bulkhead.limit(Vegas::new()) };
+        let bulkhead = if gradient {
+            bulkhead.wall_clock(Duration::ZERO).limit(Gradient2::new())
+        } else {
+            bulkhead.wall_clock(Duration::ZERO).limit(Vegas::new())
+        };
         let bulkhead = bulkhead.build().unwrap();
         for _ in 0..200 {
             let permits = all(&bulkhead);

@@ -127,6 +127,18 @@ pub(super) fn shared() -> Scenario {
     Scenario { warm: 30, ..Scenario::of("shared", "two clients", Callers::Open(|_| 1200)) }
 }
 
+/// For ten clients.
+pub(super) const FLEET_WORKERS: u32 = 100;
+
+pub(super) fn fleet() -> Scenario {
+    Scenario {
+        seconds: 240,
+        warm: 30,
+        workers: |_| FLEET_WORKERS,
+        ..Scenario::of("fleet", "150 %, by ten clients", Callers::Open(|_| 3000))
+    }
+}
+
 pub(super) fn all() -> Vec<Scenario> {
     vec![light(), mild(), strong(), step(), drift(), bursts(), retries(), checks()]
 }

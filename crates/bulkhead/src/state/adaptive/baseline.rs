@@ -1,6 +1,11 @@
 //! How long a call takes that does not queue.
 
-use super::{Sample, level::Level, rng::Rng, window::Seen};
+use super::{
+    Sample,
+    level::Level,
+    rng::{next_of, part_of},
+    window::Seen,
+};
 use crate::Outcome;
 use std::time::Duration;
 
@@ -12,6 +17,10 @@ const PROBE_LEAST: u32 = 8;
 const PROBE_TIME: Duration = Duration::from_secs(1);
 /// Nor does it wait for longer for the others to leave.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// What seems to have changed much is looked at within this.
+const SOON: Duration = Duration::from_millis(250);
+/// How often the pause is doubled at most, while looks are in vain since too few leave.
+const MAX_MISSED: u32 = 5;
 /// How much of what was known a faster window changes. It is not the minimum: the mean of a window is a
 /// bit low by chance once in a while, and the least of many windows is far too low.
 const LEARNS: f64 = 1.0 / 8.0;
@@ -27,9 +36,12 @@ const DID_QUEUE: f64 = 0.8;
 /// Congestion-based congestion control", ACM Queue 14(5), 2016): half of those who were in flight, for as
 /// long as some calls take.
 ///
+/// Clients of one service see each other's queues, which a probe of one of them does not empty. So they look at
+/// the same times, multiples of the pause by a clock that they have in common.
+///
 /// | probe | until | then |
 /// |---|---|---|
-/// | none | it is time, or the limit has fallen by half, or is the least | drains |
+/// | none | it is time, which is soon if the limit has fallen by half, or is the least | drains |
 /// | drains | no more than half are in flight, and have been for the time of a call | measures |
 /// | measures | there are enough calls | none, with a new baseline; if that is much longer, drains once more, to half, until it is no shorter |
 /// | any | it takes too long, though nothing ends, or calls fail | none, as before |
@@ -38,11 +50,14 @@ pub(super) struct Baseline {
     seconds: Option<f64>,
     probe: Option<Probe>,
     every: Duration,
-    last: Duration,
+    phase: Duration,
     next: Duration,
     /// The limit after the last probe.
     mark: f64,
-    rng: Rng,
+    /// How many were in flight in the window since then, if there was one.
+    in_flight: Option<u32>,
+    /// How many probes have ended with too many in flight still, one after the other.
+    missed: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -61,9 +76,16 @@ struct Probe {
 
 impl Baseline {
     pub(super) fn new(every: Duration, seed: u64, limit: f64) -> Self {
-        let rng = Rng::new(seed);
-        let (last, next) = (Duration::ZERO, Duration::ZERO);
-        Self { seconds: None, probe: None, every, last, next, mark: limit, rng }
+        Self {
+            seconds: None,
+            probe: None,
+            every,
+            phase: part_of(every, seed),
+            next: Duration::ZERO,
+            mark: limit,
+            in_flight: None,
+            missed: 0,
+        }
     }
 
     /// Seconds, if anything is known.
@@ -81,23 +103,34 @@ impl Baseline {
         self.probe.as_ref().map(|probe| probe.until)
     }
 
-    /// A window has gone by, at that limit; a call takes so long.
-    pub(super) fn learn(&mut self, now: Duration, call: Duration, level: Level, seen: Seen) {
+    /// Begins a probe, if it is time; a call takes so long.
+    pub(super) fn begin(&mut self, now: Duration, call: Duration, level: Level) -> bool {
+        let is_time = self.seconds.is_some() && now >= self.next;
+        let Some(in_flight) = self.in_flight.filter(|_| is_time) else { return false };
+        let limit = level.within(f64::from(in_flight) / 2.0);
+        self.probe = Some(Probe::new(now, call, limit, None));
+        true
+    }
+
+    /// A window has gone by, at that limit.
+    pub(super) fn learn(&mut self, now: Duration, level: Level, seen: Seen) {
         let Some(rtt) = seen.rtt.filter(|_| !seen.is_overloaded) else { return };
         let known = *self.seconds.get_or_insert(rtt);
         if rtt < known {
             self.seconds = Some(known + (rtt - known) * LEARNS);
         }
-        let has_fallen = level.get() * 2.0 <= self.mark;
-        let at =
-            if level.is_least() { self.last.saturating_add(self.every / 8) } else { self.next };
         if seen.in_flight <= 1 {
             // One alone does not queue: that was a probe.
             self.found(rtt);
             self.plan(now, level);
-        } else if has_fallen || now >= at.min(self.next) {
-            let limit = level.within(f64::from(seen.in_flight) / 2.0);
-            self.probe = Some(Probe::new(now, call, limit, None));
+            return;
+        }
+        self.in_flight = Some(seen.in_flight);
+        let soon = self.every / 8;
+        if level.get() * 2.0 <= self.mark {
+            self.next = self.next.min(next_of(now, soon.min(SOON), self.phase));
+        } else if level.is_least() && self.missed == 0 {
+            self.next = self.next.min(next_of(now, soon, self.phase));
         }
     }
 
@@ -116,7 +149,8 @@ impl Baseline {
     /// The probe has ended; whether there is none any more.
     pub(super) fn end(&mut self, now: Duration, call: Duration, level: Level) -> bool {
         let Some(probe) = self.probe.take() else { return true };
-        let Probe { limit, calls, sum, before, .. } = probe;
+        let Probe { limit, calls, sum, before, drained, .. } = probe;
+        self.missed = if drained.is_none() { (self.missed + 1).min(MAX_MISSED) } else { 0 };
         if calls < PROBE_LEAST {
             return true;
         }
@@ -142,8 +176,8 @@ impl Baseline {
     /// A probe is over, and this is the limit again.
     pub(super) fn plan(&mut self, now: Duration, level: Level) {
         self.mark = level.get();
-        self.last = now;
-        self.next = now.saturating_add(self.rng.around(self.every));
+        self.in_flight = None;
+        self.next = next_of(now, self.every.saturating_mul(1 << self.missed), self.phase);
     }
 }
 

@@ -88,10 +88,12 @@ impl<L: Law> LimitAlgorithm for Feedback<L> {
         if self.baseline.probing().is_some() {
             let is_over = self.baseline.probe(now, sample, self.window.typical(), self.level);
             self.probed(now, is_over);
+        } else if self.baseline.begin(now, self.window.typical(), self.level) {
+            // The call is of a window that is given up for it.
         } else if let Some(seen) = self.window.add(now, sample) {
             let next = self.next(seen);
             self.level.set(next);
-            self.baseline.learn(now, self.window.typical(), self.level, seen);
+            self.baseline.learn(now, self.level, seen);
         }
         self.limit()
     }

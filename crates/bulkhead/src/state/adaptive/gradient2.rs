@@ -16,7 +16,7 @@ const SMOOTHING: f64 = 0.5;
 /// as they do: after Gradient2 of Netflix' `concurrency-limits` (2018).
 ///
 /// The next limit is `limit * gradient`, where the gradient is `tolerance * usual / rtt`, between a half and
-/// one; and some more, as the square root of the limit, if the gradient is one. A fifth of the way is gone at
+/// one; and some more, as the square root of the limit, if the gradient is one. Half of the way is gone at
 /// a time.
 ///
 /// With a tolerance it is good where calls are of many kinds, and allows a longer queue than

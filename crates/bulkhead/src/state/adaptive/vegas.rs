@@ -45,15 +45,19 @@ impl Vegas {
         self
     }
 
-    /// How often to look anew at how long a call takes which does not wait, from half of this to one and a
-    /// half: 10 s by default. It takes about half of the calls for as long as 32 of them take.
+    /// How often to look anew at how long a call takes which does not wait: 10 s by default. It takes about half
+    /// of the calls for as long as 32 of them take.
+    ///
+    /// It is done at multiples of this by the clock of the system, so that clients of one service look together,
+    /// and none of them sees the queue of the others: they need the same times and clocks that agree to a
+    /// fraction of a second.
     pub fn probe_every(mut self, time: Duration) -> Self {
         self.common.probe_every = time;
         self
     }
 
-    /// What the times of these looks come from by chance. They are the same for the same seed: clients of
-    /// one service that began together look together, and so none of them sees the queue of the others.
+    /// Shifts the times of these looks, by chance: for limits of one process that are to look at different times.
+    /// Clients of one service need the same seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.common.seed = seed;
         self
