@@ -32,11 +32,9 @@ impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
     /// exchange for the key. Tokens that passed without the store go back to the share.
     ///
     /// As with all limits, a token that has come back by itself cannot be given back as well: `n` tokens of a
-    /// key with `rate` are worth `n - rate * t`, where `t` is how long ago the store has begun to pay them off.
-    /// Of a key at its limit that begins only when all that was taken before is paid off, which takes as long
-    /// as a burst less a lease; so what is given back soon counts in full. That is why late refunds do not
-    /// exceed the [bound](super). What is worth nothing any more counts as
-    /// [forfeited](super::FleetStats::forfeited).
+    /// key with `rate` are worth `n - rate * t`, where `t` is how long ago the store was asked for them. That is
+    /// why late refunds do not exceed the [bound](super), in whatever order they come. What is worth nothing any
+    /// more counts as [forfeited](super::FleetStats::forfeited).
     pub fn refund(self) {
         if let Some((entry, origin)) = &self.entry {
             self.inner.give_back(entry, self.cost, *origin);

@@ -47,9 +47,8 @@ impl<W> Account<W> {
         // As if it had been told when it was asked: an exchange begun then gets there just in time.
         let (tat, before) = (rules.scale.time(at.saturating_add(ahead)), self.known.tat());
         let mine = rules.scale.tokens(answer.granted);
-        // The store pays off what others have taken before; rounded down, and by when it was asked.
-        let paid_after = ahead.saturating_sub(rules.scale.nanos(mine).unwrap_or(u64::MAX));
-        self.hold(answer.granted, began.saturating_add(paid_after));
+        // From the asking on, as if they came back at once: what is ahead of them may be given back first.
+        self.hold(answer.granted, began);
         let others = tat.saturating_sub(mine).saturating_sub(before.max(rules.scale.time(at)));
         self.known.set_tat(tat);
         self.latency = if ahead > 0 { now.saturating_sub(at) } else { 0 };

@@ -1,12 +1,12 @@
 //! Tokens that come back: those that were not spent, and those that were.
 //!
-//! A store pays off what was taken in the order in which it was taken. A token that was taken at `t`, when
-//! the store was full again only after `t + w`, has come back to it by then; who gives it back later gives
-//! what is there already, and others would be let in for it: more than the burst and the rate allow, for each
-//! late refund. So `n` tokens that begin to come back at `s` are worth `n - rate * (now - s)` at `now`. That is
-//! never more than what is not paid off yet of them, as none of them is paid off before `s`, and all of them
-//! together no faster than the rate. Rounded up to a whole token, it is more only for those that are being
-//! paid off at a time: one token for all.
+//! A store fills all the time, and what has come back to it by itself is not there to be given back: others
+//! would be let in for it, more than the burst and the rate allow, for each late refund. So `n` tokens that the
+//! store was asked for at `s` are worth `n - rate * (now - s)` at `now`. It is no use to know that the store was
+//! further behind then, and would come to these only later: those before them may be given back as well, in any
+//! order, and then it has come to these earlier. That `n - rate * (now - s)` holds in any order is shown
+//! with [`Gcra::give_back`](crate::state::Gcra::give_back). Rounded up to a whole token, it is more only for
+//! those that are being paid off at a time: one token for all.
 //!
 //! Tokens that were never spent are another matter: what is in hand, up to a lease, is in the bound.
 
