@@ -122,3 +122,47 @@ async fn changes_under_load_keep_to_the_bound_of_the_larger_quota() {
     let most = 100 + time * 3 / 4 + 3 * 10;
     assert!(admitted <= most && admitted * 10 >= most * 9, "{admitted} of {most}");
 }
+
+/// What has come back at the rate before is not given back at the lower one after.
+#[tidegate_testkit::test]
+async fn refunds_from_before_a_change_make_no_tokens() {
+    let limiter =
+        FleetLimiter::builder(MemoryStore::new(10), Quota::new(Rate::per_second(1000), 100))
+            .lease(10)
+            .build()
+            .unwrap();
+    let mut permits = Vec::new();
+    for _ in 0..100 {
+        permits.push(limiter.try_acquire("a", 1).await.unwrap());
+    }
+    // All of them have come back.
+    sleep(Duration::from_secs(1)).await;
+    limiter.set_quota(Quota::new(Rate::per_minute(1), 100)).unwrap();
+    let mut admitted = passes(&limiter, "a").await;
+    for permit in permits {
+        permit.refund();
+    }
+    admitted += passes(&limiter, "a").await;
+    assert_eq!((admitted, limiter.stats().forfeited), (100, 100));
+}
+
+/// Nor is what was served before it, and not looked at.
+#[tidegate_testkit::test]
+async fn what_was_served_before_a_change_and_is_cancelled_makes_no_tokens() {
+    let limiter = FleetLimiter::builder(MemoryStore::new(10), Quota::new(Rate::per_second(10), 10))
+        .lease(10)
+        .build()
+        .unwrap();
+    let permit = limiter.try_acquire("a", 10).await.unwrap();
+    let mut waits = Box::pin(limiter.acquire("a", 10));
+    let mut other = Box::pin(limiter.acquire("a", 1));
+    assert!(futures::poll!(&mut waits).is_pending() && futures::poll!(&mut other).is_pending());
+    permit.refund();
+    // Whoever is behind does the work: the first one is served, and does not know yet.
+    assert!(futures::poll!(&mut other).is_pending());
+    sleep(Duration::from_secs(1)).await;
+    limiter.set_quota(Quota::new(Rate::per_minute(1), 10)).unwrap();
+    drop((waits, other));
+    assert_eq!(limiter.stats().forfeited, 10);
+    assert_eq!(passes(&limiter, "a").await, 10);
+}

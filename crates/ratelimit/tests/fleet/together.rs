@@ -278,6 +278,31 @@ async fn refunds_out_of_order_make_no_tokens() {
     assert_eq!((admitted, limiter.stats().forfeited), (20, 10));
 }
 
+/// The same of a share.
+#[tidegate_testkit::test]
+async fn refunds_to_a_share_out_of_order_make_no_tokens() {
+    let store = Faulty::memory(Trouble::Fails);
+    let limiter = FleetLimiter::builder(store, Quota::new(Rate::per_second(10), 20))
+        .lease(1)
+        .fallback(Fallback::LocalShare { instances: 1 })
+        .build()
+        .unwrap();
+    let earlier = limiter.try_acquire("a", 10).await.unwrap();
+    let later = limiter.try_acquire("a", 10).await.unwrap();
+    earlier.refund();
+    assert_eq!(limiter.stats().forfeited, 0);
+    sleep(Duration::from_secs(1)).await;
+    let mut admitted = 0;
+    while limiter.try_acquire("a", 1).await.is_ok() {
+        admitted += 1;
+    }
+    later.refund();
+    while limiter.try_acquire("a", 1).await.is_ok() {
+        admitted += 1;
+    }
+    assert_eq!((admitted, limiter.stats().forfeited), (20, 10));
+}
+
 /// What passed without the store, and took nothing, is nothing to give back.
 #[tidegate_testkit::test]
 async fn refunds_of_what_passed_without_the_store_make_no_tokens() {

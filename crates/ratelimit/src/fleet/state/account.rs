@@ -73,6 +73,8 @@ pub(crate) struct Account<W> {
     is_told: bool,
     /// The share has spent something since the exchange under way began, which does not tell of it.
     is_ahead: bool,
+    /// How often the quota has changed: what was taken before is worth nothing after.
+    changes: u32,
     /// When the store is asked again at the limit.
     steps: pace::Steps,
     /// The epoch of the last answer.
@@ -114,6 +116,7 @@ impl<W> Account<W> {
             forgotten,
             is_told: false,
             is_ahead: false,
+            changes: 0,
             steps: pace::Steps::new(&rules.pace, dice),
             epoch: 0,
             line: Line::new(),
@@ -204,7 +207,7 @@ impl<W> Account<W> {
             if let (Mode::Store { .. }, Some(share)) = (mode, &mut self.share) {
                 share.spend(now, cost);
             }
-            return Ok(Some(Origin::Lease { since: self.since }));
+            return Ok(Some(Origin::Lease { since: self.since, changes: self.changes }));
         }
         match mode {
             Mode::Store { .. } => {
@@ -217,13 +220,11 @@ impl<W> Account<W> {
             Mode::Local { until } => {
                 let need = cost - self.lease;
                 (self.is_told, self.is_ahead) = (false, true);
-                let share = self.share(rules, now);
-                let since = share.full_at().unwrap_or(u64::MAX).max(now);
-                match share.take(now, need) {
+                match self.share(rules, now).take(now, need) {
                     Ok(()) => {
                         self.lease = 0;
                         self.tally.local += 1;
-                        Ok(Some(Origin::Share { since }))
+                        Ok(Some(Origin::Share { at: now, changes: self.changes }))
                     }
                     Err(Refusal::Until(at)) => Err(Refused::Until(at)),
                     // More than the share: the store may give it once it is back.

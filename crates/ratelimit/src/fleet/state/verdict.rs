@@ -48,11 +48,11 @@ pub(crate) enum Fail {
 /// has come back by itself is not given back again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A lease, of which the first tokens come back to the store from this time on, by a clock that nobody
-    /// sets.
-    Lease { since: u64 },
-    /// The share, from this time on by the clock of the instance.
-    Share { since: u64 },
+    /// A lease, of which the first tokens were asked for at this time, by a clock that nobody sets, and after
+    /// so many changes of the quota.
+    Lease { since: u64, changes: u32 },
+    /// The share, at this time by the clock of the instance, after so many changes.
+    Share { at: u64, changes: u32 },
     /// Nowhere.
     Nowhere,
 }

@@ -12,13 +12,13 @@ impl<W> Account<W> {
         let kept = self.lease.min(rules.lease);
         self.tally.forfeited += self.holds() - kept;
         (self.lease, self.back, self.late) = (kept, 0, Late::default());
+        self.changes = self.changes.wrapping_add(1);
         self.steps.change(&rules.pace);
     }
 }
 
 fn moved(cell: &Gcra, scale: Scale, now: u64) -> Gcra {
     let owed = scale.time(cell.full_at().unwrap_or(u64::MAX));
-    let mut moved = Gcra::with_scale(scale);
-    moved.set_tat(owed.min(scale.time(now).saturating_add(scale.burst)));
-    moved
+    let tat = owed.min(scale.time(now).saturating_add(scale.burst));
+    Gcra::restored(scale, tat, scale.burst, now, now)
 }

@@ -50,17 +50,15 @@ impl<W> Account<W> {
     /// the store.
     pub(crate) fn refund(&mut self, rules: &Rules, now: u64, n: u64, origin: Origin) {
         let worth = match origin {
-            Origin::Lease { since } => {
+            Origin::Lease { since, changes } if changes == self.changes => {
                 let worth = worth(&rules.scale, n, since, self.time);
                 self.hold(worth, since);
                 worth
             }
-            Origin::Share { since } => {
-                let worth = worth(&rules.share, n, since, now);
-                self.unshare(now, worth);
-                worth
-            }
+            Origin::Share { at, changes } if changes == self.changes => self.unshare(now, n, at),
             Origin::Nowhere => return,
+            // Taken at another rate, at which nobody knows any more what has come back.
+            Origin::Lease { .. } | Origin::Share { .. } => 0,
         };
         self.tally.forfeited += n - worth;
         self.trim(rules);
@@ -69,18 +67,21 @@ impl<W> Account<W> {
     /// Gives back what nobody has spent.
     pub(super) fn unspend(&mut self, rules: &Rules, now: u64, n: u64, origin: Origin) {
         match origin {
-            Origin::Lease { since } => self.hold(n, since),
-            Origin::Share { .. } => self.unshare(now, n),
-            Origin::Nowhere => {}
+            Origin::Lease { since, changes } if changes == self.changes => {
+                self.hold(n, since);
+                self.trim(rules);
+            }
+            _ => self.refund(rules, now, n, origin),
         }
-        self.trim(rules);
     }
 
-    fn unshare(&mut self, now: u64, n: u64) {
-        if let Some(share) = &mut self.share {
-            // It is known already what they are worth now.
-            share.give_back(now, n, now);
-        }
+    /// How many come back to the share, which knows by itself what they are worth.
+    fn unshare(&mut self, now: u64, n: u64, at: u64) -> u64 {
+        let Some(share) = &mut self.share else { return 0 };
+        let before = share.tat();
+        share.give_back(now, n, at);
+        let scale = share.scale();
+        scale.whole_tokens(before.saturating_sub(share.tat())).min(n)
     }
 
     /// Keeps no more than a lease in hand, unless somebody waits for it.

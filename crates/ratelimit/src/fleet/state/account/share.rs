@@ -9,14 +9,14 @@ impl<W> Account<W> {
         let (known_full_at, forgotten) = (self.known_full_at(), self.forgotten);
         let is_at_limit = self.steps.is_at_limit(now);
         self.share.get_or_insert_with(|| {
-            let mut share = Gcra::with_scale(rules.share);
             let full_at = known_full_at.max(now);
             let scale = &rules.share;
             let empty = scale.time(now).saturating_add(scale.burst);
             let forgotten = scale.time(forgotten).min(empty);
             let least = if is_at_limit { empty } else { forgotten };
-            share.set_tat(scale.time(full_at).max(least));
-            share
+            let tat = scale.time(full_at).max(least);
+            // What an earlier share has given is not given back to this one.
+            Gcra::restored(*scale, tat, scale.burst, now, now)
         })
     }
 
