@@ -1,5 +1,6 @@
 //! Quotas of keys, and quotas that change.
 
+use super::store::{Faulty, Trouble};
 use std::{
     sync::{
         Arc,
@@ -165,4 +166,19 @@ async fn what_was_served_before_a_change_and_is_cancelled_makes_no_tokens() {
     drop((waits, other));
     assert_eq!(limiter.stats().forfeited, 10);
     assert_eq!(passes(&limiter, "a").await, 10);
+}
+
+/// What is granted at the quota before is no more than a lease of the one after.
+#[tidegate_testkit::test]
+async fn a_lease_that_is_under_way_is_no_more_than_one_of_the_new_quota() {
+    let store = Faulty::memory(Trouble::Slow(MS(20)));
+    let quota = Quota::new(Rate::per_second(1000), 1000);
+    let limiter = FleetLimiter::builder(store, quota).lease(100).build().unwrap();
+    let asks = limiter.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { asks.try_acquire("a", 1).await.map(|permit| permit.cost()) });
+    settle().await;
+    limiter.set_quota(Quota::new(Rate::per_minute(1), 8)).unwrap();
+    assert_eq!(tasks.join_all().await.pop().unwrap().unwrap(), 1);
+    assert_eq!((limiter.peek("a").await.in_hand, limiter.stats().forfeited), (7, 92));
 }

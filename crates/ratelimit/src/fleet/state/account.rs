@@ -91,6 +91,10 @@ struct UnderWay {
     /// When, by the clock of the instance and by the one that nobody sets.
     at: u64,
     began: u64,
+    /// What it gives back.
+    returns: refund::Returns,
+    /// The quota has changed since.
+    is_old: bool,
 }
 
 #[derive(Debug)]

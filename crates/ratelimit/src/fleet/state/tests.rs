@@ -146,6 +146,25 @@ mod shares {
         assert!(matches!(account.poll(key, 0).0, Some(Step::Passes(_))));
     }
 
+    /// Somebody else probes: what was to go with the exchange goes with a later one, and is worth less then.
+    #[test]
+    fn what_is_not_sent_after_all_loses_its_worth_with_time() {
+        let mut account: Account<u32> = Account::new(&rules(), 0, 1);
+        let origin = Origin::Lease { since: 0, changes: 0 };
+        account.refund(&rules(), 0, 15, origin);
+        assert!(matches!(account.ask(&rules(), 0, 20, Form::Try, &Mode::STORE), Now::Joins));
+        account.join(20, Form::Wait { deadline: u64::MAX }, None);
+        let Next::Exchange(ask) = account.next(&rules(), 0, &Mode::STORE, 1) else { panic!() };
+        assert_eq!(ask.refund, 10);
+        account.withdraw();
+        account.at(40 * MS);
+        let next = account.next(&rules(), 40 * MS, &Mode::STORE, 1);
+        let Next::Exchange(ask) = next else { panic!("{next:?}") };
+        assert_eq!((ask.refund, account.take_tally().forfeited), (6, 0));
+        account.failed();
+        assert_eq!(account.take_tally().forfeited, 10, "of which four have come back");
+    }
+
     #[test]
     fn nobody_waits_behind_a_probe() {
         let mut account = Account::new(&rules(), 0, 1);

@@ -13,6 +13,9 @@ impl<W> Account<W> {
         self.tally.forfeited += self.holds() - kept;
         (self.lease, self.back, self.late) = (kept, 0, Late::default());
         self.changes = self.changes.wrapping_add(1);
+        if let Some(under_way) = &mut self.under_way {
+            under_way.is_old = true;
+        }
         self.steps.change(&rules.pace);
     }
 }

@@ -19,8 +19,10 @@ impl<W> Account<W> {
         };
         self.is_ahead = false;
         let min = cost.saturating_sub(self.lease);
-        let ask = Ask { at_least, refund: self.take_returns(rules), min, max };
-        self.under_way = Some(UnderWay { ask, at: now, began: self.time });
+        let returns = self.take_returns(rules);
+        let ask = Ask { at_least, refund: returns.worth, min, max };
+        let (at, began) = (now, self.time);
+        self.under_way = Some(UnderWay { ask, at, began, returns, is_old: false });
         Next::Exchange(ask)
     }
 
@@ -38,7 +40,9 @@ impl<W> Account<W> {
 
     /// The store has answered what was asked in that epoch.
     pub(crate) fn answered(&mut self, rules: &Rules, now: u64, answer: Answer, epoch: u64) {
-        let Some(UnderWay { ask, at, began }) = self.under_way.take() else { return };
+        let Some(under_way) = self.under_way.take() else { return };
+        let UnderWay { ask, at, began, returns, is_old } = under_way;
+        self.tally.forfeited += returns.lost();
         // What the share has spent meanwhile is told with the next exchange.
         if !self.is_ahead {
             (self.epoch, self.is_told) = (epoch, true);
@@ -49,6 +53,12 @@ impl<W> Account<W> {
         let mine = rules.scale.tokens(answer.granted);
         // From the asking on, as if they came back at once: what is ahead of them may be given back first.
         self.hold(answer.granted, began);
+        if is_old {
+            // As with what was in hand when the quota changed.
+            let kept = self.lease.min(rules.lease);
+            self.tally.forfeited += self.lease - kept;
+            self.lease = kept;
+        }
         let others = tat.saturating_sub(mine).saturating_sub(before.max(rules.scale.time(at)));
         self.known.set_tat(tat);
         self.latency = if ahead > 0 { now.saturating_sub(at) } else { 0 };
@@ -64,15 +74,15 @@ impl<W> Account<W> {
 
     /// The exchange is not begun, after all.
     pub(crate) fn withdraw(&mut self) {
-        if let Some(UnderWay { ask, .. }) = self.under_way.take() {
-            self.back = self.back.saturating_add(ask.refund);
+        if let Some(UnderWay { returns, .. }) = self.under_way.take() {
+            self.put_returns(returns);
         }
     }
 
     /// The store has failed: whatever it did of it is lost.
     pub(crate) fn failed(&mut self) {
-        if let Some(UnderWay { ask, .. }) = self.under_way.take() {
-            self.tally.forfeited += ask.refund;
+        if let Some(UnderWay { returns, .. }) = self.under_way.take() {
+            self.tally.forfeited += returns.all();
         }
     }
 

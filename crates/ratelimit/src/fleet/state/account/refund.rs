@@ -27,6 +27,26 @@ impl Late {
     }
 }
 
+/// What is given back with an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Returns {
+    back: u64,
+    late: Late,
+    /// What all of it is worth.
+    pub(super) worth: u64,
+}
+
+impl Returns {
+    pub(super) fn all(&self) -> u64 {
+        self.back.saturating_add(self.late.tokens)
+    }
+
+    /// What has come back by itself.
+    pub(super) fn lost(&self) -> u64 {
+        self.all() - self.worth
+    }
+}
+
 /// What so many tokens are worth that come back from `since` on.
 fn worth(scale: &Scale, tokens: u64, since: u64, now: u64) -> u64 {
     tokens.saturating_sub(scale.whole_tokens(scale.time(now.saturating_sub(since))))
@@ -103,17 +123,26 @@ impl<W> Account<W> {
     }
 
     /// The same, with an exchange that begins now.
-    pub(super) fn take_returns(&mut self, rules: &Rules) -> u64 {
-        let late = std::mem::take(&mut self.late);
+    pub(super) fn take_returns(&mut self, rules: &Rules) -> Returns {
+        let (back, late) = (std::mem::take(&mut self.back), std::mem::take(&mut self.late));
         let worth = worth(&rules.scale, late.tokens, late.since, self.time);
-        self.tally.forfeited += late.tokens - worth;
-        std::mem::take(&mut self.back).saturating_add(worth)
+        Returns { back, late, worth: back.saturating_add(worth) }
+    }
+
+    /// With the next exchange, after all: by then it may be worth less.
+    pub(super) fn put_returns(&mut self, returns: Returns) {
+        self.back = self.back.saturating_add(returns.back);
+        if returns.late.tokens > 0 {
+            self.late.add(returns.late.tokens, returns.late.since);
+        }
     }
 
     /// Everything in hand, for the store: nobody asks for it here any more.
     pub(crate) fn let_go(&mut self, rules: &Rules) -> u64 {
         self.give_up_lease();
-        self.take_returns(rules)
+        let returns = self.take_returns(rules);
+        self.tally.forfeited += returns.lost();
+        returns.worth
     }
 
     /// Tokens that are lost if it is forgotten.
