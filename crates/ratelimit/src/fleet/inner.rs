@@ -64,7 +64,11 @@ pub(super) struct Inner<S: Store, C: Clock> {
 impl<S: Store, C: Clock> Inner<S, C> {
     pub(super) fn entry(&self, key: &str) -> Arc<Entry<C::Timer>> {
         let now = self.clock.now();
-        let new = || (Arc::clone(&lock(&self.terms)), self.generation.load(Acquire));
+        let new = || {
+            // The number first: with terms that are newer it is looked at again, and with older ones it would not.
+            let generation = self.generation.load(Acquire);
+            (Arc::clone(&lock(&self.terms)), generation)
+        };
         let (entry, evicted) = self.table.get(key, new, now);
         if !evicted.is_empty() {
             self.let_go(&evicted);

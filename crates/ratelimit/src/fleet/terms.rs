@@ -90,8 +90,11 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let is_limited = terms.store.is_some();
         let now = self.clock.now();
         let (before, tally) = entry.with(|state| {
-            state.account.change(&terms.rules, now);
             state.generation = generation;
+            // A new key has them already: nothing that is in hand is to be given up.
+            if state.terms.quota != terms.quota {
+                state.account.change(&terms.rules, now);
+            }
             replace(&mut state.terms, terms)
         });
         self.counts.add(tally);

@@ -182,3 +182,33 @@ async fn a_lease_that_is_under_way_is_no_more_than_one_of_the_new_quota() {
     assert_eq!(tasks.join_all().await.pop().unwrap().unwrap(), 1);
     assert_eq!((limiter.peek("a").await.in_hand, limiter.stats().forfeited), (7, 92));
 }
+
+/// A key that is made while the quota changes goes by the new one.
+#[test]
+fn new_keys_go_by_the_quota_that_is_set_meanwhile() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let large = Quota::new(Rate::per_hour(1), 100);
+    tidegate_testkit::Stress::new("new keys while a quota changes").run(
+        |_rng| FleetLimiter::builder(MemoryStore::new(100), large).lease(1).build().unwrap(),
+        |limiter, ctx| {
+            ctx.point();
+            if ctx.index() == 0 {
+                limiter.set_quota(Quota::new(Rate::per_hour(1), 5)).unwrap();
+            } else {
+                for key in 0..10 {
+                    ctx.point();
+                    runtime.block_on(limiter.peek(&key.to_string()));
+                }
+            }
+        },
+        |limiter, _threads| {
+            for key in 0..10 {
+                let peek = runtime.block_on(limiter.peek(&key.to_string()));
+                if peek.remaining > 5 {
+                    return Err(format!("{peek:?}"));
+                }
+            }
+            Ok(())
+        },
+    );
+}
