@@ -249,11 +249,18 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
     /// Changes the quota of all keys; with [one for each](FleetLimiterBuilder::quota_for), that one counts.
     /// Those who wait go by the new one at once. Takes time in proportion to the keys.
     ///
+    /// What is owed stays owed in time: a key that is full again in a second is so at the new rate, too. A lower
+    /// rate has fewer tokens in that time, so a key that has spent a burst may have up to another one at once:
+    /// the [bound](super) holds before the change and after it, each from there on, and a change to a lower rate
+    /// adds no more than a burst of the new quota. What is in hand is spent, as far as it is a lease of the new
+    /// quota, and the rest is [forfeited](FleetStats::forfeited), as is what is given back later of what was
+    /// taken before: in the bound, `k` is the larger one of the leases before and after.
+    ///
     /// The store goes by what each instance asks with, so they are all to be told, and soon: while they differ,
-    /// one with a burst that comes back sooner takes what is owed beyond that for paid. What is owed stays owed in
-    /// time: a key that is full again in a second is so at the new rate, too. What is in hand is spent, as far
-    /// as it is a lease of the new quota, and the rest is [forfeited](FleetStats::forfeited); so a change adds
-    /// nothing to the bound, in which `k` is the larger one of the leases before and after it.
+    /// one with a burst that comes back sooner takes what is owed beyond that for paid. Then neither of the
+    /// quotas holds, nor their sum. Where a new quota is rolled out with new instances beside the old ones, give the
+    /// new ones another [prefix](FleetLimiterBuilder::key_prefix): each group then keeps to its own quota, and
+    /// both together to the sum, until the last old instance has ended.
     ///
     /// A [lease](FleetLimiterBuilder::lease) that is set is no more than the new burst.
     ///
