@@ -83,6 +83,17 @@ impl<W> Line<W> {
         })
     }
 
+    /// The same from the last on.
+    pub(crate) fn iter_back(&self) -> impl Iterator<Item = (usize, u64, &W)> {
+        let mut next = self.last;
+        std::iter::from_fn(move || {
+            let key = next?;
+            let place = &self.places[key];
+            next = place.links.and_then(|links| links.ahead);
+            Some((key, place.cost, &place.waiter))
+        })
+    }
+
     pub(crate) fn waiter(&mut self, key: usize) -> &mut W {
         &mut self.places[key].waiter
     }

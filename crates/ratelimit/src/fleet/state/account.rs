@@ -2,6 +2,7 @@
 
 mod change;
 mod exchange;
+mod line;
 mod pace;
 mod refund;
 mod share;
@@ -80,6 +81,7 @@ pub(crate) struct Account<W> {
     /// The epoch of the last answer.
     epoch: u64,
     line: Line<Place<W>>,
+    hurry: line::Hurry,
     woken: Vec<W>,
     tally: Tally,
 }
@@ -101,6 +103,8 @@ struct UnderWay {
 struct Place<W> {
     form: Form,
     step: Step<W>,
+    /// It was found that it can wait so long.
+    is_looked_at: bool,
 }
 
 impl<W> Account<W> {
@@ -124,6 +128,7 @@ impl<W> Account<W> {
             steps: pace::Steps::new(&rules.pace, dice),
             epoch: 0,
             line: Line::new(),
+            hurry: line::Hurry::default(),
             woken: Vec::new(),
             tally: Tally::default(),
         }
@@ -258,32 +263,6 @@ impl<W> Account<W> {
         }
     }
 
-    /// When it passes behind others, at the earliest, if it is of use until `by`.
-    fn ready_behind(&self, now: u64, ahead: u128, cost: u64, by: u64) -> u64 {
-        let cell = self.share.as_ref().unwrap_or(&self.known);
-        let ahead = ahead.saturating_sub(u128::from(self.lease));
-        // It may be more than the share ever has; then as many as it has, which is too early.
-        let cost = cost.min(cell.scale().most());
-        let ready_at = cell.ready_at_behind(ahead, cost).unwrap_or(u64::MAX);
-        ready_at.max(self.steps.not_before(by)).max(now + 1)
-    }
-
-    /// Until when somebody in the line has a use for tokens.
-    fn first_deadline(&self, now: u64) -> u64 {
-        if self.steps.not_before <= now {
-            return u64::MAX;
-        }
-        let deadlines = self.line.iter().filter_map(|(_, _, place)| match place.form {
-            Form::Wait { deadline } => Some(deadline),
-            _ => None,
-        });
-        deadlines.min().unwrap_or(u64::MAX)
-    }
-
-    pub(crate) fn join(&mut self, cost: u64, form: Form, waker: Option<W>) -> usize {
-        self.line.join(cost, Place { form, step: Step::Waits(waker) })
-    }
-
     /// Lets pass whoever can, and says what is to be done for the others.
     pub(crate) fn next(&mut self, rules: &Rules, now: u64, mode: &Mode, epoch: u64) -> Next {
         debug_assert!(self.under_way.is_none(), "one exchange at a time");
@@ -333,47 +312,6 @@ impl<W> Account<W> {
         Next::Nothing
     }
 
-    /// The first in the line waits for time to pass: those behind who cannot, or not so long, are told.
-    fn fail_behind(&mut self, rules: &Rules, now: u64) {
-        let mut ahead = 0;
-        let mut done = Vec::new();
-        for (key, cost, place) in self.line.iter() {
-            let by = match place.form {
-                Form::Wait { deadline } => deadline,
-                _ => u64::MAX,
-            };
-            let at = self.ready_behind(now, ahead, cost, by);
-            match place.form {
-                Form::Try => done.push((key, Step::Fails(self.denied(rules, now, at)))),
-                Form::Wait { deadline } if at > deadline => {
-                    let fail = Fail::TooLate { retry_after: between(now, at) };
-                    done.push((key, Step::Fails(fail)));
-                }
-                Form::Wait { .. } => ahead += u128::from(cost),
-                // With the exchange that the first one waits for.
-                Form::GiveBack => done.push((key, Step::Passes(Origin::Nowhere))),
-            }
-        }
-        for (key, step) in done {
-            self.settle(key, step);
-        }
-    }
-
-    fn settle(&mut self, key: usize, step: Step<W>) {
-        let place = self.line.waiter(key);
-        if place.form != Form::GiveBack {
-            match step {
-                Step::Passes(_) => self.tally.admitted += 1,
-                _ => self.tally.denied += 1,
-            }
-        }
-        self.line.leave(key);
-        let place = self.line.waiter(key);
-        if let Step::Waits(Some(waker)) = std::mem::replace(&mut place.step, step) {
-            self.woken.push(waker);
-        }
-    }
-
     /// What has become of a place, which is given up; none, if it still waits, with that waker. And the
     /// waker that is not kept: it is foreign code, to be dropped without a lock.
     pub(crate) fn poll(&mut self, key: usize, waker: W) -> (Option<Step<W>>, Option<W>) {
@@ -394,7 +332,8 @@ impl<W> Account<W> {
         cost: u64,
     ) -> (bool, Step<W>) {
         let was_first = self.line.first().is_some_and(|(first, _)| first == key);
-        let step = self.line.remove(key).step;
+        let Place { form, step, .. } = self.line.remove(key);
+        self.hurry.leaves(key, form);
         let was_woken = matches!(step, Step::Waits(None));
         if let Step::Passes(origin) = step {
             self.unspend(rules, now, cost, origin);

@@ -165,6 +165,22 @@ mod shares {
         assert_eq!(account.take_tally().forfeited, 10, "of which four have come back");
     }
 
+    /// Under the lock of the key: who joins is looked at, and not all who were there.
+    #[test]
+    fn a_line_is_joined_without_a_look_at_all_of_it() {
+        let rules = Rules { max_waiters: 10_000, ..rules() };
+        for deadline in [u64::MAX, 200_000 * MS] {
+            let mut account: Account<u32> = Account::new(&rules, 0, 1);
+            answered(&mut account, 0, 0, 400);
+            for _ in 0..10_000 {
+                account.join(1, Form::Wait { deadline }, None);
+                assert!(matches!(account.next(&rules, 0, &Mode::STORE, 1), Next::Sleep(_)));
+            }
+            assert_eq!(account.waiting(), 10_000);
+            assert!(account.looked_at() <= 10_001, "{}", account.looked_at());
+        }
+    }
+
     #[test]
     fn nobody_waits_behind_a_probe() {
         let mut account = Account::new(&rules(), 0, 1);

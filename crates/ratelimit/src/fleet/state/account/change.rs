@@ -17,6 +17,7 @@ impl<W> Account<W> {
             under_way.is_old = true;
         }
         self.steps.change(&rules.pace);
+        self.hurry.forget();
     }
 }
 

@@ -154,7 +154,8 @@ impl Fleet {
                 }
             },
             Deed::Wait(cost) => {
-                let form = Form::Wait { deadline: u64::MAX };
+                let within = if cost % 2 == 0 { cost * 5_000_000 } else { u64::MAX };
+                let form = Form::Wait { deadline: now.saturating_add(within) };
                 match me.account.ask(&rules, now, cost, form, &Mode::STORE) {
                     Now::Passes(origin) => self.pass(at, cost, origin),
                     Now::Fails(_) => {}
@@ -210,6 +211,8 @@ impl Fleet {
             }
             me.account.answered(&rules, now, answer, me.epoch);
         }
+        let me = &mut self.instances[at];
+        assert!(fails || me.account.too_late(&rules, now) == 0, "all who wait can wait");
         let waits = std::mem::take(&mut self.instances[at].waits);
         for (key, cost) in waits {
             let me = &mut self.instances[at];
