@@ -62,7 +62,7 @@ pub struct Open {
     /// many probes as may be.
     pub state: State,
     /// After which time it is worth trying again, if that is known. Of a half-open breaker it is the time
-    /// after which a probe gives up its place at the latest.
+    /// after which a probe gives up its place at the latest; if the probes answer, it closes or opens before that.
     pub retry_after: Option<Duration>,
 }
 

@@ -32,7 +32,7 @@ pub struct Stats {
     pub ignored: u64,
     /// How many were given up.
     pub cancelled: u64,
-    /// How many results came too late to count.
+    /// How many calls ended too late to count, those that were given up included.
     pub stale: u64,
     /// How many calls did not pass.
     pub rejected: u64,

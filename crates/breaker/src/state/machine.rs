@@ -14,7 +14,8 @@ use tidegate_core::Backoff;
 
 /// A call that was let pass: say how it has ended by [`Machine::record`].
 ///
-/// It belongs to the time between two changes of state, its generation, and counts in no other.
+/// It belongs to the time between two changes of state, its generation, and counts in no other. It is a plain number,
+/// and nobody checks that a call that is no probe is recorded once: tickets do, by being used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Admission {
     pub(super) generation: u64,
