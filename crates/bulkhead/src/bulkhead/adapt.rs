@@ -22,6 +22,8 @@ pub(super) struct Adapt {
     wall: Duration,
     /// Written with the lock held, so that the last to be written is the last that was said.
     said: AtomicU32,
+    /// The most that may be asked for at once; no less than that.
+    level: AtomicU32,
     /// When it may change by itself; `u64::MAX` if it does not.
     due: AtomicU64,
 }
@@ -47,13 +49,19 @@ impl Adapt {
     /// None, if it cannot begin with that many.
     pub(super) fn start(limit: &dyn Limit, capacity: u32, wall: Duration) -> Option<Self> {
         let limit = limit.start(capacity).ok()?;
-        let (said, due) = (AtomicU32::new(capacity), AtomicU64::new(u64::MAX));
-        Some(Self { said, due, wall, limit: Mutex::new(Timed { limit, last: 0 }) })
+        let [said, level] = [(); 2].map(|()| AtomicU32::new(capacity));
+        let due = AtomicU64::new(u64::MAX);
+        Some(Self { said, level, due, wall, limit: Mutex::new(Timed { limit, last: 0 }) })
     }
 
     /// How many there may be by now.
     pub(super) fn said(&self) -> u32 {
         self.said.load(Acquire)
+    }
+
+    /// The most that may be asked for at once.
+    pub(super) fn level(&self) -> u32 {
+        self.level.load(Acquire).max(self.said())
     }
 
     /// When it may change by itself, if it may.
@@ -75,17 +83,22 @@ impl Adapt {
         let mut timed = lock(&self.limit);
         let now = now.max(timed.last);
         timed.last = now;
-        let (before, was_due) = (self.said(), self.due());
-        let (mut to, mut due) = (before, was_due);
+        let (before, was_due) = ((self.said(), self.level()), self.due());
+        let ((mut to, mut level), mut due) = (before, was_due);
         // A permit may come back by a panic, and a second one would be the end.
         quietly(|| {
             let now = self.wall.saturating_add(Duration::from_nanos(now));
             to = act(&mut *timed.limit, now);
+            level = timed.limit.level();
             due = timed.limit.due().map(|due| nanos(due.saturating_sub(self.wall)));
         });
         // Whoever sees that it is no longer due sees what has become of it.
+        self.level.store(level.clamp(1, Count::MAX), Release);
         self.said.store(to.clamp(1, Count::MAX), Release);
         self.due.store(due.unwrap_or(u64::MAX), Release);
-        News { is_changed: self.said() != before, is_due: due.is_some() && due != was_due }
+        News {
+            is_changed: (self.said(), self.level()) != before,
+            is_due: due.is_some() && due != was_due,
+        }
     }
 }

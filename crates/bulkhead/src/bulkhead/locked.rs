@@ -126,9 +126,9 @@ impl Locked {
         }
     }
 
-    /// As a resize, of which there are many. If `is_due`, those who wait are woken to wait for that, too.
-    pub(super) fn adapt(&mut self, now: u64, to: u32, is_due: bool) {
-        let from = self.queue.resize(now, to);
+    /// As a resize, of which there are many. Up to `most` may be asked for at once. If `is_due`, those who wait are woken to wait for that, too.
+    pub(super) fn adapt(&mut self, now: u64, to: u32, most: u32, is_due: bool) {
+        let from = self.queue.adapt(now, to, most);
         if is_due {
             let waiters = self.queue.waiters();
             self.called.extend(waiters.filter_map(Option::take));

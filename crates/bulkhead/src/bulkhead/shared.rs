@@ -49,7 +49,9 @@ impl Shared {
     pub(super) fn new(face: Arc<Face>, capacity: u32) -> Self {
         // It is the word that knows the count.
         let word = Word::open(Count::new(capacity));
-        let state = Mutex::new(Locked::new(&face.rules, face.observer.wants()));
+        // A key has a capacity of its own.
+        let rules = Rules { capacity, ..face.rules.clone() };
+        let state = Mutex::new(Locked::new(&rules, face.observer.wants()));
         // A key may have a capacity that is none for the limit.
         let adapt = face
             .limit
@@ -103,7 +105,7 @@ impl Shared {
     fn follow(&self, adapt: &Adapt, news: News) {
         if news.is_changed || news.is_due {
             // Another one may have changed it meanwhile, and may have come here first.
-            self.with(|state, now| state.adapt(now, adapt.said(), news.is_due));
+            self.with(|state, now| state.adapt(now, adapt.said(), adapt.level(), news.is_due));
         }
     }
 
@@ -159,8 +161,9 @@ impl Shared {
 
     fn full(&self, count: Count, weight: u32) -> TryAcquireError {
         let Count { capacity, in_use } = count;
-        if weight > capacity {
-            return TryAcquireError::TooLarge { weight, capacity };
+        let most = self.adapt.as_ref().map_or(capacity, |adapt| adapt.level().max(capacity));
+        if weight > most {
+            return TryAcquireError::TooLarge { weight, capacity: most };
         }
         let missing = u64::from(weight - count.free());
         let hold = self.face.rules.typical_hold;

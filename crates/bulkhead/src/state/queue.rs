@@ -71,6 +71,8 @@ pub(crate) enum Place<W> {
 #[derive(Debug)]
 pub(crate) struct Queue<W> {
     count: Count,
+    /// The most that may be asked for at once: not less than the capacity, which may be lower for a while.
+    most: u32,
     lines: Lines<Waiter<W>>,
     classes: Classes,
     codel: Option<Codel>,
@@ -101,6 +103,7 @@ impl<W> Queue<W> {
     pub(crate) fn new(rules: &Rules) -> Self {
         Self {
             count: Count::new(rules.capacity),
+            most: rules.capacity,
             lines: Lines::new(),
             classes: Classes::new(rules.patience),
             codel: rules.codel.clone(),
@@ -152,8 +155,8 @@ impl<W> Queue<W> {
         let Count { capacity, in_use } = self.count;
         if self.is_closed {
             Err(TryAcquireError::Closed)
-        } else if weight > capacity {
-            Err(TryAcquireError::TooLarge { weight, capacity })
+        } else if weight > self.most.max(capacity) {
+            Err(TryAcquireError::TooLarge { weight, capacity: self.most.max(capacity) })
         } else if weight == 0 || self.lines.is_empty() && self.count.fits(weight) {
             self.count.in_use += weight;
             Ok(())
@@ -231,13 +234,20 @@ impl<W> Queue<W> {
 
     /// Changes the capacity. Below what is in use nothing enters until enough has come back.
     pub(crate) fn resize(&mut self, now: u64, capacity: u32) -> u32 {
+        self.adapt(now, capacity, capacity)
+    }
+
+    /// The same for a while, after which there are `most`: who asks for no more than that can wait for it.
+    pub(crate) fn adapt(&mut self, now: u64, capacity: u32, most: u32) -> u32 {
         let before = replace(&mut self.count.capacity, capacity);
-        if capacity < before {
+        let most_before = replace(&mut self.most, most);
+        if most < most_before {
             let keys: Vec<_> = self.lines.keys().collect();
             for key in keys {
                 let weight = self.lines.weight_of(key);
-                if weight > capacity {
-                    self.settle(now, key, Err(AcquireError::TooLarge { weight, capacity }));
+                if weight > most {
+                    let error = AcquireError::TooLarge { weight, capacity: most };
+                    self.settle(now, key, Err(error));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::{iter::from_fn, time::Duration};
 use tidegate_bulkhead::{
     Aimd, Bulkhead, ConfigError, Event, Gradient2, Held, KeyedBulkhead, Limit, LimitAlgorithm,
-    Outcome, Permit, Sample, Vegas,
+    Outcome, Permit, Sample, TryAcquireError, Vegas,
 };
 use tokio::time::{advance, sleep};
 
@@ -226,6 +226,8 @@ fn each_key_has_a_limit_of_its_own() {
         .unwrap();
     // The limit cannot begin with one.
     let one = bulkhead.try_acquire(&1).unwrap();
+    let error = bulkhead.try_acquire_many(&1, 2).unwrap_err();
+    assert_eq!(error.to_string(), "2 never enter: there are 1");
     assert!(bulkhead.try_acquire(&1).is_err());
     one.success();
     let many = [(); 5].map(|()| bulkhead.try_acquire(&5).unwrap());
@@ -460,4 +462,27 @@ async fn a_ready_service_that_is_not_called_says_nothing_of_calls() {
         assert!(told.iter().all(|(_, _, outcome)| *outcome == Outcome::Ignored), "{told:?}");
         assert_idle(&bulkhead);
     }
+}
+
+/// For who asks at once, and for who waits.
+#[tidegate_testkit::test(budget = "1h")]
+async fn a_look_at_the_time_of_a_call_turns_no_weight_away() {
+    let builder = Bulkhead::builder(20).wall_clock(Duration::ZERO);
+    let bulkhead = builder.limit(Vegas::new().max(20)).build().unwrap();
+    let (mut least, mut waited) = (20, 0);
+    for _ in 0..1500 {
+        let mut permits = all(&bulkhead);
+        sleep(MS * 10).await;
+        permits.pop().unwrap().success();
+        least = least.min(bulkhead.capacity());
+        let waits = bulkhead.acquire_many(15);
+        let refused = bulkhead.try_acquire_many(15).map(Permit::ignore);
+        assert!(!matches!(refused, Err(TryAcquireError::TooLarge { .. })), "{refused:?}");
+        sleep(MS * 10).await;
+        permits.into_iter().for_each(Permit::success);
+        least = least.min(bulkhead.capacity());
+        waits.await.unwrap().ignore();
+        waited += 1;
+    }
+    assert!(least < 15 && waited == 1500, "there was none: {least}");
 }

@@ -72,6 +72,10 @@ impl<L: Law> LimitAlgorithm for Feedback<L> {
         level.whole()
     }
 
+    fn level(&self) -> u32 {
+        self.level.whole()
+    }
+
     fn due(&self) -> Option<Duration> {
         self.baseline.due()
     }

@@ -73,6 +73,12 @@ pub trait LimitAlgorithm: fmt::Debug + Send {
         None
     }
 
+    /// How many there may be once what is lower for a while is over. Who asks for more than that at once is turned
+    /// away, and who asks for less waits.
+    fn level(&self) -> u32 {
+        self.limit()
+    }
+
     /// So late it is. Gives the limit from now on.
     fn tick(&mut self, now: Duration) -> u32 {
         let _ = now;
