@@ -26,7 +26,7 @@ type Capacity<K> = Box<dyn Fn(&K) -> u32 + Send + Sync>;
 pub(super) struct Table<K, S> {
     pub(super) shards: Vec<Mutex<HashMap<K, InUse, S>>>,
     pub(super) hasher: S,
-    /// How many keys there are, with those that are about to be.
+    /// How many keys there are. Changed with the lock of a shard held.
     pub(super) keys: AtomicUsize,
     pub(super) max_keys: usize,
     pub(super) is_closed: AtomicBool,
@@ -66,32 +66,35 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Table<K, S> {
         // Cloned before the lock, since that may do anything.
         let user = |key| User { table: Arc::clone(self), key };
         let mine = key.clone();
-        let found = lock(shard).get_mut(key).map(InUse::enter);
-        if let Some(bulkhead) = found {
+        let found = || lock(shard).get_mut(key).map(InUse::enter);
+        if let Some(bulkhead) = found() {
             return Ok((bulkhead, user(mine)));
         }
         if self.is_closed.load(SeqCst) {
             return Err(TryAcquireError::Closed.into());
         }
-        let reserve = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
-        if self.keys.fetch_update(AcqRel, Acquire, reserve).is_err() {
-            return Err(Rejected::TooManyKeys { max_keys: self.max_keys });
+        let too_many = Rejected::TooManyKeys { max_keys: self.max_keys };
+        if self.keys.load(Acquire) >= self.max_keys {
+            // The last of them may be this one, by somebody who was faster.
+            return found().map(|bulkhead| (bulkhead, user(mine))).ok_or(too_many);
         }
-        // Gives the room back, should anything here panic, or find that somebody was faster.
-        let room = Room(&self.keys);
         let capacity = self.capacity_for.as_ref().map(|capacity_for| capacity_for(key));
         let new = Bulkhead::of(Arc::clone(&self.face), capacity);
         let kept = key.clone();
+        // Room is taken with the lock held, so that whoever finds none for a key finds the key, if it is there.
+        let reserve = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
         let mut keys = lock(shard);
         let (bulkhead, unused) = if let Some(in_use) = keys.get_mut(key) {
-            (in_use.enter(), Some((new, room, kept)))
-        } else {
+            (Some(in_use.enter()), Some((new, kept)))
+        } else if self.keys.fetch_update(AcqRel, Acquire, reserve).is_ok() {
             keys.insert(kept, InUse { bulkhead: new.clone(), users: 1 });
-            std::mem::forget(room);
-            (new, None)
+            (Some(new), None)
+        } else {
+            (None, Some((new, kept)))
         };
         drop(keys);
         drop(unused);
+        let bulkhead = bulkhead.ok_or(too_many)?;
         // It may have been closed before the key was there to be closed.
         if self.is_closed.load(SeqCst) {
             bulkhead.close();
@@ -147,15 +150,6 @@ fn shard_of<K: Hash, S: BuildHasher>(hasher: &S, key: &K) -> usize {
     (hasher.hash_one(key) >> 40) as usize % SHARDS
 }
 
-/// Room for one key more.
-struct Room<'a>(&'a AtomicUsize);
-
-impl Drop for Room<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, AcqRel);
-    }
-}
-
 /// Somebody who uses a key.
 pub(super) struct User<K: Hash + Eq, S: BuildHasher> {
     table: Arc<Table<K, S>>,
@@ -176,8 +170,8 @@ impl<K: Hash + Eq, S: BuildHasher> Drop for User<K, S> {
         in_use.users -= 1;
         if in_use.users == 0 {
             let gone = keys.remove_entry(key);
-            drop(keys);
             table.keys.fetch_sub(1, AcqRel);
+            drop(keys);
             // A key of somebody else's, and so not under the lock.
             drop(gone);
         }

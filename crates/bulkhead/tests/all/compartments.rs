@@ -204,3 +204,32 @@ fn keys_may_do_what_they_like_when_they_are_cloned_and_dropped() {
     assert!(bulkhead.is_empty());
     *cell.lock().unwrap() = None;
 }
+
+/// Two that come with the same new key at once are one key more, here one within the other.
+#[test]
+fn the_same_new_key_is_counted_once() {
+    let me = Arc::new(Mutex::new(None::<KeyedBulkhead<u32>>));
+    let inner = Arc::new(Mutex::new(None));
+    let (by, permits) = (Arc::clone(&me), Arc::clone(&inner));
+    let bulkhead = KeyedBulkhead::<u32>::builder(2)
+        .max_keys(1)
+        .capacity_for(move |key| {
+            let other = by.lock().unwrap().take();
+            if let Some(bulkhead) = other {
+                *permits.lock().unwrap() = Some(bulkhead.try_acquire(key).unwrap());
+            }
+            2
+        })
+        .build()
+        .unwrap();
+    *me.lock().unwrap() = Some(bulkhead.clone());
+    let permit = bulkhead.try_acquire(&7).unwrap();
+    let inner = inner.lock().unwrap().take().unwrap();
+    assert!(bulkhead.try_acquire(&7).is_err(), "both are out");
+    let error = bulkhead.try_acquire(&8).map(drop).unwrap_err();
+    assert!(matches!(error, Rejected::TooManyKeys { max_keys: 1 }), "{error}");
+    drop(permit);
+    assert_eq!(bulkhead.len(), 1);
+    drop(inner);
+    assert!(bulkhead.is_empty());
+}
