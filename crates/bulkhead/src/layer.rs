@@ -108,7 +108,7 @@ impl<M> BulkheadLayer<M> {
     }
 }
 
-impl<M, A, C> BulkheadLayer<M, A, C> {
+impl<M, A> BulkheadLayer<M, A> {
     /// The response carries the permit, as a [`Permitted`]: it comes back when that is dropped, and not when
     /// the head of a response is there whose body is still to be sent.
     ///
@@ -153,7 +153,9 @@ impl<M, A, C> BulkheadLayer<M, A, C> {
         let Self { mode, answer, carry: _ } = self;
         BulkheadLayer { mode, answer, carry: CarryBy(carry) }
     }
+}
 
+impl<M, A, C> BulkheadLayer<M, A, C> {
     /// Says how a call has ended, for a [limit](crate::BulkheadBuilder::limit) that finds itself. Without it
     /// a response is a success and an error a failure, which says that there are too many: not so if a caller
     /// is to blame, and a response may say so, too. It comes after [`in_response`](Self::in_response) and
@@ -170,6 +172,15 @@ impl<M, A, C> BulkheadLayer<M, A, C> {
     ///     Err(_) => Outcome::Failure,
     /// });
     /// # drop(layer);
+    /// ```
+    ///
+    /// In the other order, where it would be of no effect, it does not compile:
+    ///
+    /// ```compile_fail,E0599
+    /// # use tidegate_bulkhead::{Bulkhead, BulkheadLayer, Outcome};
+    /// # let bulkhead = Bulkhead::builder(2).build().unwrap();
+    /// let layer = BulkheadLayer::reject(bulkhead);
+    /// layer.classify(|_: &Result<u16, String>| Outcome::Ignored).in_response();
     /// ```
     pub fn classify<T, E, F>(self, classify: F) -> BulkheadLayer<M, A, Classified<C, F>>
     where
