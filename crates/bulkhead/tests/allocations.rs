@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tidegate_bulkhead::{
-    Bulkhead, BulkheadLayer, Compartments, Permit, Permitted, Rejected, Vegas,
+    Bulkhead, BulkheadLayer, Compartments, KeyedBulkhead, Permit, Permitted, Rejected, Vegas,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -95,6 +95,12 @@ fn nothing_is_allocated() {
     let by_name = Compartments::builder().add("one", 1).build().unwrap();
     let by_name = BulkheadLayer::reject(by_name).key(|_: &u32| "one");
     assert_eq!(run(by_name.layer(Echo), itself), (CALLS, 0));
+
+    // A key that is in use; a new one is put into a table.
+    let by_key = KeyedBulkhead::<u32>::builder(2).build().unwrap();
+    let uses = by_key.try_acquire(&1).unwrap();
+    assert_eq!(dirty(|_| drop(by_key.try_acquire(&1).unwrap())), 0);
+    drop(uses);
 
     let held = one.try_acquire().unwrap();
     assert_eq!(dirty(|_| assert!(one.try_acquire().is_err())), 0);
