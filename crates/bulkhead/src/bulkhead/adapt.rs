@@ -49,7 +49,8 @@ impl Adapt {
     /// None, if it cannot begin with that many.
     pub(super) fn start(limit: &dyn Limit, capacity: u32, wall: Duration) -> Option<Self> {
         let limit = limit.start(capacity).ok()?;
-        let [said, level] = [(); 2].map(|()| AtomicU32::new(capacity));
+        let begins = limit.limit().clamp(1, Count::MAX);
+        let [said, level] = [(); 2].map(|()| AtomicU32::new(begins));
         let due = AtomicU64::new(u64::MAX);
         Some(Self { said, level, due, wall, limit: Mutex::new(Timed { limit, last: 0 }) })
     }

@@ -47,16 +47,15 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(super) fn new(face: Arc<Face>, capacity: u32) -> Self {
+        // A key may have a capacity that is none for the limit.
+        let wall = face.clock.wall();
+        let limit = face.limit.as_deref();
+        let adapt = limit.and_then(|limit| Adapt::start(limit, capacity, wall));
+        let capacity = adapt.as_ref().map_or(capacity, Adapt::said);
         // It is the word that knows the count.
         let word = Word::open(Count::new(capacity));
-        // A key has a capacity of its own.
         let rules = Rules { capacity, ..face.rules.clone() };
         let state = Mutex::new(Locked::new(&rules, face.observer.wants()));
-        // A key may have a capacity that is none for the limit.
-        let adapt = face
-            .limit
-            .as_deref()
-            .and_then(|limit| Adapt::start(limit, capacity, face.clock.wall()));
         Self { word, state, keeps_account: face.holders.is_some() || adapt.is_some(), adapt, face }
     }
 

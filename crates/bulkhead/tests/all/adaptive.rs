@@ -486,3 +486,9 @@ async fn a_look_at_the_time_of_a_call_turns_no_weight_away() {
     }
     assert!(least < 15 && waited == 1500, "there was none: {least}");
 }
+
+#[test]
+fn a_limit_may_begin_with_another_capacity_than_it_is_given() {
+    let bulkhead = Bulkhead::builder(2).limit(Falls(5, None)).build().unwrap();
+    assert_eq!((bulkhead.capacity(), all(&bulkhead).len()), (5, 5));
+}
