@@ -28,7 +28,10 @@
 //! Tokens are not lost: an instance that is asked for less holds no more than `k`, for which it can be
 //! [told](FleetLimiter::give_back) to let go, as a service does before it ends. Of keys that have to go, and
 //! where a limiter is dropped, they are given back as far as that takes no waiting. One that is not given
-//! back comes back by itself, at the rate: until then the limit admits fewer, and never more.
+//! back comes back by itself, at the rate: until then the limit admits fewer, and never more. Outside of a
+//! runtime, a limiter that is dropped gives nothing back, not even to a [`MemoryStore`]. And no timeout ends
+//! what is given back of keys that have to go: over a connection that is dead without a word, up to 64 such
+//! exchanges stay until the store gives them up, and what later keys have in hand is forfeited.
 
 mod builder;
 mod entry;

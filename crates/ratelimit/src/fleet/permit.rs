@@ -34,7 +34,13 @@ impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
     /// As with all limits, a token that has come back by itself cannot be given back as well: `n` tokens of a
     /// key with `rate` are worth `n - rate * t`, where `t` is how long ago the store was asked for them. That is
     /// why late refunds do not exceed the [bound](super), in whatever order they come. What is worth nothing any
-    /// more counts as [forfeited](super::FleetStats::forfeited).
+    /// more counts as [forfeited](super::FleetStats::forfeited), and so does all that was taken before a change of
+    /// the quota.
+    ///
+    /// What goes back to the store is valued when the exchange begins. Where the store does it later, that
+    /// is too much by what comes at the rate meanwhile: a store that takes `d` to do it, which is no longer than
+    /// the [timeout](super::FleetLimiterBuilder::timeout), may admit `rate * d` more for each such exchange, up to
+    /// what it gives back.
     pub fn refund(self) {
         if let Some((entry, origin)) = &self.entry {
             self.inner.give_back(entry, self.cost, *origin);

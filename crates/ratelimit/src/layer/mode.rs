@@ -37,6 +37,9 @@ pub struct Wait<L, K = NoKey, C = One> {
 /// | a token | is ready | spends it | gives it back |
 /// | a denial | is ready | asks once more, or fails | |
 ///
+/// A call that asks once more and would have to wait fails with the denial that it has: its delay is counted from
+/// when `poll_ready` was denied.
+///
 /// An error of `poll_ready` would be the last word of a service, after which it is to be discarded, as
 /// tower's `Buffer` does: so a denial is left to the call.
 pub struct Readiness<L: Reserve> {

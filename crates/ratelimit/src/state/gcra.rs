@@ -128,7 +128,8 @@ impl Gcra {
     ///   that was made higher says too much, and a new burst changes nothing here;
     /// - without a limit, or before there was none for a time;
     /// - before the clock was set back, by so much that the cell knows; and for the rest it is as late as it
-    ///   ever was;
+    ///   ever was. What is taken after a step back of more than a second is not given back either, until the
+    ///   clock is past the time that it was set back from;
     /// - later than now.
     pub fn give_back(&mut self, now: u64, cost: u64, taken_at: u64) {
         self.mind_steps_back(now);
