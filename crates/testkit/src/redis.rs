@@ -12,11 +12,11 @@ use std::{
 /// How the program gets there.
 const INSTALL: &str = "apt-get install redis-server";
 
-/// Starts the server, says its number, and kills it once the test is gone, however it ended: the pipe that
-/// this reads is closed then. From the second line on nothing but the server holds the other pipe. What tells
-/// all of a terminal to end does not end this: the server may not mind it, or be paused.
+/// Starts the server, which says its number before anything else, and kills it once the test is gone, however
+/// it ended: the pipe that this reads is closed then. Nothing but the server holds the other pipe from then on.
+/// What tells all of a terminal to end does not end this: the server may not mind it, or be paused.
 const KEEPER: &str = r#"trap '' HUP INT TERM
-"$@" & pid=$!; echo "$pid"; exec >/dev/null; cat; kill -9 "$pid"; wait "$pid""#;
+sh -c 'echo "$$"; exec "$@"' server "$@" & pid=$!; exec >/dev/null; cat; kill -9 "$pid"; wait "$pid""#;
 
 /// What it says once it can be connected to.
 const READY: &str = "eady to accept connections";
