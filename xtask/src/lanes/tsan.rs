@@ -1,5 +1,6 @@
 //! `tsan`: tests without a data race, of the crates that ask for it in their manifests: those that
-//! share memory between threads.
+//! share memory between threads. All tests of those that ask for `tsan`, and the stress tests of those that ask
+//! for `tsan-stress`, whose other tests take minutes to build and have one thread.
 
 use crate::{cx::Cx, lanes::test, outcome::Stop, process::Cmd, tools};
 
@@ -18,12 +19,20 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
         return Err(Stop::unavailable("ThreadSanitizer is set up for Linux on x86-64", TARGET));
     }
     let packages = super::asking_for(cx.workspace, "tsan")?;
+    cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
+    judge(cx, &packages, &["--lib", "--tests"])?;
+    // Of these the tests that have threads, which are in programs of their own.
+    let threads = cx.workspace.asking_for("tsan-stress");
+    if threads.is_empty() { Ok(()) } else { judge(cx, &threads, &["--test=stress"]) }
+}
+
+/// Runs those of the tests of these packages.
+fn judge(cx: &mut Cx<'_>, packages: &[&str], programs: &[&str]) -> Result<(), Stop> {
     let plain: Vec<String> = UNOPTIMISED
         .iter()
         .filter(|name| packages.contains(name))
         .map(|name| format!("profile.dev.package.{name}.opt-level=0"))
         .collect();
-    cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
     // A process for each test where nextest is there: what one test does to its process, and how
     // slow the sanitizer makes it, is not the others'.
     let nextest = test::has_nextest();
@@ -31,7 +40,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     let cmd = Cmd::cargo_of("nightly")
         .args(runner)
         .args(["--locked", "--no-fail-fast", "-Zbuild-std", "--target", TARGET])
-        .args(["--lib", "--tests"])
+        .args(programs)
         .args(plain.iter().flat_map(|profile| ["--config", profile.as_str()]))
         .packages(packages.iter().copied())
         .env("CARGO_TARGET_DIR", cx.target("tsan"))
@@ -48,10 +57,10 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     cx.flags(&cmd);
     let finished = cx.run(&cmd)?;
     let tests = test::read(nextest, &finished.output);
-    cx.report.tests = tests.passed + tests.failed;
+    cx.report.tests += tests.passed + tests.failed;
     cx.crates(tests.crates());
     if finished.output.contains("WARNING: ThreadSanitizer:") {
         return Err(Stop::fail("ThreadSanitizer reports a race"));
     }
-    super::each_passed(&tests, finished.success, &packages)
+    super::each_passed(&tests, finished.success, packages)
 }
