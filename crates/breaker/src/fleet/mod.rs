@@ -62,7 +62,8 @@
 
 mod builder;
 mod memory;
-#[cfg(all(test, not(tidegate_loom)))]
+// Numbers and no pointers, which an interpreter takes minutes for.
+#[cfg(all(test, not(any(tidegate_loom, miri))))]
 mod model_tests;
 #[cfg(feature = "redis")]
 mod redis;

@@ -14,7 +14,8 @@ mod feedback;
 mod gradient2;
 mod level;
 mod rng;
-#[cfg(all(test, not(tidegate_loom)))]
+// Numbers and no pointers, which an interpreter takes minutes for.
+#[cfg(all(test, not(any(tidegate_loom, miri))))]
 mod tests;
 mod vegas;
 mod window;
