@@ -167,6 +167,7 @@ mod shares {
 
     /// Under the lock of the key: who joins is looked at, and not all who were there.
     #[test]
+    #[cfg_attr(miri, ignore = "so long a line takes an interpreter minutes")]
     fn a_line_is_joined_without_a_look_at_all_of_it() {
         let rules = Rules { max_waiters: 10_000, ..rules() };
         for deadline in [u64::MAX, 200_000 * MS] {
@@ -221,6 +222,8 @@ mod shares {
     }
 }
 
+// Thousands of keys are too many for an interpreter.
+#[cfg(not(miri))]
 mod keys {
     use super::*;
 
