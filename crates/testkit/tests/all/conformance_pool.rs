@@ -101,8 +101,8 @@ fn a_locked_pool_passes() {
 fn pools_with_a_flaw_are_found() {
     let found = |flaw| message(pool(hunt("flaw"), 2, Refusals::Exact, || Locked::new(flaw)));
     for (flaw, words) in [
-        // What is lent to two is lost for another, and which of both is seen first is chance.
-        (Flaw::TwoSteps, &["is lent to two at once", "objects are left"][..]),
+        // What is lent to two is lost for another, or comes back twice: which is seen first is chance.
+        (Flaw::TwoSteps, &["is lent to two at once", "twice", "objects are left"][..]),
         (Flaw::Forgets, &["of 2 objects are left"]),
         (Flaw::Grows, &["objects are lent out, of 2 at most", "there are more than 2 objects"]),
         (
