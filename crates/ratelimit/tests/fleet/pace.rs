@@ -36,7 +36,7 @@ struct Came {
 }
 
 /// How many are admitted in memory, at the limit.
-const DECISIONS: u64 = 50_000;
+const DECISIONS: u64 = 200_000;
 
 impl Crowd {
     fn limiter<S: Store>(&self, store: S) -> FleetLimiter<S> {
@@ -86,11 +86,9 @@ impl Came {
         self.admitted.iter().sum()
     }
 
-    /// Ten and no more, but for a few that each instance takes to find its pace.
     #[track_caller]
     fn takes_ten_trips_for_a_thousand(&self, of: impl std::fmt::Debug) {
-        let start = 5 * self.admitted.len() as u64;
-        assert!(self.trips.saturating_sub(start) * 100 <= self.sum(), "{of:?}: {self:?}");
+        assert!(self.trips * 100 <= self.sum(), "{of:?}: {self:?}");
     }
 }
 
@@ -111,7 +109,7 @@ async fn at_the_limit_ten_round_trips_serve_a_thousand_decisions() {
             assert!(sum <= expected + instances * 125 + rate / 10, "{crowd:?}: {came:?}");
             // Nobody is left out, as far as that goes without a line of all.
             assert!(
-                came.admitted.iter().all(|of| of * 8 * instances >= sum),
+                came.admitted.iter().all(|of| of * 4 * instances >= sum),
                 "{crowd:?}: {came:?}"
             );
             assert!(came.longest <= Duration::from_secs(6), "{crowd:?}: {came:?}");
