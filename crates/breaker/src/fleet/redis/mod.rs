@@ -88,7 +88,8 @@ impl RedisStore {
     ///
     /// # Cancel safety
     ///
-    /// As [`Store::exchange`]. Tested by `the_script_is_the_model`.
+    /// Dropped, it was sent or was not; sent again, its numbers count once. Tested by
+    /// `cancel_exchange_at_counts_once_what_is_sent_again`.
     #[doc(hidden)]
     pub async fn exchange_at(
         &self,

@@ -5,6 +5,11 @@ use super::{
     RedisStore,
 };
 use crate::state::Tally;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+};
 use tidegate_testkit::{RedisServer, Seed};
 
 /// Of a few instances that know the record, an older one, or none; at times that are near each other.
@@ -46,4 +51,51 @@ async fn the_script_is_the_model() {
         }
     }
     assert!(changes > 200, "{changes}");
+}
+
+/// Polls it up to `polls` times and drops it: whether it had not ended by then.
+async fn is_dropped_after(polls: usize, exchange: impl Future) -> bool {
+    let (mut exchange, mut left) = (pin!(exchange), polls);
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(true);
+        }
+        left -= 1;
+        exchange.as_mut().poll(cx).map(|_| false)
+    })
+    .await
+}
+
+/// What was dropped was sent or was not; sent again, its numbers count once.
+#[tidegate_testkit::test(real_io)]
+async fn cancel_exchange_at_counts_once_what_is_sent_again() {
+    const NOW: u64 = 1_800_000_000_000_000;
+    let server = RedisServer::start().unwrap();
+    let parts = vec![(0, Tally { calls: 20, failures: 7, slow: 3 })];
+    let ask = |instance, mine, parts| {
+        let (seq, fresh, basis) = (1, 5, None);
+        Ask { instance, seq, fresh, basis, mine, hold: 2000, parts }
+    };
+    let (mine, other) = (ask(1, Mine::Closed, parts), ask(2, Mine::Watching, Vec::new()));
+    let mut view = View::default();
+    view.exchange(NOW, &mine);
+    let expected = view.exchange(NOW, &other);
+    for is_connected in [false, true] {
+        let mut dropped = 0;
+        for polls in 0.. {
+            let store = RedisStore::new(server.address()).unwrap();
+            if is_connected {
+                store.exchange_at("another", &other, Some(NOW)).await.unwrap();
+            }
+            let key = format!("{is_connected} {polls}");
+            if !is_dropped_after(polls, store.exchange_at(&key, &mine, Some(NOW))).await {
+                break;
+            }
+            dropped += 1;
+            store.exchange_at(&key, &mine, Some(NOW)).await.unwrap();
+            let said = store.exchange_at(&key, &other, Some(NOW)).await.unwrap();
+            assert_eq!(said, expected, "connected: {is_connected}, after {polls} polls");
+        }
+        assert!(dropped >= 2, "{dropped}");
+    }
 }
