@@ -71,23 +71,29 @@ async fn is_dropped_after(polls: usize, exchange: impl Future) -> bool {
 async fn cancel_exchange_at_counts_once_what_is_sent_again() {
     const NOW: u64 = 1_800_000_000_000_000;
     let server = RedisServer::start().unwrap();
-    let parts = vec![(0, Tally { calls: 20, failures: 7, slow: 3 })];
-    let ask = |instance, mine, parts| {
-        let (seq, fresh, basis) = (1, 5, None);
+    let parts = vec![(1500, Tally { calls: 20, failures: 7, slow: 3 })];
+    let ask = |instance, seq, basis, parts| {
+        let (fresh, mine) = (5, Mine::Closed);
         Ask { instance, seq, fresh, basis, mine, hold: 2000, parts }
     };
-    let (mine, other) = (ask(1, Mine::Closed, parts), ask(2, Mine::Watching, Vec::new()));
+    let first = ask(1, 1, None, Vec::new());
     let mut view = View::default();
+    // Numbers are those of a record that is known.
+    let basis = view.exchange(NOW, &first).stand.map(|(basis, _)| basis);
+    let (mine, other) = (ask(1, 2, basis, parts), ask(2, 1, basis, Vec::new()));
+    let unsaid = view.clone().exchange(NOW, &other);
     view.exchange(NOW, &mine);
     let expected = view.exchange(NOW, &other);
+    assert_ne!(unsaid, expected, "its numbers are told");
     for is_connected in [false, true] {
         let mut dropped = 0;
         for polls in 0.. {
-            let store = RedisStore::new(server.address()).unwrap();
-            if is_connected {
-                store.exchange_at("another", &other, Some(NOW)).await.unwrap();
-            }
             let key = format!("{is_connected} {polls}");
+            let mut store = RedisStore::new(server.address()).unwrap();
+            store.exchange_at(&key, &first, Some(NOW)).await.unwrap();
+            if !is_connected {
+                store = RedisStore::new(server.address()).unwrap();
+            }
             if !is_dropped_after(polls, store.exchange_at(&key, &mine, Some(NOW))).await {
                 break;
             }
