@@ -128,8 +128,16 @@ impl<C: Clock> Shared<C> {
     /// Takes `cost`, if nobody waits and there is enough; says when it was taken.
     #[inline]
     pub(crate) fn try_take(&self, cost: u64) -> Result<u64, TryAcquireError> {
+        // A look, the time, and another look: see `Word::decide`.
+        let seen = self.word.look();
         let now = self.clock.now();
-        if self.word.take(now, cost) { Ok(now) } else { self.try_take_slowly(cost) }
+        match self.word.try_take(seen, now, cost) {
+            Taken::Yes { at } => Ok(at),
+            Taken::Not { wait, remaining } if !self.observer.wants() => {
+                Err(TryAcquireError::Denied { retry_after: Duration::from_nanos(wait), remaining })
+            }
+            Taken::Not { .. } | Taken::Ask => self.try_take_slowly(cost),
+        }
     }
 
     /// Kept apart, so that the plain case becomes part of whoever asks.

@@ -46,6 +46,10 @@ pub(crate) struct Word {
 #[repr(align(128))]
 struct Alone(AtomicU64);
 
+/// A word that was there at some time.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen(u64);
+
 /// What has become of an attempt to take from the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -72,21 +76,40 @@ impl Word {
         }
     }
 
-    /// Takes `cost` tokens at `now`; if it does not, [`decide`](Self::decide) has to tell why.
+    /// Takes `cost` tokens at `now`; does not tell why not.
+    #[inline]
+    pub(crate) fn take(&self, now: u64, cost: u64) -> bool {
+        matches!(self.try_take(Seen(CLOSED), now, cost), Taken::Yes { .. })
+    }
+
+    /// The word as it is, for [`try_take`](Self::try_take).
+    #[inline]
+    pub(crate) fn look(&self) -> Seen {
+        Seen(self.tat.0.load(Acquire))
+    }
+
+    /// Takes `cost` tokens at `now`, or tells why not if the word is the one that was
+    /// [seen](Self::look) before the time was read: then it was what it is refused by at that time. If it
+    /// is another, [`decide`](Self::decide) has to tell.
     ///
     /// Small enough to become part of whoever asks. The time comes in instead of being read here: between
     /// the load and the swap there is as little as can be, or another thread comes in between.
     #[inline]
-    pub(crate) fn take(&self, now: u64, cost: u64) -> bool {
+    pub(crate) fn try_take(&self, seen: Seen, now: u64, cost: u64) -> Taken {
         let mut word = self.tat.0.load(Acquire);
         // A closed word is above all that may be: nothing is added to it.
-        while let Some(sum) = Sum::of(self, word, now, cost).filter(Sum::passes) {
+        while let Some(sum) = Sum::of(self, word, now, cost) {
+            if !sum.passes() {
+                // The second look is for the scale, which was loaded after the first.
+                let is_same = word == seen.0 && sum.is_plain() && self.tat.0.load(Acquire) == word;
+                return if is_same { sum.refusal() } else { Taken::Ask };
+            }
             match self.tat.0.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
-                Ok(_) => return true,
+                Ok(_) => return Taken::Yes { at: now },
                 Err(other) => word = other,
             }
         }
-        false
+        Taken::Ask
     }
 
     /// Takes `cost` tokens, or tells why not, if the word is open and it is a plain case.
