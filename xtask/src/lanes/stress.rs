@@ -59,7 +59,7 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
 }
 
 /// The test programs that have stress tests, by package: other tests take minutes to optimise.
-fn programs(workspace: &Workspace) -> io::Result<BTreeMap<&str, Vec<String>>> {
+pub(super) fn programs(workspace: &Workspace) -> io::Result<BTreeMap<&str, Vec<String>>> {
     let mut found = BTreeMap::<_, Vec<_>>::new();
     for package in super::members_with(workspace, "fn stress_")? {
         let tests = package.targets.iter().filter(|target| target.kind.iter().any(|k| k == "test"));

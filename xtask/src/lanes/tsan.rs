@@ -1,8 +1,15 @@
 //! `tsan`: tests without a data race, of the crates that ask for it in their manifests: those that
-//! share memory between threads. All tests of those that ask for `tsan`, and the stress tests of those that ask
-//! for `tsan-stress`, whose other tests take minutes to build and have one thread.
+//! share memory between threads.
+//!
+//! No crate has `unsafe` code, so a race would be one of a dependency, and would show where threads meet:
+//! in the stress tests and the unit tests, which the profile `pr` runs. Other tests take the compiler
+//! minutes; nightly runs them, too, but for the crates that ask for `tsan-stress`, whose have one thread.
 
-use crate::{cx::Cx, lanes::test, outcome::Stop, process::Cmd, tools};
+use std::{collections::BTreeSet, io};
+
+use crate::{
+    cx::Cx, lanes::test, outcome::Stop, process::Cmd, profile::Profile, tools, workspace::Workspace,
+};
 
 /// The tests of these are one program each, which the optimiser takes minutes for.
 const UNOPTIMISED: [&str; 2] = ["tidegate-core", "tidegate-pipeline"];
@@ -20,14 +27,26 @@ pub fn run(cx: &mut Cx<'_>) -> Result<(), Stop> {
     }
     let packages = super::asking_for(cx.workspace, "tsan")?;
     cx.report.rustc = tools::require_nightly(cx, &["rust-src"])?;
-    judge(cx, &packages, &["--lib", "--tests"])?;
-    // Of these the tests that have threads, which are in programs of their own.
+    let mut programs = BTreeSet::from(["--lib".to_owned()]);
+    match cx.options.profile {
+        Profile::Pr => programs.extend(stress(cx.workspace, &packages)?),
+        Profile::Nightly => programs.extend(["--tests".to_owned()]),
+    }
+    judge(cx, &packages, &programs)?;
     let threads = cx.workspace.asking_for("tsan-stress");
-    if threads.is_empty() { Ok(()) } else { judge(cx, &threads, &["--test=stress"]) }
+    let programs = stress(cx.workspace, &threads)?;
+    if threads.is_empty() { Ok(()) } else { judge(cx, &threads, &programs) }
+}
+
+/// The programs of the stress tests of these packages.
+fn stress(workspace: &Workspace, packages: &[&str]) -> io::Result<BTreeSet<String>> {
+    let programs = super::stress::programs(workspace)?;
+    let of_these = packages.iter().filter_map(|package| programs.get(package));
+    Ok(of_these.flatten().map(|name| format!("--test={name}")).collect())
 }
 
 /// Runs those of the tests of these packages.
-fn judge(cx: &mut Cx<'_>, packages: &[&str], programs: &[&str]) -> Result<(), Stop> {
+fn judge(cx: &mut Cx<'_>, packages: &[&str], programs: &BTreeSet<String>) -> Result<(), Stop> {
     let plain: Vec<String> = UNOPTIMISED
         .iter()
         .filter(|name| packages.contains(name))
