@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use super::{
-    Asked, Codel, Joined, Queue, Rules,
+    Asked, Codel, Count, Joined, Place, Queue, Rules,
     queue_oracle::{Both, Op, op},
 };
 use crate::{AcquireError, Order, Priority};
@@ -29,6 +29,16 @@ fn asked(weight: u32) -> Asked {
 }
 
 pub(super) type Ids = Queue<Option<u32>>;
+
+impl Ids {
+    /// Gives permits back, as the word does before the queue hears of it.
+    pub(super) fn give_back(&mut self, now: u64, weight: u32) {
+        let Count { capacity, in_use } = self.count();
+        assert!(in_use >= weight, "more comes back than was taken");
+        self.set_count(Count { capacity, in_use: in_use - weight });
+        self.came_back(now, weight);
+    }
+}
 
 pub(super) fn join(
     queue: &mut Ids,
@@ -282,6 +292,31 @@ fn what_is_known_of_the_time_is_told() {
     queue.try_take(2).unwrap();
     let error = join(&mut queue, 0, asked(3), 0).unwrap_err();
     assert_eq!(millis(error), Some(40), "two of three are missing");
+}
+
+/// Permits that were taken for somebody who has given up were not held: they tell nothing about the pace.
+#[test]
+fn what_was_handed_out_and_not_collected_is_no_pace() {
+    const MS: u64 = 1_000_000;
+    let mut queue = Ids::new(&Rules { max_waiting: 4, ..rules(1) });
+    queue.try_take(1).unwrap();
+    let place = |queue: &mut Ids, id| match join(queue, 0, asked(1), id).unwrap() {
+        Joined::Waits(key) => key,
+        Joined::Enters => panic!("there is no room"),
+    };
+    let [_, second, third, _] = [0, 1, 2, 3].map(|id| place(&mut queue, id));
+    queue.give_back(10 * MS, 1);
+    queue.give_back(20 * MS, 1);
+    // Two that were let in are gone before they know.
+    for key in [second, third] {
+        assert_eq!(queue.cancel(20 * MS, key), Place::Entered);
+    }
+    assert_eq!(entered(&mut queue), [0, 1, 2, 3], "the next has entered each time");
+    for id in 4..8 {
+        place(&mut queue, id);
+    }
+    let error = join(&mut queue, 20 * MS, asked(1), 9).unwrap_err();
+    assert_eq!(error.retry_after().map(|time| time.as_millis()), Some(50), "five of 10 ms");
 }
 
 #[test]
