@@ -28,7 +28,7 @@ impl Clock {
     }
 
     /// Now, in units of 2^13 ns, of which the lower half is kept, and never none: times that are less than
-    /// nine hours apart can be told by it.
+    /// 4.8 hours apart can be told by it.
     pub(crate) fn stamp(self) -> u32 {
         stamp(self.now())
     }
@@ -50,17 +50,55 @@ impl Clock {
 }
 
 fn stamp(now: u64) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
-    let stamp = (now >> 13) as u32;
-    stamp.max(1)
+    match units(now) {
+        // The one before, since nothing begins later than now.
+        0 => u32::MAX,
+        units => units,
+    }
 }
 
-/// How long before `now` a stamp was made: to 8 µs, too long as often as too short.
+fn units(now: u64) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
+    let units = (now >> 13) as u32;
+    units
+}
+
+/// How long before `now` a stamp was made: to 8 µs, too long as often as too short. None, if it was made later: a
+/// paused clock may be ahead of the one outside of its runtime.
 pub(crate) fn since(now: u64, then: u32) -> u64 {
-    u64::from(stamp(now).wrapping_sub(then)) << 13
+    let apart = units(now).wrapping_sub(then);
+    if apart > u32::MAX / 2 { 0 } else { u64::from(apart) << 13 }
 }
 
 /// Five hundred years fit.
 pub(crate) fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::{since, stamp};
+
+    const HOUR: u64 = 3_600_000_000_000;
+    const UNIT: u64 = 1 << 13;
+
+    #[test]
+    fn times_are_told_apart_up_to_half_of_what_a_stamp_can_say() {
+        for then in [0, UNIT, HOUR, 9 * HOUR + HOUR / 2, 1000 * HOUR] {
+            for apart in [0, UNIT, 5 * UNIT, HOUR, 4 * HOUR + HOUR / 2] {
+                let seen = since(then + apart, stamp(then));
+                assert!(seen.abs_diff(apart) <= UNIT, "{apart} after {then}: {seen}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_stamped_later_than_now_was_no_time_ago() {
+        assert_eq!(since(0, stamp(0)), UNIT, "never later than it was");
+        for then in [2 * UNIT, HOUR, 20 * HOUR] {
+            for before in [1, UNIT, HOUR.min(then)] {
+                assert_eq!(since(then - before, stamp(then)), 0, "{before} before {then}");
+            }
+        }
+    }
 }
