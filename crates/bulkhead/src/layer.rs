@@ -94,10 +94,10 @@ impl<B: Reserve> BulkheadLayer<Readiness<B>> {
     /// back when it is dropped. It waits for as long as it is polled, whatever
     /// [`max_wait`](crate::BulkheadBuilder::max_wait) says.
     ///
-    /// A service that is kept ready without being called keeps its permit from others, also while the inner service
-    /// is no longer ready: where services are
-    /// made ready long before they are called, take one of the other modes. An error of readiness, as when
-    /// as many wait as may, is the end of a service for most who call it.
+    /// A service that is kept ready without being called keeps its permit from others: where services are
+    /// made ready long before they are called, take one of the other modes. One whose inner service is not
+    /// ready any more has given it back. An error of readiness, as when as many wait as may, is the end of a
+    /// service for most who call it.
     pub fn readiness(bulkhead: B) -> Self {
         Self::new(Readiness::new(bulkhead))
     }

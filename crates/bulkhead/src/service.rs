@@ -8,7 +8,7 @@ use crate::{
 };
 use std::{
     fmt, mem,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 use thiserror::Error;
@@ -242,13 +242,14 @@ where
     /// Ready once the inner service is, and then a permit is there. It is in this order, so that no permits
     /// are held for a service that cannot be called.
     ///
-    /// An error of the inner service gives the permit back.
+    /// An inner service that fails, or is not ready any more, gives the permit back, and the place in the line.
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let mode = &mut self.mode;
-        if let Err(error) = ready!(self.inner.poll_ready(cx)) {
+        let inner = self.inner.poll_ready(cx);
+        if !matches!(inner, Poll::Ready(Ok(()))) {
             mode.give_up();
-            return Poll::Ready(Err(<Fail as Errors<_>>::inner(error)));
+            return inner.map_err(<Fail as Errors<_>>::inner);
         }
         if mode.permit.is_none() && mode.place.is_none() {
             mode.permit = mode.bulkhead.reserve_now();

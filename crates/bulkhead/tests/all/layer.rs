@@ -250,6 +250,48 @@ async fn an_error_of_inner_readiness_gives_the_permit_back() {
     drop(permit);
 }
 
+/// It is against the contract of tower to take readiness back, and an inner service may do it nevertheless: then
+/// what is held for it would be kept from others, who may hold what it waits for.
+#[tidegate_testkit::test]
+async fn an_inner_service_that_is_ready_no_longer_gives_up_permit_and_place() {
+    /// Ready while that is so.
+    struct While<'a>(&'a Cell<bool>);
+    impl Service<u64> for While<'_> {
+        type Response = u64;
+        type Error = Infallible;
+        type Future = std::future::Ready<Result<u64, Infallible>>;
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            if self.0.get() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+        fn call(&mut self, n: u64) -> Self::Future {
+            std::future::ready(Ok(n))
+        }
+    }
+
+    let bulkhead = bulkhead(1);
+    let layer = BulkheadLayer::readiness(bulkhead.clone());
+    let is_ready = [true, true].map(Cell::new);
+    let mut services = is_ready.each_ref().map(|is_ready| layer.layer(While(is_ready)));
+    let [one, other] = &mut services;
+    ready(one).await.unwrap();
+    assert!(poll_ready(other).is_pending());
+    is_ready[0].set(false);
+    assert!(poll_ready(one).is_pending());
+    assert!(poll_ready(other).is_ready(), "the permit has gone to who can use it");
+    is_ready[0].set(true);
+    assert!(poll_ready(one).is_pending());
+    assert_eq!(bulkhead.stats().waiting, 1);
+    is_ready[0].set(false);
+    assert!(poll_ready(one).is_pending());
+    assert_eq!(bulkhead.stats().waiting, 0, "nothing is handed to who does not look");
+    assert_eq!(other.call(1).await.unwrap(), 1);
+    is_ready[0].set(true);
+    ready(one).await.unwrap();
+    assert_eq!(one.call(2).await.unwrap(), 2);
+    drop(services);
+    assert_idle(&bulkhead);
+}
+
 #[tidegate_testkit::test]
 async fn readiness_that_never_comes_is_an_error_and_can_be_asked_for_again() {
     let bulkhead = Bulkhead::builder(1).max_waiting(0).build().unwrap();
