@@ -1,6 +1,6 @@
 //! The bulkhead of each key.
 
-use super::{Enter, Entering, Held, Outcome, Rejected};
+use super::{Enter, Entering, Rejected};
 use crate::{Ask, KeyedAcquire, KeyedBulkhead, KeyedPermit};
 use std::hash::{BuildHasher, Hash};
 
@@ -22,12 +22,5 @@ where
         ask: Ask,
     ) -> Result<Entering<KeyedPermit<K, S>, KeyedAcquire<K, S>>, Rejected> {
         self.join(&key, ask)
-    }
-}
-
-impl<K: Hash + Eq, S: BuildHasher> Held for KeyedPermit<K, S> {
-    #[inline]
-    fn ended(&mut self, outcome: Outcome) {
-        self.permit().ended(outcome);
     }
 }

@@ -15,7 +15,6 @@ mod place;
 mod shared;
 mod stats;
 
-pub(crate) use self::shared::Face;
 pub use self::{
     acquire::{Acquire, Reservation},
     ask::Ask,
@@ -25,6 +24,7 @@ pub use self::{
     permit::{Permit, PermitRef},
     stats::Stats,
 };
+pub(crate) use self::{permit::endings, shared::Face};
 
 use self::{locked::Locked, shared::Shared};
 use crate::{AcquireError, ConfigError, Entering, TryAcquireError, state::Count};

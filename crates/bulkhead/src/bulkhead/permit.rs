@@ -92,6 +92,32 @@ impl<S: Deref<Target = Shared>> Drop for Lease<S> {
     }
 }
 
+/// How what permits are for can have ended: the same for all that are [held](Held).
+macro_rules! endings {
+    () => {
+        /// It went well, and gives them back: a limit that adapts itself learns how long it took.
+        #[inline]
+        pub fn success(mut self) {
+            $crate::Held::ended(&mut self, $crate::Outcome::Success);
+        }
+
+        /// It went wrong as it does when there are too many, by a timeout or a refusal, and gives them back: a
+        /// limit that adapts itself falls.
+        #[inline]
+        pub fn failure(mut self) {
+            $crate::Held::ended(&mut self, $crate::Outcome::Failure);
+        }
+
+        /// It ended in a way that says nothing, and gives them back. Dropped without any of these, it was given
+        /// up: then it would have taken at least as long, and if that is longer than usual, it counts as much.
+        #[inline]
+        pub fn ignore(mut self) {
+            $crate::Held::ended(&mut self, $crate::Outcome::Ignored);
+        }
+    };
+}
+pub(crate) use endings;
+
 /// Leave to be inside: permits of a [`Bulkhead`](crate::Bulkhead), which come back when it is dropped,
 /// wherever that is, with a runtime or without one. It can be moved to another task, and into a response.
 ///
@@ -111,25 +137,7 @@ impl Permit {
         self.0.tag.weight()
     }
 
-    /// It went well, and gives them back: a limit that adapts itself learns how long it took.
-    #[inline]
-    pub fn success(mut self) {
-        self.0.ended(Outcome::Success);
-    }
-
-    /// It went wrong as it does when there are too many, by a timeout or a refusal, and gives them back: a
-    /// limit that adapts itself falls.
-    #[inline]
-    pub fn failure(mut self) {
-        self.0.ended(Outcome::Failure);
-    }
-
-    /// It ended in a way that says nothing, and gives them back. Dropped without any of these, it was given
-    /// up: then it would have taken at least as long, and if that is longer than usual, it counts as much.
-    #[inline]
-    pub fn ignore(mut self) {
-        self.0.ended(Outcome::Ignored);
-    }
+    crate::bulkhead::endings!();
 
     /// Sets `n` of them apart, to be given back by themselves; none, if these are fewer.
     pub fn split(&mut self, n: u32) -> Option<Self> {
@@ -192,24 +200,19 @@ impl<'a> PermitRef<'a> {
     pub fn weight(&self) -> u32 {
         self.0.tag.weight()
     }
-    /// It went well, and gives them back: a limit that adapts itself learns how long it took.
+
+    crate::bulkhead::endings!();
+}
+
+impl Held for PermitRef<'_> {
     #[inline]
-    pub fn success(mut self) {
-        self.0.ended(Outcome::Success);
+    fn begins(&mut self) {
+        self.0.begins();
     }
 
-    /// It went wrong as it does when there are too many, by a timeout or a refusal, and gives them back: a
-    /// limit that adapts itself falls.
     #[inline]
-    pub fn failure(mut self) {
-        self.0.ended(Outcome::Failure);
-    }
-
-    /// It ended in a way that says nothing, and gives them back. Dropped without any of these, it was given
-    /// up: then it would have taken at least as long, and if that is longer than usual, it counts as much.
-    #[inline]
-    pub fn ignore(mut self) {
-        self.0.ended(Outcome::Ignored);
+    fn ended(&mut self, outcome: Outcome) {
+        self.0.ended(outcome);
     }
 }
 

@@ -26,29 +26,19 @@ impl<K: Hash + Eq, S: BuildHasher> KeyedPermit<K, S> {
         self.permit.weight()
     }
 
-    pub(crate) fn permit(&mut self) -> &mut Permit {
-        &mut self.permit
-    }
-
-    /// It went well, and gives them back: see [`Permit::success`].
-    pub fn success(mut self) {
-        self.permit.ended(Outcome::Success);
-    }
-
-    /// It went wrong as it does when there are too many, and gives them back: see [`Permit::failure`].
-    pub fn failure(mut self) {
-        self.permit.ended(Outcome::Failure);
-    }
-
-    /// It ended in a way that says nothing, and gives them back: see [`Permit::ignore`].
-    pub fn ignore(mut self) {
-        self.permit.ended(Outcome::Ignored);
-    }
+    crate::bulkhead::endings!();
 
     /// Which key they are of.
     #[must_use]
     pub fn key(&self) -> &K {
         self.user.key()
+    }
+}
+
+impl<K: Hash + Eq, S: BuildHasher> Held for KeyedPermit<K, S> {
+    #[inline]
+    fn ended(&mut self, outcome: Outcome) {
+        self.permit.ended(outcome);
     }
 }
 
