@@ -158,9 +158,10 @@ impl<M, A> BulkheadLayer<M, A> {
 
 impl<M, A, C> BulkheadLayer<M, A, C> {
     /// Says how a call has ended, for a [limit](crate::BulkheadBuilder::limit) that finds itself. Without it
-    /// a response is a success and an error a failure, which says that there are too many: not so if a caller
-    /// is to blame, and a response may say so, too. It comes after [`in_response`](Self::in_response) and
-    /// [`carry`](Self::carry).
+    /// a response is a [success](Outcome::Success), and an error is [one](Outcome::Error) that may have any reason: it
+    /// lowers the limit only if it took much longer than a call that does not wait, as a timeout does. What this is for
+    /// is a response or an error that says at once that there are too many: that is a [failure](Outcome::Failure). It
+    /// comes after [`in_response`](Self::in_response) and [`carry`](Self::carry).
     ///
     /// ```
     /// use tidegate_bulkhead::{Bulkhead, BulkheadLayer, Outcome, Vegas};
@@ -169,8 +170,7 @@ impl<M, A, C> BulkheadLayer<M, A, C> {
     /// let layer = BulkheadLayer::reject(bulkhead).classify(|result: &Result<u16, String>| match result {
     ///     Ok(429 | 503 | 504) => Outcome::Failure,
     ///     Ok(200..=299) => Outcome::Success,
-    ///     Ok(_) => Outcome::Ignored,
-    ///     Err(_) => Outcome::Failure,
+    ///     Ok(_) | Err(_) => Outcome::Error,
     /// });
     /// # drop(layer);
     /// ```

@@ -8,7 +8,11 @@ pub enum Outcome {
     Success,
     /// It has failed as calls do when there are too many: it has timed out, or was refused.
     Failure,
-    /// It has failed in a way that says nothing about how many there may be.
+    /// It has failed, and nobody has said whether since there are too many. What comes back in time is no sign of that:
+    /// that there is no such thing, or that a request makes no sense. What takes much longer than a call that does not
+    /// wait is one, as a timeout is.
+    Error,
+    /// It has failed in a way that says nothing about how many there may be, however long it took.
     Ignored,
     /// It was given up: it would have taken at least as long.
     Cancelled,

@@ -108,6 +108,13 @@ macro_rules! endings {
             $crate::Held::ended(&mut self, $crate::Outcome::Failure);
         }
 
+        /// It went wrong for whatever reason, and gives them back: a limit that adapts itself falls only if
+        /// that took much longer than a call that does not wait.
+        #[inline]
+        pub fn error(mut self) {
+            $crate::Held::ended(&mut self, $crate::Outcome::Error);
+        }
+
         /// It ended in a way that says nothing, and gives them back. Dropped without any of these, it was given
         /// up: then it would have taken at least as long, and if that is longer than usual, it counts as much.
         #[inline]

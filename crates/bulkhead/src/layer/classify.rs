@@ -6,10 +6,11 @@ use std::fmt;
 
 /// Says how a call has ended, for a [limit](crate::BulkheadBuilder::limit) that finds itself.
 pub trait Classify<T, E> {
-    /// A response is a success, and an error a failure, unless told otherwise.
+    /// A response is a [success](Outcome::Success), and an error is [one](Outcome::Error) of which nobody knows whether
+    /// load is to blame, unless told otherwise.
     #[inline]
     fn outcome(&self, result: &Result<T, E>) -> Outcome {
-        if result.is_ok() { Outcome::Success } else { Outcome::Failure }
+        if result.is_ok() { Outcome::Success } else { Outcome::Error }
     }
 }
 

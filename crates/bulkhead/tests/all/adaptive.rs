@@ -281,8 +281,8 @@ mod layer {
         let bulkhead = Bulkhead::builder(5).limit(notes.clone()).build().unwrap();
         let expected = [
             (0, Outcome::Success, Outcome::Success),
-            (1, Outcome::Failure, Outcome::Ignored),
-            (2, Outcome::Failure, Outcome::Failure),
+            (1, Outcome::Error, Outcome::Ignored),
+            (2, Outcome::Error, Outcome::Failure),
             (3, Outcome::Success, Outcome::Failure),
         ];
         for (request, plain, classified) in expected {
@@ -301,6 +301,59 @@ mod layer {
         assert_eq!(said, (50, Outcome::Cancelled));
         assert_idle(&bulkhead);
     }
+}
+
+/// A backend of 20 workers that is called through a layer without a word about errors: each of `kind` ends as that says.
+/// How many may be in flight in the end, of 40 at first.
+#[cfg(feature = "tower")]
+async fn found(limit: impl Limit + 'static, kind: fn(u32) -> (Duration, Result<u32, u32>)) -> u32 {
+    use tower::{Layer, ServiceExt, service_fn};
+    let builder = Bulkhead::builder(40).wall_clock(Duration::ZERO).limit(limit);
+    let bulkhead = builder.build().unwrap();
+    let service = tidegate_bulkhead::BulkheadLayer::reject(bulkhead.clone()).layer(service_fn(
+        move |n: u32| async move {
+            let (time, result) = kind(n);
+            sleep(time).await;
+            result
+        },
+    ));
+    let mut most = 0;
+    for round in 0..300 {
+        let calls = (0..40).map(|n| service.clone().oneshot(round * 40 + n));
+        futures::future::join_all(calls).await;
+        // A look at the time of a call takes half of it for a moment.
+        most = if round < 280 { 0 } else { most.max(bulkhead.capacity()) };
+    }
+    assert_idle(&bulkhead);
+    most
+}
+
+/// The same with the three limits.
+#[cfg(feature = "tower")]
+async fn each_found(kind: fn(u32) -> (Duration, Result<u32, u32>)) -> [u32; 3] {
+    [
+        found(Aimd::new(MS * 500), kind).await,
+        found(Vegas::new(), kind).await,
+        found(Gradient2::new(), kind).await,
+    ]
+}
+
+/// A third of the requests are for what there is not, or make no sense: nobody has to classify that.
+#[cfg(feature = "tower")]
+#[tidegate_testkit::test(budget = "1h")]
+async fn errors_that_are_no_load_lower_no_limit() {
+    let at_once = each_found(|n| if n % 3 == 0 { (MS, Err(404)) } else { (MS * 50, Ok(n)) }).await;
+    assert!(at_once.iter().all(|limit| *limit >= 40), "{at_once:?}");
+    let by_the_backend = each_found(|n| (MS * 50, if n % 3 == 0 { Err(404) } else { Ok(n) })).await;
+    assert!(by_the_backend.iter().all(|limit| *limit >= 40), "{by_the_backend:?}");
+}
+
+/// Netflix/concurrency-limits#137, with the timeout inside: it is an error like any other, but for its time.
+#[cfg(feature = "tower")]
+#[tidegate_testkit::test(budget = "1h")]
+async fn timeouts_inside_lower_each_limit_though_nobody_says_what_they_are() {
+    let hung = each_found(|n| if n < 4000 { (MS * 50, Ok(n)) } else { (SECOND, Err(504)) }).await;
+    assert!(hung.iter().all(|limit| *limit <= 4), "{hung:?}");
 }
 
 /// Limit 20, of which 12 hang: half of them are more than a probe lets in. Or they have ended, and their

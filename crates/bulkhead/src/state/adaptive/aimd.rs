@@ -87,12 +87,14 @@ impl LimitAlgorithm for Running {
         let limit = self.level.get();
         match outcome {
             Outcome::Failure => self.fall(now, latency),
-            Outcome::Success | Outcome::Cancelled if is_slow => self.fall(now, latency),
+            Outcome::Success | Outcome::Error | Outcome::Cancelled if is_slow => {
+                self.fall(now, latency);
+            }
             Outcome::Success if self.level.is_used(in_flight) => {
                 let step = if self.fell.is_none() { 1.0 } else { 1.0 / limit };
                 self.level.set(limit + step);
             }
-            Outcome::Success | Outcome::Cancelled | Outcome::Ignored => {}
+            Outcome::Success | Outcome::Error | Outcome::Cancelled | Outcome::Ignored => {}
         }
         self.limit()
     }

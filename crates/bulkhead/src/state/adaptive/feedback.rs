@@ -94,7 +94,7 @@ impl<L: Law> LimitAlgorithm for Feedback<L> {
             self.probed(now, is_over);
         } else if self.baseline.begin(now, self.window.typical(), self.level) {
             // The call is of a window that is given up for it.
-        } else if let Some(seen) = self.window.add(now, sample) {
+        } else if let Some(seen) = self.window.add(now, sample, self.baseline.seconds()) {
             let next = self.next(seen);
             self.level.set(next);
             self.baseline.learn(now, self.level, seen);

@@ -34,6 +34,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         6 => Just(Success),
         1 => Just(Outcome::Failure),
         1 => Just(Outcome::Ignored),
+        1 => Just(Outcome::Error),
         2 => Just(Outcome::Cancelled),
     ]
 }
@@ -222,7 +223,7 @@ fn a_window_with_a_failure_does_not_raise_it() {
 /// Netflix concurrency-limits #137: where each call times out after the same time, latencies never differ.
 #[test]
 fn calls_that_all_time_out_lower_it() {
-    for outcome in [Outcome::Failure, Outcome::Cancelled] {
+    for outcome in [Outcome::Failure, Outcome::Cancelled, Outcome::Error] {
         for mut limit in all() {
             let mut now = Duration::ZERO;
             run(&mut *limit, &mut now, MS * 50, 2);
@@ -232,6 +233,33 @@ fn calls_that_all_time_out_lower_it() {
                 limit.sample(now, Sample { latency: MS * 5000, in_flight, outcome });
             }
             assert!(limit.limit() <= 5, "{outcome:?}: {limit:?}");
+        }
+    }
+}
+
+/// What has failed for reasons of its own, whatever share of the calls that is, and whether it comes back at once or
+/// takes as long as any call.
+#[test]
+fn errors_that_come_back_in_time_lower_nothing() {
+    for (percent, fastest) in [(10, 1), (50, 1), (90, 1), (100, 1), (30, 50), (90, 50), (100, 50)] {
+        for mut limit in all() {
+            let (mut now, mut grown, mut least) = (Duration::ZERO, 0, u32::MAX);
+            for n in 0..40_000 {
+                let in_flight = limit.limit();
+                let is_error = n >= 20_000 && n * 37 % 100 < percent;
+                // One in ten takes three times as long as most.
+                let slow = if n % 10 == 3 { 3 } else { 1 };
+                let latency = MS * if is_error { fastest } else { 50 } * slow;
+                now += MS * 50 / in_flight;
+                let outcome = if is_error { Outcome::Error } else { Success };
+                limit.sample(now, Sample { latency, in_flight, outcome });
+                // A look at the time of a call is no fall.
+                (grown, least) = match n {
+                    0..20_000 => (limit.level(), least),
+                    _ => (grown, least.min(limit.level())),
+                };
+            }
+            assert!(least >= grown * 3 / 4, "{percent} % of {fastest} ms: {least}, {limit:?}");
         }
     }
 }

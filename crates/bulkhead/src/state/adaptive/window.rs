@@ -11,6 +11,11 @@ const MIN_TIME: Duration = Duration::from_millis(100);
 /// What is older is forgotten, unless the window is full by then.
 const MAX_TIME: Duration = Duration::from_secs(30);
 
+/// An error is late if it took this many times as long as a call that does not wait. However long calls take, no more
+/// than half of them take twice as long as they do on average (Markov's inequality), so that errors which have nothing
+/// to do with load are not mostly late.
+const LATE: f64 = 2.0;
+
 /// Samples, until there are enough of them: sums alone, however many there are.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
@@ -22,6 +27,10 @@ pub(super) struct Window {
     /// Those of them that were cancelled, late.
     given_up: u32,
     failures: u32,
+    /// Errors of which nobody has said why.
+    errors: u32,
+    /// Those of them that were late.
+    late: u32,
     in_flight: u32,
     /// The part of the sum of those that came back, and how many they are.
     back: (f64, u32),
@@ -56,6 +65,8 @@ impl Window {
             calls: 0,
             given_up: 0,
             failures: 0,
+            errors: 0,
+            late: 0,
             in_flight: 0,
             back: (0.0, 0),
             last: 0.0,
@@ -76,33 +87,38 @@ impl Window {
     }
 
     /// What was seen, if that is enough; then it begins again, once those are through that were let in by
-    /// the limit of before.
-    pub(super) fn add(&mut self, now: Duration, sample: Sample) -> Option<Seen> {
-        if now < self.opens || !self.takes(now, sample) {
+    /// the limit of before. A call that does not wait takes `base` seconds, if that is known.
+    pub(super) fn add(&mut self, now: Duration, sample: Sample, base: Option<f64>) -> Option<Seen> {
+        if now < self.opens || !self.takes(now, sample, base) {
             return None;
         }
         let began = self.began.unwrap_or(now);
-        let seen = self.calls + self.failures;
-        if seen < MIN_SAMPLES || now.saturating_sub(began) < MIN_TIME {
+        let told = self.calls + self.failures;
+        if told.max(self.late) < MIN_SAMPLES || now.saturating_sub(began) < MIN_TIME {
             return None;
         }
-        let rtt = (self.calls > 0).then(|| self.sum / f64::from(self.calls));
+        let has_rtt = self.calls > 0 && told >= MIN_SAMPLES;
+        let rtt = has_rtt.then(|| self.sum / f64::from(self.calls));
+        let all = told + self.errors;
         let seen = Seen {
             rtt,
             in_flight: self.in_flight,
-            is_overloaded: self.failures * 10 >= seen || self.given_up * 2 >= seen,
+            is_overloaded: self.failures * 10 >= all || (self.given_up + self.late) * 2 >= all,
             has_failures: self.failures > 0,
         };
         self.last = rtt.unwrap_or(self.last);
         if self.back.1 > 0 {
             self.usual = self.back.0 / f64::from(self.back.1);
         }
-        self.restart(now.saturating_add(self.typical()));
+        // What is late tells how long others take that were let in with it.
+        let is_error = sample.outcome == Outcome::Error;
+        let through = if is_error { sample.latency.min(MAX_TIME) } else { Duration::ZERO };
+        self.restart(now.saturating_add(self.typical().max(through)));
         Some(seen)
     }
 
     /// Counts it, if it says anything.
-    fn takes(&mut self, now: Duration, sample: Sample) -> bool {
+    fn takes(&mut self, now: Duration, sample: Sample, base: Option<f64>) -> bool {
         if self.began.is_some_and(|began| now.saturating_sub(began) > MAX_TIME) {
             self.restart(now);
         }
@@ -113,12 +129,17 @@ impl Window {
                 self.back = (self.back.0 + seconds, self.back.1 + 1);
             }
             Outcome::Failure => self.failures += 1,
+            // No latency: what fails early is no measure of a call that succeeds.
+            Outcome::Error => {
+                self.errors = self.errors.saturating_add(1);
+                self.late += u32::from(base.is_some_and(|base| seconds > base * LATE));
+            }
             // It would have taken at least as long, which is news only if it is longer than usual. While nothing
             // has come back, nothing is usual: nobody may ever say what has become of a call.
             Outcome::Cancelled if self.has_come_back && seconds > self.usual => self.given_up += 1,
             Outcome::Cancelled | Outcome::Ignored => return false,
         }
-        if sample.outcome != Outcome::Failure {
+        if !matches!(sample.outcome, Outcome::Failure | Outcome::Error) {
             self.calls += 1;
             self.sum += seconds;
         }
@@ -140,7 +161,7 @@ mod tests {
     fn fill(window: &mut Window, from: u32, samples: &[Sample]) -> Vec<Seen> {
         let at = |n| Duration::from_millis(10) * (from + n);
         let all = (0..).zip(samples);
-        all.filter_map(|(n, sample)| window.add(at(n), *sample)).collect()
+        all.filter_map(|(n, sample)| window.add(at(n), *sample, Some(0.01))).collect()
     }
 
     #[test]
@@ -177,5 +198,33 @@ mod tests {
         assert_eq!(fill(&mut window, 4015, &[sample(10, Outcome::Ignored); 50]), []);
         let seen = fill(&mut window, 4070, &[sample(10, Outcome::Failure); 2]);
         assert!(seen[0].has_failures && !seen[0].is_overloaded);
+    }
+
+    #[test]
+    fn errors_in_time_are_no_sample_and_late_ones_are_as_what_is_given_up() {
+        let mut window = Window::new();
+        assert_eq!(fill(&mut window, 0, &vec![sample(20, Outcome::Error); 1000]), []);
+        let mut samples = vec![sample(1, Outcome::Error); 24];
+        samples.extend([sample(10, Outcome::Success); 16]);
+        let seen = fill(&mut window, 1000, &samples);
+        assert!(seen[0].rtt.is_some_and(|rtt| (rtt - 0.01).abs() < 1e-9), "{seen:?}");
+        assert!(!seen[0].is_overloaded && !seen[0].has_failures, "{seen:?}");
+        for (in_time, is_overloaded) in [(14, true), (18, false)] {
+            let mut window = Window::new();
+            let mut samples = vec![sample(20, Outcome::Error); in_time];
+            samples.extend([sample(1, Outcome::Success); 1]);
+            samples.extend([sample(21, Outcome::Error); 16]);
+            let seen = fill(&mut window, 0, &samples);
+            assert_eq!((seen[0].rtt, seen[0].is_overloaded), (None, is_overloaded));
+        }
+    }
+
+    /// A hundred that time out together are one overload.
+    #[test]
+    fn after_late_errors_it_opens_once_those_are_through_that_were_let_in_with_them() {
+        let mut window = Window::new();
+        let seen = fill(&mut window, 0, &[sample(1000, Outcome::Error); 116]);
+        assert_eq!(seen.len(), 1);
+        assert_eq!(fill(&mut window, 116, &[sample(1000, Outcome::Error); 16]).len(), 1);
     }
 }
