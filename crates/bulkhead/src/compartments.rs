@@ -78,6 +78,18 @@ impl Compartments {
     pub fn close(&self) {
         self.iter().for_each(Bulkhead::close);
     }
+
+    /// Waits until nothing is in use of any of them, one after the other: [close](Self::close) them first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has done nothing. Tested by
+    /// `waiting_for_all_compartments_to_drain_gives_up_everything_at_every_await`.
+    pub async fn drained(&self) {
+        for bulkhead in self.iter() {
+            bulkhead.drained().await;
+        }
+    }
 }
 
 impl fmt::Debug for Compartments {

@@ -39,6 +39,9 @@ pub enum ConfigError {
     /// The limit finds its capacity, and would change what it is told.
     #[error("a bulkhead with a limit of its own is not resized")]
     Adapts,
+    /// Each key has a capacity of its own, as [`capacity_for`](crate::KeyedBulkheadBuilder::capacity_for) says.
+    #[error("each key has a capacity of its own: change what says so, and refresh the key")]
+    CapacityByKey,
     /// There would be no key.
     #[error("no key would ever have room")]
     ZeroKeys,

@@ -5,6 +5,7 @@ mod admit;
 mod bulkhead;
 mod clock;
 mod compartments;
+mod drains;
 mod error;
 #[cfg(feature = "tower")]
 mod future;

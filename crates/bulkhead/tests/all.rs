@@ -9,6 +9,7 @@ mod all {
     mod compartments;
     #[cfg(all(feature = "http", feature = "tower"))]
     mod http;
+    mod keyed;
     mod known;
     #[cfg(feature = "tower")]
     mod layer;

@@ -231,7 +231,7 @@ impl BulkheadBuilder {
     }
 }
 
-pub(super) fn check_capacity(capacity: u32) -> Result<(), ConfigError> {
+pub(crate) fn check_capacity(capacity: u32) -> Result<(), ConfigError> {
     match capacity {
         0 => Err(ConfigError::ZeroCapacity),
         1..=Count::MAX => Ok(()),

@@ -1,15 +1,20 @@
 //! Waiting for everything to have come back.
 
 use super::shared::Shared;
+use crate::drains::{Drain, Empties};
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
-use tidegate_core::{inspect::Waiting, sync::Arc};
+use tidegate_core::{
+    inspect::{Resource, Waiting},
+    sync::Arc,
+};
 
-/// The future of [`Bulkhead::drained`](crate::Bulkhead::drained).
+/// The future of [`Bulkhead::drained`](crate::Bulkhead::drained) and
+/// [`KeyedBulkhead::drained`](crate::KeyedBulkhead::drained).
 ///
 /// # Cancel safety
 ///
@@ -21,9 +26,8 @@ pub struct Drained {
 
 impl Drained {
     #[track_caller]
-    pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        let drain = Drain { shared: Arc::clone(shared), key: None };
-        Self { waiting: shared.face.resource.waiting("permits to come back", drain) }
+    pub(crate) fn new(of: impl Empties + 'static, resource: &Resource) -> Self {
+        Self { waiting: resource.waiting("permits to come back", Drain::new(of)) }
     }
 }
 
@@ -41,39 +45,20 @@ impl fmt::Debug for Drained {
     }
 }
 
-struct Drain {
-    shared: Arc<Shared>,
-    key: Option<usize>,
-}
-
-impl Future for Drain {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { shared, key } = self.get_mut();
-        // Foreign code, and so not under the lock.
-        let waker = cx.waker().clone();
-        match *key {
-            None => match shared.with(|state, _| state.wait_for_drain(waker)) {
-                Ok(place) => *key = Some(place),
-                Err(_waker) => return Poll::Ready(()),
+impl Empties for Arc<Shared> {
+    fn join(&self, waker: Waker) -> Result<usize, Waker> {
+        self.with(
+            |state, _| {
+                if state.queue.is_drained() { Err(waker) } else { Ok(state.drains.join(waker)) }
             },
-            Some(place) => {
-                let (is_over, _waker) = shared.with(|state, _| state.look_for_drain(place, waker));
-                if is_over {
-                    return Poll::Ready(());
-                }
-            }
-        }
-        Poll::Pending
+        )
     }
-}
 
-impl Drop for Drain {
-    fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            let waker = self.shared.with(|state, _| state.forget_drain(key));
-            drop(waker);
-        }
+    fn look(&self, key: usize, waker: Waker) -> (bool, Waker) {
+        self.with(|state, _| state.drains.look(key, waker))
+    }
+
+    fn forget(&self, key: usize) -> Option<Waker> {
+        self.with(|state, _| state.drains.forget(key))
     }
 }

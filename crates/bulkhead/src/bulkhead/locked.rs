@@ -7,35 +7,23 @@ use super::{
 };
 use crate::{
     AcquireError,
+    drains::Drains,
     state::{Asked, Joined, Place, Queue, Rules, Settled},
 };
-use slab::Slab;
-use std::{
-    mem::{replace, take},
-    task::Waker,
-    time::Duration,
-};
+use std::{mem::take, task::Waker, time::Duration};
 use tidegate_core::panic::wake_quietly;
 
 #[derive(Debug)]
 pub(super) struct Locked {
     pub(super) queue: Queue<Option<Waker>>,
     /// Who waits for everything to have come back.
-    drains: Slab<Drain>,
-    /// How many of them wait still.
-    awaited: usize,
+    pub(super) drains: Drains,
     /// Who waits, and is to look again.
     called: Vec<Waker>,
     tally: Stats,
     /// Whether events are kept that are not rare.
     is_observed: bool,
     events: Vec<Event>,
-}
-
-#[derive(Debug)]
-enum Drain {
-    Waits(Waker),
-    Over,
 }
 
 /// What is to be done once the lock is released.
@@ -65,8 +53,7 @@ impl Locked {
     pub(super) fn new(rules: &Rules, is_observed: bool) -> Self {
         Self {
             queue: Queue::new(rules),
-            drains: Slab::new(),
-            awaited: 0,
+            drains: Drains::default(),
             called: Vec::new(),
             tally: Stats::default(),
             is_observed,
@@ -76,7 +63,7 @@ impl Locked {
 
     /// Whether permits can be taken and given back without the lock.
     pub(super) fn is_plain(&self) -> bool {
-        !self.queue.is_closed() && self.queue.waiting() == 0 && self.awaited == 0
+        !self.queue.is_closed() && self.queue.waiting() == 0 && !self.drains.are_awaited()
     }
 
     /// Takes permits, or a place in the line.
@@ -157,34 +144,6 @@ impl Locked {
         }
     }
 
-    /// Waits until everything has come back; none, if it has.
-    pub(super) fn wait_for_drain(&mut self, waker: Waker) -> Result<usize, Waker> {
-        if self.queue.is_drained() {
-            return Err(waker);
-        }
-        self.awaited += 1;
-        Ok(self.drains.insert(Drain::Waits(waker)))
-    }
-
-    /// Whether it has; if not, this waker is woken then. The other one is for the caller to drop.
-    pub(super) fn look_for_drain(&mut self, key: usize, waker: Waker) -> (bool, Waker) {
-        match &mut self.drains[key] {
-            Drain::Over => (true, waker),
-            Drain::Waits(old) => (false, replace(old, waker)),
-        }
-    }
-
-    /// Nobody waits there any more.
-    pub(super) fn forget_drain(&mut self, key: usize) -> Option<Waker> {
-        match self.drains.remove(key) {
-            Drain::Waits(waker) => {
-                self.awaited -= 1;
-                Some(waker)
-            }
-            Drain::Over => None,
-        }
-    }
-
     /// What was left to do.
     pub(super) fn take_left(&mut self) -> Left {
         let mut left = Left::default();
@@ -194,13 +153,8 @@ impl Locked {
             }
             self.count(weight, Duration::from_nanos(waited), end);
         }
-        if self.awaited > 0 && self.queue.is_drained() {
-            self.awaited = 0;
-            for (_, drain) in &mut self.drains {
-                if let Drain::Waits(waker) = replace(drain, Drain::Over) {
-                    left.wake(waker);
-                }
-            }
+        if self.drains.are_awaited() && self.queue.is_drained() {
+            self.drains.end(|waker| left.wake(waker));
         }
         for waker in take(&mut self.called) {
             left.wake(waker);

@@ -24,7 +24,7 @@ pub use self::{
     permit::{Permit, PermitRef},
     stats::Stats,
 };
-pub(crate) use self::{permit::endings, shared::Face};
+pub(crate) use self::{builder::check_capacity, permit::endings, shared::Face};
 
 use self::{locked::Locked, shared::Shared};
 use crate::{AcquireError, ConfigError, Entering, TryAcquireError, state::Count};
@@ -213,12 +213,17 @@ impl Bulkhead {
     /// If nothing would ever enter, if it is too many, or if a [limit](BulkheadBuilder::limit) says how many
     /// there are; then nothing has changed.
     pub fn resize(&self, capacity: u32) -> Result<(), ConfigError> {
-        builder::check_capacity(capacity)?;
+        check_capacity(capacity)?;
         if self.shared.adapt.is_some() {
             return Err(ConfigError::Adapts);
         }
-        self.shared.with(|state, now| state.resize(now, capacity));
+        self.resize_to(|| capacity);
         Ok(())
+    }
+
+    /// The same with a capacity that is asked for once nothing else can change it; any number.
+    pub(crate) fn resize_to(&self, capacity: impl FnOnce() -> u32) {
+        self.shared.with(|state, now| state.resize(now, capacity().min(Count::MAX)));
     }
 
     /// Lets nobody in any more. Who waits fails; permits that are out stay valid, and
@@ -242,7 +247,7 @@ impl Bulkhead {
     /// `waiting_for_a_drain_gives_up_everything_at_every_await`.
     #[track_caller]
     pub fn drained(&self) -> Drained {
-        Drained::new(&self.shared)
+        Drained::new(Arc::clone(&self.shared), &self.shared.face.resource)
     }
 
     /// How many permits there are. Takes no lock.

@@ -26,11 +26,11 @@ use tokio::time::Instant;
 pub(crate) struct Face {
     pub(crate) name: Name,
     pub(super) clock: Clock,
-    pub(super) resource: Resource,
+    pub(crate) resource: Resource,
     pub(super) observer: Observer,
     pub(super) max_wait: Option<Duration>,
     pub(super) holders: Option<Holders>,
-    pub(super) limit: Option<AnyLimit>,
+    pub(crate) limit: Option<AnyLimit>,
     pub(super) rules: Rules,
 }
 

@@ -15,7 +15,7 @@ use tidegate_core::{
     inspect::Resource,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize},
     },
 };
 
@@ -58,8 +58,9 @@ impl<K, S> KeyedBulkheadBuilder<K, S> {
         self
     }
 
-    /// How many permits a key has, in place of the same for all; asked whenever a key comes into use.
-    /// Nothing enters for a key of none, and every request for it is one that is too large.
+    /// How many permits a key has, in place of the same for all; asked whenever a key comes into use, and when it is
+    /// [refreshed](KeyedBulkhead::refresh). Nothing enters for a key of none, and every request for it is one that
+    /// is too large.
     pub fn capacity_for(mut self, capacity: impl Fn(&K) -> u32 + Send + Sync + 'static) -> Self {
         self.capacity_for = Some(Box::new(capacity));
         self
@@ -113,6 +114,10 @@ where
             keys: AtomicUsize::new(0),
             max_keys,
             is_closed: AtomicBool::new(false),
+            capacity: AtomicU32::new(rules.capacity),
+            changes: AtomicUsize::new(0),
+            drains: Mutex::default(),
+            is_awaited: AtomicBool::new(false),
             face: each.face(rules, holders, resource),
             capacity_for,
         });

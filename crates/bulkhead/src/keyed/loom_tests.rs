@@ -85,3 +85,61 @@ fn loom_closing_reaches_keys_that_are_about_to_be() {
         assert!(bulkhead.is_empty());
     });
 }
+
+/// Two keys leave while somebody waits for that.
+#[test]
+fn loom_a_drain_of_all_keys_is_not_missed() {
+    model("a_drain_of_all_keys_is_not_missed", || {
+        let bulkhead = keyed(1, 2);
+        let leave = [7, 8].map(|key| {
+            let permit = bulkhead.try_acquire(&key).unwrap();
+            thread::spawn(move || drop(permit))
+        });
+        loom::future::block_on(bulkhead.drained());
+        assert!(bulkhead.is_empty());
+        leave.into_iter().for_each(|leave| leave.join().unwrap());
+        loom::future::block_on(bulkhead.drained());
+    });
+}
+
+/// A key comes while the capacity of all is changed, twice at a time: it has the one that is left.
+#[test]
+fn loom_a_key_that_comes_has_the_capacity_of_now() {
+    model("a_key_that_comes_has_the_capacity_of_now", || {
+        let bulkhead = keyed(1, 1);
+        let resize = [2, 3].map(|capacity| {
+            let bulkhead = bulkhead.clone();
+            thread::spawn(move || bulkhead.resize(capacity).unwrap())
+        });
+        let permit = bulkhead.try_acquire(&7).unwrap();
+        resize.into_iter().for_each(|resize| resize.join().unwrap());
+        let now = bulkhead.table.capacity.load(std::sync::atomic::Ordering::Acquire);
+        assert!(bulkhead.try_acquire_many(&7, now - 1).is_ok());
+        assert!(bulkhead.try_acquire_many(&7, now).is_err());
+        drop(permit);
+    });
+}
+
+/// The same for the capacity of one key.
+#[test]
+fn loom_a_key_that_is_refreshed_has_the_capacity_that_was_said_last() {
+    model("a_key_that_is_refreshed_has_the_capacity_that_was_said_last", || {
+        let said = Arc::new(AtomicU32::new(1));
+        let says = Arc::clone(&said);
+        let builder = KeyedBulkhead::<u8>::builder(1).capacity_for(move |_| says.load(SeqCst));
+        let bulkhead = builder.hasher(Fixed::default()).build().unwrap();
+        let change = [2, 3].map(|capacity| {
+            let (bulkhead, said) = (bulkhead.clone(), Arc::clone(&said));
+            thread::spawn(move || {
+                said.store(capacity, SeqCst);
+                bulkhead.refresh(&7).unwrap()
+            })
+        });
+        let permit = bulkhead.try_acquire(&7).unwrap();
+        change.into_iter().for_each(|change| drop(change.join().unwrap()));
+        let now = said.load(SeqCst);
+        assert!(bulkhead.try_acquire_many(&7, now - 1).is_ok());
+        assert!(bulkhead.try_acquire_many(&7, now).is_err());
+        drop(permit);
+    });
+}

@@ -15,14 +15,16 @@ pub use self::{
 };
 
 use self::table::Table;
-use crate::{Ask, Bulkhead, Entering, Rejected};
+use crate::{Ask, Bulkhead, ConfigError, Drained, Entering, Rejected, bulkhead::check_capacity};
 use std::{
     fmt,
     hash::{BuildHasher, Hash, RandomState},
-    sync::Arc,
     time::Duration,
 };
-use tidegate_core::Name;
+use tidegate_core::{
+    Name,
+    sync::{Arc, atomic::Ordering::Acquire},
+};
 
 /// Lets in so many of each key at a time: of each client, tenant or backend, say. Clones share one.
 ///
@@ -158,10 +160,79 @@ where
     }
 }
 
+impl<K: Hash + Eq + Clone, S: BuildHasher> KeyedBulkhead<K, S> {
+    /// Asks [`capacity_for`](KeyedBulkheadBuilder::capacity_for) again about a key, once that says something else:
+    /// as [`Bulkhead::resize`], at once and for all who wait. False, if the key is not in use, and will be asked for
+    /// when it is.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use tidegate_bulkhead::KeyedBulkhead;
+    ///
+    /// let quota = Arc::new(Mutex::new(1));
+    /// let says = Arc::clone(&quota);
+    /// let builder = KeyedBulkhead::<u64>::builder(1).capacity_for(move |_| *says.lock().unwrap());
+    /// let tenants = builder.build().unwrap();
+    /// let permit = tenants.try_acquire(&7).unwrap();
+    /// *quota.lock().unwrap() = 2;
+    /// assert!(tenants.refresh(&7).unwrap());
+    /// assert!(tenants.try_acquire(&7).is_ok());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a [limit](crate::BulkheadBuilder::limit) says how many there are.
+    pub fn refresh(&self, key: &K) -> Result<bool, ConfigError> {
+        self.table.check_fixed()?;
+        Ok(self.table.refresh(key))
+    }
+}
+
 impl<K, S> KeyedBulkhead<K, S> {
-    /// Lets nobody in any more. Who waits fails; permits that are out stay valid.
+    /// Changes how many permits each key has, those in use and those to come: as [`Bulkhead::resize`], at once and
+    /// for all who wait. Takes time in proportion to the keys that are in use.
+    ///
+    /// # Errors
+    ///
+    /// If nothing would ever enter, if it is too many, if keys have [capacities of their
+    /// own](KeyedBulkheadBuilder::capacity_for), which [`refresh`](Self::refresh) is for, or if a
+    /// [limit](crate::BulkheadBuilder::limit) says how many there are; then nothing has changed.
+    pub fn resize(&self, capacity: u32) -> Result<(), ConfigError> {
+        check_capacity(capacity)?;
+        self.table.check_fixed()?;
+        if self.table.capacity_for.is_some() {
+            return Err(ConfigError::CapacityByKey);
+        }
+        self.table.resize(capacity);
+        Ok(())
+    }
+
+    /// Lets nobody in any more, for any key. Who waits fails; permits that are out stay valid, and
+    /// [`drained`](Self::drained) waits for them. Closing again does nothing.
     pub fn close(&self) {
         self.table.close();
+    }
+
+    /// Whether it was closed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.table.is_closed.load(Acquire)
+    }
+
+    /// Waits until no key is in use, if only for a moment: nothing is out, and nobody waits. [Close](Self::close) it
+    /// first for it to stay so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has done nothing. Tested by
+    /// `waiting_for_all_keys_to_drain_gives_up_everything_at_every_await`.
+    #[track_caller]
+    pub fn drained(&self) -> Drained
+    where
+        K: Send + 'static,
+        S: Send + Sync + 'static,
+    {
+        Drained::new(Arc::clone(&self.table), &self.table.face.resource)
     }
 
     /// How many keys are in use.

@@ -1,18 +1,24 @@
 //! The keys that are in use, and their bulkheads.
 
-use crate::{Bulkhead, Rejected, TryAcquireError, bulkhead::Face};
+use crate::{
+    Bulkhead, ConfigError, Rejected, TryAcquireError,
+    bulkhead::Face,
+    drains::{Drains, Empties},
+};
 use std::{
     collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash},
+    task::Waker,
 };
 use tidegate_core::{
     Name,
+    panic::wake_quietly,
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool, AtomicUsize,
-            Ordering::{AcqRel, Acquire, Relaxed, SeqCst},
+            AtomicBool, AtomicU32, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst},
         },
         lock,
     },
@@ -30,6 +36,13 @@ pub(super) struct Table<K, S> {
     pub(super) keys: AtomicUsize,
     pub(super) max_keys: usize,
     pub(super) is_closed: AtomicBool,
+    /// Of each key, unless each has its own.
+    pub(super) capacity: AtomicU32,
+    /// How often a capacity was changed.
+    pub(super) changes: AtomicUsize,
+    pub(super) drains: Mutex<Drains>,
+    /// Whether anybody waits there.
+    pub(super) is_awaited: AtomicBool,
     pub(super) face: Arc<Face>,
     pub(super) capacity_for: Option<Capacity<K>>,
 }
@@ -78,8 +91,8 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Table<K, S> {
             // The last of them may be this one, by somebody who was faster.
             return found().map(|bulkhead| (bulkhead, user(mine))).ok_or(too_many);
         }
-        let capacity = self.capacity_for.as_ref().map(|capacity_for| capacity_for(key));
-        let new = Bulkhead::of(Arc::clone(&self.face), capacity);
+        let changes = self.changes.load(Acquire);
+        let new = Bulkhead::of(Arc::clone(&self.face), Some(self.capacity_of(key)));
         let kept = key.clone();
         // Room is taken with the lock held, so that whoever finds none for a key finds the key, if it is there.
         let reserve = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
@@ -95,15 +108,64 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Table<K, S> {
         drop(keys);
         drop(unused);
         let bulkhead = bulkhead.ok_or(too_many)?;
-        // It may have been closed before the key was there to be closed.
+        // A change or closing may not have found the key, if that was not there yet.
+        self.keep_up(key, &bulkhead, changes);
         if self.is_closed.load(SeqCst) {
             bulkhead.close();
         }
         Ok((bulkhead, user(mine)))
     }
+
+    /// Asks again how many permits a key has; false, if it is not in use.
+    pub(super) fn refresh(&self, key: &K) -> bool {
+        let before = self.changes.fetch_add(1, AcqRel);
+        let found = lock(self.shard(key)).get(key).map(|in_use| in_use.bulkhead.clone());
+        found.inspect(|bulkhead| self.keep_up(key, bulkhead, before)).is_some()
+    }
+
+    /// Gives a key the capacity that is right by now, if any was changed since then.
+    fn keep_up(&self, key: &K, bulkhead: &Bulkhead, mut then: usize) {
+        // What changes while it is asked for is asked for again: nobody comes last with an old one.
+        while self.face.limit.is_none() {
+            let now = self.changes.load(Acquire);
+            if now == then {
+                break;
+            }
+            then = now;
+            match &self.capacity_for {
+                None => bulkhead.resize_to(|| self.capacity.load(Acquire)),
+                Some(capacity_for) => {
+                    let capacity = capacity_for(key);
+                    bulkhead.resize_to(|| capacity);
+                }
+            }
+        }
+    }
+
+    fn capacity_of(&self, key: &K) -> u32 {
+        match &self.capacity_for {
+            None => self.capacity.load(Acquire),
+            Some(capacity_for) => capacity_for(key),
+        }
+    }
 }
 
 impl<K, S> Table<K, S> {
+    /// Gives all keys another capacity, those that are in use and those to come.
+    pub(super) fn resize(&self, capacity: u32) {
+        self.capacity.store(capacity, Release);
+        self.changes.fetch_add(1, AcqRel);
+        for bulkhead in self.bulkheads() {
+            // That of another one who has come later, if there is one.
+            bulkhead.resize_to(|| self.capacity.load(Acquire));
+        }
+    }
+
+    /// No limit would change what it is told.
+    pub(super) fn check_fixed(&self) -> Result<(), ConfigError> {
+        if self.face.limit.is_some() { Err(ConfigError::Adapts) } else { Ok(()) }
+    }
+
     pub(super) fn close(&self) {
         self.is_closed.store(true, SeqCst);
         for bulkhead in self.bulkheads() {
@@ -130,11 +192,47 @@ impl<K, S> Table<K, S> {
         stats
     }
 
+    /// The last key has left.
+    fn end_drains(&self) {
+        let mut wakers = Vec::new();
+        let mut drains = lock(&self.drains);
+        // Another one may be there by now, and those who wait may have come after it: it ends them when it leaves.
+        if self.keys.load(Acquire) > 0 {
+            return;
+        }
+        self.is_awaited.store(false, Release);
+        drains.end(|waker| wakers.push(waker));
+        drop(drains);
+        wakers.into_iter().for_each(wake_quietly);
+    }
+
     fn bulkheads(&self) -> Vec<Bulkhead> {
         let all = |shard: &Mutex<HashMap<K, InUse, S>>| {
             lock(shard).values().map(|in_use| in_use.bulkhead.clone()).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(all).collect()
+    }
+}
+
+impl<K: Send, S: Send + Sync> Empties for Arc<Table<K, S>> {
+    fn join(&self, waker: Waker) -> Result<usize, Waker> {
+        let mut drains = lock(&self.drains);
+        self.is_awaited.store(true, Release);
+        // Who has left a shard by now is seen below, and whoever leaves it from now on sees that it is awaited.
+        self.shards.iter().for_each(|shard| drop(lock(shard)));
+        if self.keys.load(Acquire) > 0 {
+            return Ok(drains.join(waker));
+        }
+        self.is_awaited.store(drains.are_awaited(), Release);
+        Err(waker)
+    }
+
+    fn look(&self, key: usize, waker: Waker) -> (bool, Waker) {
+        lock(&self.drains).look(key, waker)
+    }
+
+    fn forget(&self, key: usize) -> Option<Waker> {
+        lock(&self.drains).forget(key)
     }
 }
 
@@ -170,8 +268,11 @@ impl<K: Hash + Eq, S: BuildHasher> Drop for User<K, S> {
         in_use.users -= 1;
         if in_use.users == 0 {
             let gone = keys.remove_entry(key);
-            table.keys.fetch_sub(1, AcqRel);
+            let is_last = table.keys.fetch_sub(1, AcqRel) == 1;
             drop(keys);
+            if is_last && table.is_awaited.load(Acquire) {
+                table.end_drains();
+            }
             // A key of somebody else's, and so not under the lock.
             drop(gone);
         }
