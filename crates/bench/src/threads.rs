@@ -1,4 +1,7 @@
 //! Work that several threads do at the same time, and not one after the other.
+//!
+//! Two that are ready to run on a machine that has one processor to spare take turns of milliseconds: each works as if it
+//! were alone, and what they contend for costs nothing.
 
 use crate::{clock::Spent, contest::Done};
 use rustix::time::{ClockId, clock_gettime};
@@ -11,8 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How much of the time all threads have to be at work. Two that run one after the other cost no more
-/// each than one does, and prove nothing.
+/// How much of the time all threads have to be at work, and to have a processor. Two that run one after the other
+/// cost no more each than one does, and prove nothing.
 const OVERLAP: f64 = 0.9;
 
 /// How often work is done again that did not overlap so.
@@ -24,6 +27,8 @@ struct Run {
     start: Instant,
     end: Instant,
     cpu: Duration,
+    /// How long it was ready, and had no processor.
+    kept: Duration,
 }
 
 /// Has `threads` threads do the work that `prepare` returns, all at once: the sum of what it returns,
@@ -50,6 +55,7 @@ fn attempt(threads: usize, work: &(impl Fn() -> u64 + Sync)) -> (f64, Done) {
     let (barrier, here) = (Barrier::new(threads), AtomicUsize::new(0));
     let run = || {
         barrier.wait();
+        let kept_before = kept();
         // A barrier wakes one after the other: who is first waits for the last on its processor.
         here.fetch_add(1, Ordering::AcqRel);
         while here.load(Ordering::Acquire) < threads {
@@ -58,7 +64,8 @@ fn attempt(threads: usize, work: &(impl Fn() -> u64 + Sync)) -> (f64, Done) {
         let (start, before) = (Instant::now(), cpu());
         let work = work();
         let cpu = cpu().saturating_sub(before);
-        Run { work, start, end: Instant::now(), cpu }
+        let end = Instant::now();
+        Run { work, start, end, cpu, kept: kept().saturating_sub(kept_before) }
     };
     let runs: Vec<Run> = thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
@@ -70,7 +77,9 @@ fn attempt(threads: usize, work: &(impl Fn() -> u64 + Sync)) -> (f64, Done) {
     let all_from = runs.iter().map(|run| run.start).max().unwrap();
     let all_to = runs.iter().map(|run| run.end).min().unwrap();
     let wall = last - first;
-    let overlap = all_to.saturating_duration_since(all_from).as_secs_f64() / wall.as_secs_f64();
+    let kept: Duration = runs.iter().map(|run| run.kept).sum();
+    let together = all_to.saturating_duration_since(all_from).saturating_sub(kept);
+    let overlap = together.as_secs_f64() / wall.as_secs_f64();
     let spent = Some(Spent { wall, cpu: runs.iter().map(|run| run.cpu).sum() });
     (overlap, Done { work: runs.iter().map(|run| run.work).sum(), spent })
 }
@@ -79,4 +88,12 @@ fn attempt(threads: usize, work: &(impl Fn() -> u64 + Sync)) -> (f64, Done) {
 fn cpu() -> Duration {
     let own = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(own.tv_sec.unsigned_abs(), own.tv_nsec.try_into().unwrap_or(0))
+}
+
+/// How long this thread was ready, and had no processor: the second number of what Linux says of it. None, where there
+/// is no such file.
+fn kept() -> Duration {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = said.split_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }

@@ -10,8 +10,9 @@ use std::{hint::black_box, sync::Arc};
 use tidegate_bulkhead::Bulkhead;
 use tokio::sync::Semaphore;
 
-/// How often one thread takes one in one measurement.
-const TIMES: u64 = 1_000_000;
+/// How often one thread takes one in one measurement: for some milliseconds, in which a busy machine may leave two
+/// threads a processor each.
+const TIMES: u64 = 100_000;
 
 pub(super) fn run(plan: Plan) -> Vec<Ratio> {
     let mut ratios = Vec::new();
@@ -49,7 +50,7 @@ fn taken<L: Sync>(
     make: impl Fn() -> L,
     take: impl Fn(&L) -> bool + Sync,
 ) -> Done {
-    let times = plan.size(TIMES, TIMES / 20);
+    let times = plan.size(TIMES, TIMES / 2);
     let take = &take;
     let done = together(threads, || {
         let limit = make();
