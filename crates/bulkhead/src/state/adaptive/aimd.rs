@@ -2,7 +2,7 @@
 
 use super::{
     Limit, LimitAlgorithm, Sample,
-    level::{Bounds, Level},
+    level::{Bounds, Level, bounds},
 };
 use crate::{ConfigError, Outcome};
 use std::time::Duration;
@@ -33,19 +33,7 @@ impl Aimd {
         Self { bounds: Bounds::new(), too_slow, backoff: DEFAULT_BACKOFF }
     }
 
-    /// The least; 1 by default. Who asks for more permits at once than there are is turned away: it must not
-    /// be less than the most that anybody asks for.
-    pub fn min(mut self, min: u32) -> Self {
-        self.bounds.min = min;
-        self
-    }
-
-    /// The most; 1000 by default, or that with which it begins.
-    pub fn max(mut self, max: u32) -> Self {
-        self.bounds.max = Some(max);
-        self
-    }
-
+    bounds!(bounds);
     /// What is left of the limit after an overload: 0.9 by default, above 0 and below 1.
     pub fn backoff(mut self, part: f64) -> Self {
         self.backoff = part;

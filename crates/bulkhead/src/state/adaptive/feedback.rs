@@ -33,6 +33,32 @@ pub(super) struct Common {
     pub(super) seed: u64,
 }
 
+/// The settings of who goes by a [`Law`], which are `common`.
+macro_rules! settings {
+    () => {
+        $crate::state::adaptive::level::bounds!(common.bounds);
+
+        /// How often to look anew at how long a call takes which does not wait: 10 s by default. It takes about half
+        /// of the calls for as long as 32 of them take.
+        ///
+        /// It is done at multiples of this by the clock of the system, so that clients of one service look together,
+        /// and none of them sees the queue of the others: they need the same times and clocks that agree to a
+        /// fraction of a second.
+        pub fn probe_every(mut self, time: Duration) -> Self {
+            self.common.probe_every = time;
+            self
+        }
+
+        /// Shifts the times of these looks, by chance: for limits of one process that are to look at different times.
+        /// Clients of one service need the same seed.
+        pub fn seed(mut self, seed: u64) -> Self {
+            self.common.seed = seed;
+            self
+        }
+    };
+}
+pub(super) use settings;
+
 impl Common {
     pub(super) fn new() -> Self {
         Self { bounds: Bounds::new(), probe_every: DEFAULT_PROBE_EVERY, seed: 0 }

@@ -2,7 +2,7 @@
 
 use super::{
     Limit, LimitAlgorithm,
-    feedback::{Common, Law},
+    feedback::{Common, Law, settings},
 };
 use crate::ConfigError;
 use std::time::Duration;
@@ -37,35 +37,10 @@ impl Gradient2 {
         Self { common: Common::new(), tolerance: DEFAULT_TOLERANCE }
     }
 
-    /// The least; 1 by default. Who asks for more permits at once than there are is turned away: it must not
-    /// be less than the most that anybody asks for.
-    pub fn min(mut self, min: u32) -> Self {
-        self.common.bounds.min = min;
-        self
-    }
-
-    /// The most; 1000 by default, or that with which it begins.
-    pub fn max(mut self, max: u32) -> Self {
-        self.common.bounds.max = Some(max);
-        self
-    }
-
+    settings!();
     /// By how much longer than usual calls may take: 1.5 by default, and 1 at least.
     pub fn tolerance(mut self, times: f64) -> Self {
         self.tolerance = times;
-        self
-    }
-
-    /// How often to look anew at how long a call takes which does not wait: see
-    /// [`Vegas::probe_every`](super::Vegas::probe_every).
-    pub fn probe_every(mut self, time: Duration) -> Self {
-        self.common.probe_every = time;
-        self
-    }
-
-    /// What the times of these looks come from: see [`Vegas::seed`](super::Vegas::seed).
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.common.seed = seed;
         self
     }
 }

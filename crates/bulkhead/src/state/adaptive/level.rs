@@ -12,6 +12,25 @@ pub(super) struct Bounds {
     pub(super) max: Option<u32>,
 }
 
+/// The settings that all limits have, which are [`Bounds`] where `$bounds` says.
+macro_rules! bounds {
+    ($($bounds:ident).+) => {
+        /// The least; 1 by default. Who asks for more permits at once than there are is turned away: it must not
+        /// be less than the most that anybody asks for.
+        pub fn min(mut self, min: u32) -> Self {
+            self.$($bounds).+.min = min;
+            self
+        }
+
+        /// The most; 1000 by default, or that with which it begins.
+        pub fn max(mut self, max: u32) -> Self {
+            self.$($bounds).+.max = Some(max);
+            self
+        }
+    };
+}
+pub(super) use bounds;
+
 impl Bounds {
     pub(super) fn new() -> Self {
         Self { min: 1, max: None }

@@ -2,7 +2,7 @@
 
 use super::{
     Limit, LimitAlgorithm,
-    feedback::{Common, Law},
+    feedback::{Common, Law, settings},
 };
 use crate::ConfigError;
 use std::time::Duration;
@@ -32,36 +32,7 @@ impl Vegas {
         Self { common: Common::new() }
     }
 
-    /// The least; 1 by default. Who asks for more permits at once than there are is turned away: it must not
-    /// be less than the most that anybody asks for.
-    pub fn min(mut self, min: u32) -> Self {
-        self.common.bounds.min = min;
-        self
-    }
-
-    /// The most; 1000 by default, or that with which it begins.
-    pub fn max(mut self, max: u32) -> Self {
-        self.common.bounds.max = Some(max);
-        self
-    }
-
-    /// How often to look anew at how long a call takes which does not wait: 10 s by default. It takes about half
-    /// of the calls for as long as 32 of them take.
-    ///
-    /// It is done at multiples of this by the clock of the system, so that clients of one service look together,
-    /// and none of them sees the queue of the others: they need the same times and clocks that agree to a
-    /// fraction of a second.
-    pub fn probe_every(mut self, time: Duration) -> Self {
-        self.common.probe_every = time;
-        self
-    }
-
-    /// Shifts the times of these looks, by chance: for limits of one process that are to look at different times.
-    /// Clients of one service need the same seed.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.common.seed = seed;
-        self
-    }
+    settings!();
 }
 
 impl Default for Vegas {
