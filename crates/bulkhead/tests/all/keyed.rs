@@ -187,6 +187,29 @@ fn the_same_new_key_is_counted_once() {
     assert!(bulkhead.is_empty());
 }
 
+/// Another new key takes the last room while this one is about to: here one within the other.
+#[test]
+fn two_new_keys_at_a_time_are_not_more_than_there_may_be() {
+    let me = Arc::new(Mutex::new(None::<KeyedBulkhead<u32>>));
+    let inner = Arc::new(Mutex::new(None));
+    let (by, permits) = (Arc::clone(&me), Arc::clone(&inner));
+    let builder = KeyedBulkhead::<u32>::builder(2).max_keys(1).capacity_for(move |_| {
+        let other = by.lock().unwrap().take();
+        if let Some(bulkhead) = other {
+            *permits.lock().unwrap() = Some(bulkhead.try_acquire(&8).unwrap());
+        }
+        2
+    });
+    let bulkhead = builder.build().unwrap();
+    *me.lock().unwrap() = Some(bulkhead.clone());
+    let error = bulkhead.try_acquire(&7).map(drop).unwrap_err();
+    assert_eq!(error, Rejected::TooManyKeys { max_keys: 1 });
+    assert_eq!(bulkhead.len(), 1);
+    drop(inner.lock().unwrap().take());
+    assert!(bulkhead.is_empty());
+    assert!(bulkhead.try_acquire(&7).is_ok());
+}
+
 /// For keys in use, for who waits, and for keys to come.
 #[test]
 fn a_resize_is_for_all_keys() {

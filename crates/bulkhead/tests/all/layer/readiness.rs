@@ -32,6 +32,22 @@ async fn poll_ready_reserves_exactly_one() {
     assert_idle(&bulkhead);
 }
 
+/// What is asked again whether it is ready does not take a permit anew: it would be the turn of others.
+#[tidegate_testkit::test]
+async fn a_service_that_is_ready_stays_so_while_others_wait() {
+    let bulkhead = bulkhead(1);
+    let mut service = BulkheadLayer::readiness(bulkhead.clone()).layer(echo());
+    ready(&mut service).await.unwrap();
+    let mut waits = crate::waiter(&bulkhead, 1);
+    for _ in 0..3 {
+        assert!(poll_ready(&mut service).is_ready());
+        assert_eq!(bulkhead.stats().waiting, 1);
+    }
+    assert_eq!(service.call(7).await.unwrap(), 7);
+    drop(crate::end(&mut waits).unwrap());
+    assert_idle(&bulkhead);
+}
+
 /// One that is polled again and again while it waits keeps its place in the line.
 #[tidegate_testkit::test]
 async fn poll_ready_waits_in_one_place() {
