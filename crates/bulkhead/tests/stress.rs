@@ -9,7 +9,9 @@ mod stress {
     use std::{
         future::Future,
         pin::Pin,
-        task::{Context, Poll, Waker},
+        sync::Arc,
+        task::{Context, Poll, Wake, Waker},
+        thread::{self, Thread},
     };
     use tidegate_bulkhead::Bulkhead;
 
@@ -20,5 +22,26 @@ mod stress {
     /// Polls a future by nobody who could be woken.
     fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// Wakes a thread that is parked.
+    struct Unpark(Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// Waits on this thread, without a runtime.
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let mut future = Box::pin(future);
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(end) => return end,
+                Poll::Pending => thread::park(),
+            }
+        }
     }
 }

@@ -1,14 +1,9 @@
 //! Threads that ask at once: for longer by `cargo xtask stress`.
 
-use super::{bulkhead, poll};
+use super::{block_on, bulkhead, poll};
 use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
-    },
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
+    task::Poll,
 };
 use tidegate_bulkhead::{Bulkhead, Permit};
 use tidegate_testkit::{
@@ -42,7 +37,7 @@ impl TrySemaphore for Polled {
 
     fn try_acquire(&self) -> Option<Permit> {
         let mut acquire = std::pin::pin!(self.0.acquire());
-        match acquire.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match poll(acquire.as_mut()) {
             Poll::Ready(end) => end.ok(),
             Poll::Pending => None,
         }
@@ -84,27 +79,6 @@ fn stress_weighted_permits_are_linearizable() {
     );
 }
 
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits on this thread, without a runtime.
-fn block_on(bulkhead: &Bulkhead, n: u32) -> Permit {
-    let mut acquire = Box::pin(bulkhead.acquire_many(n));
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    loop {
-        match acquire.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(end) => return end.unwrap(),
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
 /// Everybody waits, some give up, and the capacity changes all the time: never more are inside than the
 /// largest capacity, and everything comes back.
 #[test]
@@ -124,7 +98,7 @@ fn stress_waits_cancels_and_resizes_lose_nothing() {
                         drop(acquire);
                     }
                     _ => {
-                        let permit = block_on(bulkhead, n);
+                        let permit = block_on(bulkhead.acquire_many(n)).unwrap();
                         let was = inside.fetch_add(n, SeqCst);
                         assert!(was + n <= 4, "{was} and {n} inside");
                         ctx.point();

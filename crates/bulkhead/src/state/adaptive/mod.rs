@@ -63,8 +63,9 @@ pub trait LimitAlgorithm: fmt::Debug + Send {
 
     /// A call has ended, at a time that is not before that of the last sample. Gives the limit from now on.
     ///
-    /// This and the others are called one at a time, with a lock held: they are to be short, and to leave
-    /// alone the bulkhead that they are for, which would wait for itself.
+    /// This and the others are called one at a time, with a lock held that is theirs alone: nobody who takes permits or
+    /// gives them back waits for it, but who says how a call has ended, or finds no room when it is [due](Self::due).
+    /// They are to be short, and to leave alone the bulkhead that they are for, which would wait for itself.
     fn sample(&mut self, now: Duration, sample: Sample) -> u32;
 
     /// When the limit may change though no call ends, if it may: a limit that is lower for a while has to say
