@@ -136,7 +136,9 @@ fn loom_a_key_that_is_refreshed_has_the_capacity_that_was_said_last() {
             })
         });
         let permit = bulkhead.try_acquire(&7).unwrap();
-        change.into_iter().for_each(|change| drop(change.join().unwrap()));
+        for change in change {
+            change.join().unwrap();
+        }
         let now = said.load(SeqCst);
         assert!(bulkhead.try_acquire_many(&7, now - 1).is_ok());
         assert!(bulkhead.try_acquire_many(&7, now).is_err());
