@@ -3,7 +3,10 @@
 use super::Clock;
 use crate::state::nanos;
 use std::{sync::Arc, time::Duration};
-use tidegate_core::sync::atomic::{AtomicU64, Ordering::AcqRel};
+use tidegate_core::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Relaxed},
+};
 
 /// A clock that stands still until it is moved, for tests and simulations. Clones show the same time.
 ///
@@ -43,9 +46,10 @@ impl ManualClock {
         Self::default()
     }
 
-    /// Moves the clock ahead.
+    /// Moves the clock ahead, at most to its end.
     pub fn advance(&self, by: Duration) {
-        self.0.0.fetch_add(nanos(by), AcqRel);
+        let ahead = |now: u64| Some(now.saturating_add(nanos(by)));
+        let _ = self.0.0.fetch_update(AcqRel, Relaxed, ahead);
     }
 
     /// Sets the clock to a time since its origin; this may be back.
@@ -56,7 +60,8 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> u64 {
-        // No plain load: whoever reads the time has seen what came before it was read last.
+        // As time has one order for all, so have readings and moves: each of them is a write, which reads the last one and
+        // has seen what came before it. That is what acquire and release are; there is no other variable to agree on.
         self.0.0.fetch_add(0, AcqRel)
     }
 }

@@ -160,3 +160,15 @@ fn clones_of_a_builder_have_jitter_of_their_own() {
     assert_eq!(Some(waits[0]), wait().next());
     assert!(waits[0] != waits[1] && waits[1] != waits[2] && waits[0] != waits[2], "{waits:?}");
 }
+
+/// Its end is not its origin.
+#[test]
+fn a_clock_that_is_moved_beyond_its_end_stays_there() {
+    let (builder, clock) = manual();
+    let breaker = builder.trip(Trip::consecutive_failures(1)).build().unwrap();
+    fail(&breaker, 1);
+    clock.advance(SECOND);
+    clock.advance(Duration::MAX);
+    assert_eq!(clock.now(), u64::MAX);
+    assert!(breaker.try_enter().is_ok());
+}
