@@ -1,8 +1,8 @@
 //! The future of a [`BreakerService`](crate::BreakerService).
 
 use crate::{
-    Classify,
-    breaker::{Attempt, Guard, Shared},
+    Breaker, Classify,
+    breaker::{Attempt, Entry},
     clock::Clock,
     layer::Errors,
 };
@@ -12,7 +12,6 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -31,18 +30,20 @@ pin_project! {
 pin_project! {
     #[project = StepProjected]
     enum Step<C: Clock, F, K, T, E> {
-        Called { #[pin] attempt: Attempt<Arc<Shared<C>>, F, K> },
+        Called { #[pin] attempt: Attempt<Breaker<C>, F, K> },
         Answered { answer: Option<Result<T, E>> },
     }
 }
 
 impl<C: Clock, F, K, T, E, A> ResponseFuture<C, F, K, T, E, A> {
+    #[inline]
     fn new(step: Step<C, F, K, T, E>) -> Self {
         Self { step, errors: PhantomData }
     }
 
-    pub(crate) fn called(inner: F, guard: Guard<Arc<Shared<C>>>, classify: K) -> Self {
-        Self::new(Step::Called { attempt: Attempt::new(inner, guard, classify) })
+    #[inline]
+    pub(crate) fn called(inner: F, entry: Entry<Breaker<C>>, classify: K) -> Self {
+        Self::new(Step::Called { attempt: Attempt::new(inner, entry, classify) })
     }
 
     pub(crate) fn answered(answer: Result<T, E>) -> Self {
@@ -59,6 +60,7 @@ where
 {
     type Output = Result<T, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
             StepProjected::Called { attempt } => attempt.poll(cx).map_err(A::inner),

@@ -16,7 +16,7 @@ mod service;
 pub mod state;
 
 pub use self::{
-    breaker::{Breaker, BreakerBuilder, Call, Event, Handle, OwnedTicket, States, Stats, Ticket},
+    breaker::{Breaker, BreakerBuilder, Call, Event, Handle, Holder, States, Stats, Ticket},
     classify::{ByResult, Classify, Verdict},
     clock::{Clock, ManualClock, TokioClock},
     error::{BreakerError, ConfigError, Open},

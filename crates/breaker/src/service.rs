@@ -1,7 +1,8 @@
 //! A service that is not called while it fails.
 
 use crate::{
-    ByResult, Classify,
+    Breaker, ByResult, Classify, Open,
+    breaker::{Entry, Pass},
     clock::Clock,
     future::ResponseFuture,
     layer::{Answer, ByKey, Fail, Held, Single},
@@ -10,7 +11,7 @@ use std::{
     fmt,
     hash::Hash,
     mem,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tower_service::Service;
 
@@ -74,28 +75,42 @@ where
     /// here that they cannot. The place is given back.
     ///
     /// The place of a probe is held until the call, or until it is lost as that of a call is: after the lease, if another
-    /// one wants it. While the inner service is not ready nobody is woken if the breaker opens: whoever waits is told by
-    /// the next `poll_ready`, as each of them looks anew. The breaker keeps no list of who waits, since services may be
-    /// polled and forgotten, and such a list has no bound.
+    /// one wants it. Who waits for the inner service is woken when the state of the breaker changes, too, and told at
+    /// once if it has opened. The breaker keeps a waker for a service that waits, until it is ready or dropped.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
-        if !self.mode.reserve() {
-            return Poll::Ready(Ok(()));
-        }
-        let Held::Place(guard) = &mut self.mode.held else { unreachable!("there is a place") };
-        let (inner, classify) = (&mut self.inner, &self.classify);
-        let failed = guard.run(|| match inner.poll_ready(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(None),
-            Poll::Ready(Err(error)) => {
-                let result = Err(error);
-                let verdict = classify.verdict(&result);
-                Poll::Ready(result.err().map(|error| (error, verdict)))
+        let Self { inner, mode, classify, .. } = self;
+        while let Some(pass) = mode.reserve() {
+            let mut entry = Entry::new(&mode.breaker, pass);
+            let failed = entry.run(|| match inner.poll_ready(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Ok(())) => Poll::Ready(None),
+                Poll::Ready(Err(error)) => {
+                    let result = Err(error);
+                    let verdict = classify.verdict(&result);
+                    Poll::Ready(result.err().map(|error| (error, verdict)))
+                }
+            });
+            let pass = entry.into_pass();
+            match failed {
+                Poll::Pending => {
+                    mode.held = Held::Place(pass);
+                    if mode.wait(cx.waker()) {
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Ready(None) => {
+                    mode.held = Held::Place(pass);
+                    break;
+                }
+                Poll::Ready(Some((error, verdict))) => {
+                    mode.stop_waiting();
+                    Entry::new(&mode.breaker, pass).finish(verdict);
+                    return Poll::Ready(Err(A::inner(error)));
+                }
             }
-        });
-        let Some((error, verdict)) = ready!(failed) else { return Poll::Ready(Ok(())) };
-        guard.finish(verdict);
-        self.mode.held = Held::Nothing;
-        Poll::Ready(Err(A::inner(error)))
+        }
+        mode.stop_waiting();
+        Poll::Ready(Ok(()))
     }
 
     /// Calls the inner service, if there is a place. If the place was lost since, another one is asked for. If there was
@@ -106,30 +121,36 @@ where
     ///
     /// If [`poll_ready`](Self::poll_ready) was not ready before.
     fn call(&mut self, request: R) -> Self::Future {
-        let Single { breaker, held } = &mut self.mode;
-        let mut guard = match mem::replace(held, Held::Nothing) {
-            Held::Place(guard) => guard,
+        let Single { breaker, held, .. } = &mut self.mode;
+        let place = match mem::replace(held, Held::Nothing) {
+            Held::Place(pass) => Some(pass),
             Held::Nothing => panic!("a call without a `poll_ready` that was ready"),
             Held::Refused(open) => {
-                let open = breaker.refuse_again(open);
-                breaker.reject(open);
+                let open = breaker.shared().refuse_again(open);
+                breaker.shared().reject(open);
                 return ResponseFuture::answered(self.answer.answer(request, open));
             }
         };
-        if !guard.begin() {
-            guard = match breaker.reserve() {
-                Ok(guard) => guard,
-                Err(open) => {
-                    breaker.reject(open);
-                    return ResponseFuture::answered(self.answer.answer(request, open));
-                }
-            };
-            guard.begin();
+        match begin(breaker, place) {
+            Ok(mut entry) => {
+                let inner = &mut self.inner;
+                let future = entry.run(|| inner.call(request));
+                ResponseFuture::called(future, entry, self.classify.clone())
+            }
+            Err(open) => ResponseFuture::answered(self.answer.answer(request, open)),
         }
-        let inner = &mut self.inner;
-        let future = guard.run(|| inner.call(request));
-        ResponseFuture::called(future, guard, self.classify.clone())
     }
+}
+
+/// A call begins in its place; in another one, if it has none or has lost it.
+#[inline]
+fn begin<C: Clock>(breaker: &Breaker<C>, place: Option<Pass>) -> Result<Entry<Breaker<C>>, Open> {
+    if let Some(mut pass) = place {
+        if breaker.shared().begin(&mut pass) {
+            return Ok(Entry::new(breaker.clone(), pass));
+        }
+    }
+    Ok(Entry::new(breaker.clone(), breaker.shared().enter()?))
 }
 
 impl<S, R, Q, F, C, K, A> Service<R> for BreakerService<S, ByKey<Q, F, C>, K, A>
@@ -153,16 +174,13 @@ where
     fn call(&mut self, request: R) -> Self::Future {
         let ByKey { breakers, key } = &self.mode;
         let breaker = breakers.breaker(&key(&request));
-        let mut guard = match breaker.reserve() {
-            Ok(guard) => guard,
-            Err(open) => {
-                breaker.reject(open);
-                return ResponseFuture::answered(self.answer.answer(request, open));
+        match begin(&breaker, None) {
+            Ok(mut entry) => {
+                let inner = &mut self.inner;
+                let future = entry.run(|| inner.call(request));
+                ResponseFuture::called(future, entry, self.classify.clone())
             }
-        };
-        guard.begin();
-        let inner = &mut self.inner;
-        let future = guard.run(|| inner.call(request));
-        ResponseFuture::called(future, guard, self.classify.clone())
+            Err(open) => ResponseFuture::answered(self.answer.answer(request, open)),
+        }
     }
 }

@@ -1,10 +1,6 @@
 //! The future of a guarded call.
 
-use super::{
-    attempt::{Attempt, Guard},
-    entry::Entry,
-    shared::Shared,
-};
+use super::{Breaker, attempt::Attempt, entry::Entry};
 use crate::{BreakerError, ByResult, Classify, clock::Clock};
 use pin_project_lite::pin_project;
 use std::{
@@ -26,14 +22,14 @@ pin_project! {
 pin_project! {
     #[project = StepProjected]
     enum Step<'a, C: Clock, F, K> {
-        Waiting { shared: &'a Shared<C>, call: Option<(F, K)> },
-        Called { #[pin] attempt: Attempt<&'a Shared<C>, F, K> },
+        Waiting { breaker: &'a Breaker<C>, call: Option<(F, K)> },
+        Called { #[pin] attempt: Attempt<&'a Breaker<C>, F, K> },
     }
 }
 
 impl<'a, C: Clock, F, K> Call<'a, C, F, K> {
-    pub(super) fn new(shared: &'a Shared<C>, future: F, classify: K) -> Self {
-        Self { step: Step::Waiting { shared, call: Some((future, classify)) } }
+    pub(super) fn new(breaker: &'a Breaker<C>, future: F, classify: K) -> Self {
+        Self { step: Step::Waiting { breaker, call: Some((future, classify)) } }
     }
 }
 
@@ -51,14 +47,11 @@ where
                 StepProjected::Called { attempt } => {
                     return attempt.poll(cx).map_err(BreakerError::Inner);
                 }
-                StepProjected::Waiting { shared, call } => {
+                StepProjected::Waiting { breaker, call } => {
                     let (future, classify) = call.take().expect("polled after it was ready");
-                    match shared.enter() {
+                    match breaker.shared().enter() {
                         Err(open) => return Poll::Ready(Err(BreakerError::Open(open))),
-                        Ok(pass) => {
-                            let guard = Guard::new(Entry::new(*shared, pass));
-                            Attempt::new(future, guard, classify)
-                        }
+                        Ok(pass) => Attempt::new(future, Entry::new(*breaker, pass), classify),
                     }
                 }
             };

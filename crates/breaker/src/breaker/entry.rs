@@ -1,110 +1,117 @@
 //! A call that was let pass, and whom to tell how it has ended.
 
-use super::shared::{Pass, Shared};
+use super::{
+    Breaker,
+    shared::{Pass, Shared},
+};
 use crate::{Verdict, clock::Clock, state::Recorded};
-use std::{sync::Arc, thread};
+use std::mem;
 
-/// A breaker, borrowed or shared.
-pub(crate) trait Holds {
+/// A breaker, or a reference to one: what a [`Ticket`](super::Ticket) has of it. There are no others.
+pub trait Holder: Sealed {}
+
+impl<H: Sealed> Holder for H {}
+
+/// Not to be implemented elsewhere.
+pub trait Sealed {
     type Clock: Clock;
 
-    fn shared(&self) -> &Shared<Self::Clock>;
+    fn breaker(&self) -> &Breaker<Self::Clock>;
 }
 
-impl<C: Clock> Holds for &Shared<C> {
+impl<C: Clock> Sealed for Breaker<C> {
     type Clock = C;
 
     #[inline]
-    fn shared(&self) -> &Shared<C> {
+    fn breaker(&self) -> &Breaker<C> {
         self
     }
 }
 
-impl<C: Clock> Holds for Arc<Shared<C>> {
+impl<C: Clock> Sealed for &Breaker<C> {
     type Clock = C;
 
     #[inline]
-    fn shared(&self) -> &Shared<C> {
+    fn breaker(&self) -> &Breaker<C> {
         self
     }
 }
 
-/// Dropped before it was said how it has ended, it was given up, or has failed by the panic that drops it.
-pub(crate) struct Entry<H: Holds> {
+/// Dropped before it was said how it has ended, it was given up, whatever the thread does that drops it.
+pub(crate) struct Entry<H: Holder> {
     holder: H,
-    pub(super) pass: Pass,
+    pass: Pass,
     is_open: bool,
-    /// Taken by a destructor, while the thread was panicking already.
-    was_panicking: bool,
 }
 
-impl<H: Holds> Entry<H> {
+impl<H: Holder> Entry<H> {
     #[inline]
-    pub(super) fn new(holder: H, pass: Pass) -> Self {
-        Self { holder, pass, is_open: true, was_panicking: thread::panicking() }
+    pub(crate) fn new(holder: H, pass: Pass) -> Self {
+        Self { holder, pass, is_open: true }
     }
 
     #[inline]
     pub(super) fn shared(&self) -> &Shared<H::Clock> {
-        self.holder.shared()
+        self.holder.breaker().shared()
     }
 
+    pub(super) fn pass(&self) -> &Pass {
+        &self.pass
+    }
+
+    /// Whether it was not said yet how it has ended.
     #[inline]
-    pub(super) fn finish(mut self, verdict: Verdict) -> Recorded {
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Runs a part of the call: if that panics, the call has.
+    #[inline]
+    pub(crate) fn run<R>(&mut self, part: impl FnOnce() -> R) -> R {
+        let on_panic = OnPanic(self);
+        let result = part();
+        mem::forget(on_panic);
+        result
+    }
+
+    /// Says how it has ended.
+    #[inline]
+    pub(crate) fn finish(&mut self, verdict: Verdict) -> Recorded {
         self.is_open = false;
         self.shared().finish(&self.pass, verdict)
     }
 
-    /// The call has panicked, whatever this thread does now.
-    #[cold]
-    pub(super) fn panicked(mut self) {
-        self.is_open = false;
-        self.shared().panicked(&self.pass);
+    /// It has ended by a panic.
+    #[inline]
+    pub(super) fn panicked(&mut self) {
+        if mem::replace(&mut self.is_open, false) {
+            self.shared().panicked(self.pass);
+        }
     }
 
-    /// The call was given up, whatever this thread does now.
-    #[cold]
-    pub(super) fn cancel(mut self) {
-        self.is_open = false;
-        self.shared().cancelled(&self.pass);
-    }
-
-    /// There was no call.
-    #[cold]
-    pub(super) fn release(mut self) {
-        self.is_open = false;
-        self.shared().release(&self.pass);
-    }
-
-    /// Whether a result would still count.
+    /// It has not ended: it was no call yet.
     #[cfg(feature = "tower")]
-    pub(super) fn is_current(&self) -> bool {
-        self.shared().is_current(&self.pass)
+    #[inline]
+    pub(crate) fn into_pass(mut self) -> Pass {
+        self.is_open = false;
+        self.pass
     }
+}
 
-    /// The same for one that has waited: if so, its time and the lease of a probe begin now.
-    #[cfg(feature = "tower")]
-    pub(super) fn renew(&mut self) -> bool {
-        let Self { holder, pass, .. } = self;
-        holder.shared().renew(pass)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn drop_open(&self) {
-        if thread::panicking() && !self.was_panicking {
-            self.shared().panicked(&self.pass);
-        } else {
-            self.shared().cancelled(&self.pass);
+impl<H: Holder> Drop for Entry<H> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_open {
+            self.shared().cancelled(self.pass);
         }
     }
 }
 
-impl<H: Holds> Drop for Entry<H> {
-    #[inline]
+/// Dropped by a panic, and by nothing else.
+struct OnPanic<'a, H: Holder>(&'a mut Entry<H>);
+
+impl<H: Holder> Drop for OnPanic<'_, H> {
     fn drop(&mut self) {
-        if self.is_open {
-            self.drop_open();
-        }
+        self.0.panicked();
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::{Breaker, HalfOpen, ManualClock, Recorded, State, Trip, Window};
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    task::{Wake, Waker},
     time::Duration,
 };
 use tidegate_core::{
@@ -110,6 +111,36 @@ fn loom_a_lease_that_ends_while_its_probe_answers() {
             (Recorded::Stale, None) => assert_eq!(breaker.state(), State::HalfOpen),
             other => panic!("{other:?}"),
         }
+    });
+}
+
+/// Two callers want the only place while who has it gives it up, and while its lease ends.
+#[test]
+fn loom_two_callers_half_open_cancel_and_expiry() {
+    model("two_callers_half_open_cancel_and_expiry", || {
+        let (breaker, clock) = waited(1);
+        let first = breaker.try_enter_owned().unwrap();
+        let quitter = thread::spawn(move || drop(first));
+        let other = breaker.clone();
+        let call = |breaker: &Breaker<ManualClock>| {
+            let ticket = breaker.try_enter().ok()?;
+            Some((ticket.is_probe(), ticket.success()))
+        };
+        let late = thread::spawn(move || {
+            clock.advance(SECOND);
+            call(&other)
+        });
+        let mine = call(&breaker);
+        let late = late.join().unwrap();
+        quitter.join().unwrap();
+        assert!(mine.or(late).is_some(), "a lease that has ended keeps nobody out");
+        let calls = || [mine, late].into_iter().flatten();
+        let closes = calls().filter(|call| *call == (true, Recorded::Counted)).count();
+        assert_eq!((closes, breaker.state()), (1, State::Closed), "{mine:?} {late:?}");
+        let late = calls().filter(|call| call.1 == Recorded::Stale).count() as u64;
+        let stats = breaker.stats();
+        // The one that was given up is one or the other, too.
+        assert_eq!(stats.cancelled + stats.stale, 1 + late, "{stats:?}");
     });
 }
 
@@ -253,5 +284,29 @@ fn loom_a_change_of_state_is_at_one_time() {
             }
         }
         opens.join().unwrap();
+    });
+}
+
+/// Who waits and sees no change is woken by it.
+#[test]
+fn loom_who_waits_is_woken_or_sees_the_change() {
+    struct Woken(AtomicBool);
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    model("who_waits_is_woken_or_sees_the_change", || {
+        let (breaker, _clock) = breaker(1, Window::count(2));
+        breaker.try_enter().unwrap().failure();
+        let other = breaker.clone();
+        let opens = thread::spawn(move || other.try_enter().unwrap().failure());
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let mut waiter = None;
+        breaker.shared().waiters().add(&mut waiter, &Waker::from(Arc::clone(&woken)));
+        let saw = breaker.state();
+        assert_eq!(opens.join().unwrap(), Recorded::Counted);
+        assert!(saw == State::Open || woken.0.load(Ordering::SeqCst), "{saw}");
+        breaker.shared().waiters().remove(&mut waiter);
     });
 }

@@ -13,17 +13,14 @@ mod shared;
 mod states;
 mod stats;
 mod ticket;
+#[cfg(any(feature = "tower", all(test, tidegate_loom)))]
+mod waiters;
 
 #[cfg(feature = "tower")]
-pub(crate) use self::attempt::{Attempt, Guard};
+pub(crate) use self::{attempt::Attempt, entry::Entry, shared::Pass, waiters::Waiter};
 pub use self::{
-    builder::BreakerBuilder,
-    call::Call,
-    event::Event,
-    handle::Handle,
-    states::States,
-    stats::Stats,
-    ticket::{OwnedTicket, Ticket},
+    builder::BreakerBuilder, call::Call, entry::Holder, event::Event, handle::Handle,
+    states::States, stats::Stats, ticket::Ticket,
 };
 pub(crate) use self::{event::Observer, shared::Shared};
 
@@ -66,7 +63,7 @@ impl<C: Clock> Breaker<C> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(&self.shared, future, ByResult)
+        Call::new(self, future, ByResult)
     }
 
     /// The same with a say in what its result says about the callee.
@@ -83,7 +80,7 @@ impl<C: Clock> Breaker<C> {
         F: Future<Output = Result<T, E>>,
         K: Classify<Result<T, E>>,
     {
-        Call::new(&self.shared, future, classify)
+        Call::new(self, future, classify)
     }
 
     pub(crate) fn of(shared: Arc<Shared<C>>) -> Self {
@@ -110,25 +107,6 @@ impl<C: Clock> Breaker<C> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.stats()
-    }
-
-    /// A place for a call. Nobody is told if there is none.
-    #[cfg(feature = "tower")]
-    pub(crate) fn reserve(&self) -> Result<Guard<Arc<Shared<C>>>, crate::Open> {
-        let pass = self.shared.reserve()?;
-        Ok(Guard::place(entry::Entry::new(Arc::clone(&self.shared), pass)))
-    }
-
-    /// What a refusal of some time ago comes to by now.
-    #[cfg(feature = "tower")]
-    pub(crate) fn refuse_again(&self, open: crate::Open) -> crate::Open {
-        self.shared.refuse_again(open)
-    }
-
-    /// A call was turned away.
-    #[cfg(feature = "tower")]
-    pub(crate) fn reject(&self, open: crate::Open) {
-        self.shared.reject(open);
     }
 
     /// The name.

@@ -1,6 +1,8 @@
 //! What the handles of a breaker share: the gate for the plain case, and the machine behind a lock for all
 //! others.
 
+#[cfg(any(feature = "tower", all(test, tidegate_loom)))]
+use super::waiters::Waiters;
 use super::{
     event::{Event, Observer},
     stats::{Counts, Stats},
@@ -40,6 +42,8 @@ pub(crate) struct Shared<C: Clock> {
     pub(super) observer: Observer,
     /// Made for the first who subscribes.
     watch: OnceLock<watch::Sender<State>>,
+    #[cfg(any(feature = "tower", all(test, tidegate_loom)))]
+    waiters: Waiters,
     resource: OnceLock<Resource>,
 }
 
@@ -52,7 +56,7 @@ struct Padded(Gate);
 pub(crate) struct Pass {
     word: Word,
     probe: Option<Id>,
-    /// When, if calls are timed.
+    /// When the call has begun, if calls are timed.
     entered: u64,
 }
 
@@ -92,6 +96,8 @@ impl<C: Clock> Shared<C> {
             name,
             observer,
             watch: OnceLock::new(),
+            #[cfg(any(feature = "tower", all(test, tidegate_loom)))]
+            waiters: Waiters::new(),
             resource: OnceLock::new(),
         }))
     }
@@ -106,29 +112,38 @@ impl<C: Clock> Shared<C> {
         let _ = self.resource.set(resource);
     }
 
-    /// Lets a call pass, or says why not.
+    /// Lets a call pass, which begins now, or says why not.
     #[inline]
     pub(crate) fn enter(&self) -> Result<Pass, Open> {
-        let entered = self.reserve();
-        if let Err(open) = entered {
-            self.reject(open);
+        match self.reserve() {
+            Ok(pass) => Ok(Pass { entered: self.start(), ..pass }),
+            Err(open) => {
+                self.reject(open);
+                Err(open)
+            }
         }
-        entered
     }
 
-    /// The same, but nobody is told if it does not pass.
+    /// A place for a call. Nobody is told if there is none.
     #[inline]
     pub(crate) fn reserve(&self) -> Result<Pass, Open> {
         let word = self.gate.0.look();
-        if word.lets_all_pass() && self.slow_after.is_none() {
+        if word.lets_all_pass() {
             return Ok(Pass { word, probe: None, entered: 0 });
         }
         self.reserve_slowly(word)
     }
 
-    fn pass(&self, admission: &Admission) -> Pass {
-        let entered = if self.slow_after.is_some() { self.clock.now() } else { 0 };
-        Pass { word: Word::of(admission), probe: admission.probe(), entered }
+    /// When a call begins, if calls are timed.
+    #[inline]
+    fn start(&self) -> u64 {
+        if self.slow_after.is_some() { self.now() } else { 0 }
+    }
+
+    /// Kept apart, as most calls need no time.
+    #[inline(never)]
+    fn now(&self) -> u64 {
+        self.clock.now()
     }
 
     /// Kept apart, so that the plain case becomes part of whoever asks.
@@ -144,23 +159,25 @@ impl<C: Clock> Shared<C> {
                     return Err(Open { state: State::Open, retry_after });
                 }
             }
-            Some(State::HalfOpen) | None => {}
-            Some(_) => return Ok(self.pass(&seen.admission(None))),
+            _ => {}
         }
         self.with(Asked::Enter, |machine, now| {
             let (entered, note) = machine.enter(now);
-            let entered = entered.map_err(|Refusal { state, until }| {
+            let pass = |admission: Admission| {
+                let (word, probe) = (Word::of(&admission), admission.probe());
+                Pass { word, probe, entered: 0 }
+            };
+            let refused = |Refusal { state, until }| {
                 let after = |until: u64| Duration::from_nanos(until.saturating_sub(now));
                 Open { state, retry_after: until.map(after) }
-            });
-            (entered, note)
+            };
+            (entered.map(pass).map_err(refused), note)
         })
-        .map(|admission| self.pass(&admission))
     }
 
     /// What a refusal comes to by now: for a call that comes long after it.
     #[cfg(feature = "tower")]
-    pub(super) fn refuse_again(&self, open: Open) -> Open {
+    pub(crate) fn refuse_again(&self, open: Open) -> Open {
         self.with(Asked::Else, |machine, now| {
             let left = |until: u64| Duration::from_nanos(until.saturating_sub(now));
             let (state, retry_after) = match machine.state() {
@@ -182,32 +199,49 @@ impl<C: Clock> Shared<C> {
 
     /// Whether a result would still count.
     #[cfg(feature = "tower")]
-    pub(super) fn is_current(&self, pass: &Pass) -> bool {
-        self.is_plainly_current(pass).unwrap_or_else(|| {
-            self.with(Asked::Else, |machine, now| (machine.is_current(now, pass.admission()), None))
-        })
+    #[inline]
+    pub(crate) fn is_current(&self, pass: &Pass) -> bool {
+        self.is_plainly_current(pass) || self.is_slowly_current(pass, Machine::is_current)
     }
 
-    /// The same for one that has waited: if so, its time and the lease of a probe begin now.
+    /// The same for a place that has waited for its call: if so, its time and the lease of a probe begin now.
     #[cfg(feature = "tower")]
-    pub(super) fn renew(&self, pass: &mut Pass) -> bool {
-        let is_good = self.is_plainly_current(pass).unwrap_or_else(|| {
-            self.with(Asked::Else, |machine, now| (machine.renew(now, pass.admission()), None))
-        });
-        if is_good && self.slow_after.is_some() {
-            pass.entered = self.clock.now();
+    #[inline]
+    pub(crate) fn begin(&self, pass: &mut Pass) -> bool {
+        let is_good = self.is_plainly_current(pass) || self.is_slowly_current(pass, Machine::renew);
+        if is_good {
+            pass.entered = self.start();
         }
         is_good
     }
 
     /// Without the lock, if that can be said.
     #[cfg(feature = "tower")]
-    fn is_plainly_current(&self, pass: &Pass) -> Option<bool> {
-        if pass.is_probe() { None } else { pass.word.is_still(self.gate.0.look()) }
+    #[inline]
+    fn is_plainly_current(&self, pass: &Pass) -> bool {
+        !pass.is_probe() && pass.word.is_still(self.gate.0.look()) == Some(true)
+    }
+
+    #[cfg(feature = "tower")]
+    #[cold]
+    #[inline(never)]
+    fn is_slowly_current(
+        &self,
+        pass: &Pass,
+        ask: fn(&mut Machine, u64, &Admission) -> bool,
+    ) -> bool {
+        self.with(Asked::Else, |machine, now| (ask(machine, now, &pass.admission()), None))
+    }
+
+    /// Whom a change of state wakes.
+    #[cfg(any(feature = "tower", all(test, tidegate_loom)))]
+    pub(crate) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     /// Takes back what was let pass and was never a call.
-    pub(super) fn release(&self, pass: &Pass) {
+    #[cfg(feature = "tower")]
+    pub(crate) fn release(&self, pass: &Pass) {
         if pass.is_probe() {
             self.with(Asked::Else, |machine, now| machine.record(now, pass.admission(), None));
         }
@@ -240,13 +274,19 @@ impl<C: Clock> Shared<C> {
             Verdict::Failure => true,
             Verdict::Ignore => return self.nothing(pass, Nothing::Ignored),
         };
-        let took = |most| self.clock.now().saturating_sub(pass.entered) > most;
-        let sample = Sample { failed, slow: self.slow_after.is_some_and(took) };
+        // Read once. If the slice ends after that, the result was in it: who has seen that it is over has held the lock.
+        let ended = self.slow_after.map(|most| (most, self.clock.now()));
+        let slow = ended.is_some_and(|(most, now)| now.saturating_sub(pass.entered) > most);
+        let sample = Sample { failed, slow };
         let recorded = match pass.word.state() {
             Some(State::ForcedClosed) => self.if_current(pass, Recorded::Counted, Some(sample)),
             Some(State::Disabled) => self.if_current(pass, Recorded::Neutral, None),
             _ if pass.word.counts() && !sample.is_bad() => {
-                match self.gate.0.good(pass.word, || self.clock.now()) {
+                match self
+                    .gate
+                    .0
+                    .good(pass.word, || ended.map_or_else(|| self.clock.now(), |read| read.1))
+                {
                     // The gate has the sum.
                     Said::Counted => return Recorded::Counted,
                     Said::Full => Recorded::Counted,
@@ -273,17 +313,20 @@ impl<C: Clock> Shared<C> {
         self.with(asked, |machine, now| machine.record(now, pass.admission(), Some(sample)))
     }
 
-    /// Takes in that a call has panicked.
+    /// Takes in that a call has panicked. It takes a copy, as [`finish_slowly`](Self::finish_slowly) does.
     #[cold]
-    pub(crate) fn panicked(&self, pass: &Pass) {
-        if self.finish(pass, Verdict::Failure) == Recorded::Counted {
+    #[inline(never)]
+    pub(super) fn panicked(&self, pass: Pass) {
+        if self.finish(&pass, Verdict::Failure) == Recorded::Counted {
             self.counts.panicked.add(1);
         }
     }
 
     /// Takes in that a call was given up.
-    pub(crate) fn cancelled(&self, pass: &Pass) {
-        self.nothing(pass, Nothing::Cancelled);
+    #[cold]
+    #[inline(never)]
+    pub(super) fn cancelled(&self, pass: Pass) {
+        self.nothing(&pass, Nothing::Cancelled);
     }
 
     fn nothing(&self, pass: &Pass, why: Nothing) -> Recorded {
@@ -353,6 +396,8 @@ impl<C: Clock> Shared<C> {
                 let by_itself = change.to == State::Open && change.cause != Cause::FleetOpened;
                 self.counts.opened.add(u64::from(by_itself));
                 self.show();
+                #[cfg(any(feature = "tower", all(test, tidegate_loom)))]
+                self.waiters.wake();
                 Event::Changed(change)
             }
             Note::WouldOpen { cause, tally } => Event::WouldOpen { cause, tally },

@@ -2,15 +2,10 @@
 
 use super::{
     Breaker,
-    entry::{Entry, Holds},
-    shared::Shared,
+    entry::{Entry, Holder},
 };
-use crate::{
-    Open, Verdict,
-    clock::{Clock, TokioClock},
-    state::Recorded,
-};
-use std::{fmt, sync::Arc};
+use crate::{Open, Verdict, clock::Clock, state::Recorded};
+use std::{fmt, thread};
 
 /// A call that was let pass: say how it has ended.
 ///
@@ -19,15 +14,21 @@ use std::{fmt, sync::Arc};
 /// by the panic of something else, as in a task that holds many, use [`Breaker::call`], which knows.
 ///
 /// The result counts only if the breaker has not changed its state since: see [`Recorded::Stale`].
+///
+/// A `Ticket<&Breaker>` borrows its breaker, and a `Ticket<Breaker>` shares it.
 #[must_use = "dropped at once, the call was given up"]
-pub struct Ticket<'a, C: Clock = TokioClock>(Entry<&'a Shared<C>>);
+pub struct Ticket<B: Holder> {
+    entry: Entry<B>,
+    /// Taken by a destructor, while the thread was panicking already.
+    was_panicking: bool,
+}
 
-/// A [`Ticket`] that can outlive the handle of the breaker.
-#[must_use = "dropped at once, the call was given up"]
-pub struct OwnedTicket<C: Clock = TokioClock>(Entry<Arc<Shared<C>>>);
+impl<B: Holder> Ticket<B> {
+    #[inline]
+    fn new(entry: Entry<B>) -> Self {
+        Self { entry, was_panicking: thread::panicking() }
+    }
 
-#[expect(clippy::must_use_candidate, reason = "who has called need not know what it was good for")]
-impl<C: Clock> Ticket<'_, C> {
     /// The callee is well.
     #[inline]
     pub fn success(self) -> Recorded {
@@ -48,80 +49,40 @@ impl<C: Clock> Ticket<'_, C> {
 
     /// The one of these that the verdict names.
     #[inline]
-    pub fn finish(self, verdict: Verdict) -> Recorded {
-        self.0.finish(verdict)
+    pub fn finish(mut self, verdict: Verdict) -> Recorded {
+        self.entry.finish(verdict)
     }
 
     /// Whether it is to find out if the breaker can close.
     #[must_use]
     pub fn is_probe(&self) -> bool {
-        self.0.pass.is_probe()
+        self.entry.pass().is_probe()
     }
 
-    /// The generation of the breaker that it belongs to, which each change of state begins anew.
+    /// In which generation it was let pass: each change of state begins a new one.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.0.pass.admission().generation()
+        self.entry.pass().admission().generation()
     }
 }
 
-#[expect(clippy::must_use_candidate, reason = "who has called need not know what it was good for")]
-impl<C: Clock> OwnedTicket<C> {
-    /// As [`Ticket::success`].
+impl<B: Holder> Drop for Ticket<B> {
     #[inline]
-    pub fn success(self) -> Recorded {
-        self.finish(Verdict::Success)
-    }
-
-    /// As [`Ticket::failure`].
-    #[inline]
-    pub fn failure(self) -> Recorded {
-        self.finish(Verdict::Failure)
-    }
-
-    /// As [`Ticket::ignore`].
-    #[inline]
-    pub fn ignore(self) -> Recorded {
-        self.finish(Verdict::Ignore)
-    }
-
-    /// As [`Ticket::finish`].
-    #[inline]
-    pub fn finish(self, verdict: Verdict) -> Recorded {
-        self.0.finish(verdict)
-    }
-
-    /// As [`Ticket::is_probe`].
-    #[must_use]
-    pub fn is_probe(&self) -> bool {
-        self.0.pass.is_probe()
-    }
-
-    /// As [`Ticket::generation`].
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.0.pass.admission().generation()
+    fn drop(&mut self) {
+        if self.entry.is_open() && thread::panicking() && !self.was_panicking {
+            self.entry.panicked();
+        }
     }
 }
 
-impl<C: Clock> fmt::Debug for Ticket<'_, C> {
+impl<B: Holder> fmt::Debug for Ticket<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug(&self.0, "Ticket", f)
+        f.debug_struct("Ticket")
+            .field("breaker", &self.entry.shared().name)
+            .field("generation", &self.generation())
+            .field("is_probe", &self.is_probe())
+            .finish_non_exhaustive()
     }
-}
-
-impl<C: Clock> fmt::Debug for OwnedTicket<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug(&self.0, "OwnedTicket", f)
-    }
-}
-
-fn debug<H: Holds>(entry: &Entry<H>, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.debug_struct(name)
-        .field("breaker", &entry.shared().name)
-        .field("generation", &entry.pass.admission().generation())
-        .field("is_probe", &entry.pass.is_probe())
-        .finish_non_exhaustive()
 }
 
 impl<C: Clock> Breaker<C> {
@@ -131,9 +92,8 @@ impl<C: Clock> Breaker<C> {
     ///
     /// If it is open, or half-open with as many probes as may be: when to try again.
     #[inline]
-    pub fn try_enter(&self) -> Result<Ticket<'_, C>, Open> {
-        let shared = &*self.shared;
-        shared.enter().map(|pass| Ticket(Entry::new(shared, pass)))
+    pub fn try_enter(&self) -> Result<Ticket<&Self>, Open> {
+        self.shared().enter().map(|pass| Ticket::new(Entry::new(self, pass)))
     }
 
     /// The same with a ticket that can outlive this handle.
@@ -142,7 +102,7 @@ impl<C: Clock> Breaker<C> {
     ///
     /// As [`try_enter`](Self::try_enter).
     #[inline]
-    pub fn try_enter_owned(&self) -> Result<OwnedTicket<C>, Open> {
-        self.shared.enter().map(|pass| OwnedTicket(Entry::new(Arc::clone(&self.shared), pass)))
+    pub fn try_enter_owned(&self) -> Result<Ticket<Self>, Open> {
+        self.shared().enter().map(|pass| Ticket::new(Entry::new(self.clone(), pass)))
     }
 }

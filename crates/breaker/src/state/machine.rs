@@ -14,9 +14,10 @@ use tidegate_core::Backoff;
 
 /// A call that was let pass: say how it has ended by [`Machine::record`].
 ///
-/// It belongs to the time between two changes of state, its generation, and counts in no other. It is a plain number,
-/// and nobody checks that a call that is no probe is recorded once: tickets do, by being used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// It belongs to the time between two changes of state, its generation, and counts in no other; and once, as it is used
+/// up by that.
+#[derive(Debug, PartialEq, Eq, Hash)]
+#[must_use = "a probe that is not recorded keeps its place until its lease ends"]
 pub struct Admission {
     pub(super) generation: u64,
     pub(super) state: State,
@@ -206,6 +207,7 @@ impl Machine {
     }
 
     /// Takes in how a call has ended; `None`, if that says nothing, or if it was given up.
+    #[expect(clippy::needless_pass_by_value, reason = "used up, it counts once")]
     pub fn record(
         &mut self,
         now: u64,
@@ -217,7 +219,7 @@ impl Machine {
             return (Recorded::Stale, None);
         }
         match (self.state, result) {
-            (State::HalfOpen, result) => self.record_probe(now, admission, result),
+            (State::HalfOpen, result) => self.record_probe(now, admission.probe, result),
             (State::Disabled, _) | (_, None) => (Recorded::Neutral, None),
             (State::ForcedClosed, Some(_)) => (Recorded::Counted, None),
             (_, Some(sample)) => (Recorded::Counted, self.count(now, sample)),
@@ -227,10 +229,10 @@ impl Machine {
     fn record_probe(
         &mut self,
         now: u64,
-        admission: Admission,
+        probe: Option<Id>,
         result: Option<Sample>,
     ) -> (Recorded, Option<Note>) {
-        if !admission.probe.is_some_and(|id| self.probes.leave(id)) {
+        if !probe.is_some_and(|id| self.probes.leave(id)) {
             return (Recorded::Stale, None);
         }
         let Some(sample) = result else { return (Recorded::Neutral, None) };
@@ -287,14 +289,14 @@ impl Machine {
     }
 
     /// Whether the result of that call would still count.
-    pub fn is_current(&mut self, now: u64, admission: Admission) -> bool {
+    pub fn is_current(&mut self, now: u64, admission: &Admission) -> bool {
         self.at(now);
         admission.generation == self.generation
             && admission.probe.is_none_or(|id| self.probes.is_live(id))
     }
 
     /// The same; if so, the lease of a probe begins now.
-    pub fn renew(&mut self, now: u64, admission: Admission) -> bool {
+    pub fn renew(&mut self, now: u64, admission: &Admission) -> bool {
         let is_current = self.is_current(now, admission);
         if let (true, Some(id)) = (is_current, admission.probe) {
             self.probes.renew(self.latest, id, self.rules.lease);

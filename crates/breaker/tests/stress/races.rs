@@ -238,7 +238,7 @@ fn seconds(time: Option<Duration>) -> Option<u64> {
 fn client(setup: &Setup, ctx: &mut tidegate_testkit::Ctx) {
     let Setup { breaker, clock, history, clients, calls } = setup;
     let client = history.client(usize::try_from(clients.fetch_add(1, SeqCst)).unwrap());
-    let mut running: Vec<(u64, Ticket<'_, ManualClock>)> = Vec::new();
+    let mut running: Vec<(u64, Ticket<&Breaker<ManualClock>>)> = Vec::new();
     for _ in 0..7 {
         ctx.point();
         match ctx.rng().below(16) {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tidegate_breaker::{
-    Breaker, Event, HalfOpen, ManualClock, OwnedTicket, Recorded, State, Trip, Verdict, Window,
+    Breaker, Event, HalfOpen, ManualClock, Recorded, State, Ticket, Trip, Verdict, Window,
 };
 use tidegate_core::{Backoff, Jitter};
 use tidegate_testkit::{Rng, Seed};
@@ -142,7 +142,7 @@ impl Pair {
         Self { breaker, clock, oracle, now: 0, would_open, succeeded: 0 }
     }
 
-    fn enter(&mut self) -> Option<(OwnedTicket<ManualClock>, Call)> {
+    fn enter(&mut self) -> Option<(Ticket<Breaker<ManualClock>>, Call)> {
         match (self.breaker.try_enter_owned(), self.oracle.enter(self.now)) {
             (Ok(ticket), Ok(call)) => Some((ticket, call)),
             (Err(open), Err(after)) => {
@@ -156,7 +156,7 @@ impl Pair {
 
     fn finish(
         &mut self,
-        (ticket, call): (OwnedTicket<ManualClock>, Call),
+        (ticket, call): (Ticket<Breaker<ManualClock>>, Call),
         verdict: Option<Verdict>,
     ) {
         let is_counted = self.oracle.state != State::Disabled;
