@@ -48,6 +48,9 @@ pub enum ConfigError {
     /// A fleet has an interval, a timeout or a time to hold of zero.
     #[error("a fleet with an interval, a timeout or a time to hold of zero")]
     ZeroFleetTime,
+    /// A breaker is one of a fleet already: there is a [`FleetSync`](crate::fleet::FleetSync) of it.
+    #[error("the breaker is shared already")]
+    SharedTwice,
     /// A registry keeps no keys.
     #[error("a registry of 0 keys")]
     ZeroKeys,

@@ -1,9 +1,6 @@
 //! A call that was let pass, and whom to tell how it has ended.
 
-use super::{
-    Breaker,
-    shared::{Pass, Shared},
-};
+use super::{Breaker, pass::Pass, shared::Shared};
 use crate::{Verdict, clock::Clock, state::Recorded};
 use std::mem;
 

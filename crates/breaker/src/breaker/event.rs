@@ -29,6 +29,14 @@ pub enum Event {
     FleetLost,
     /// The store of its fleet answers, for the first time or again.
     FleetFound,
+    /// Its fleet has more than [`MAX_INSTANCES`](crate::fleet::MAX_INSTANCES), and what this one counts is not heard: it
+    /// hears of the others, and counts for itself alone.
+    FleetFull,
+    /// Others of its fleet have other settings: what is too much for one is not for the other.
+    FleetDiffers {
+        /// How many.
+        instances: u64,
+    },
 }
 
 type Hear = dyn Fn(&Event) + Send + Sync;
@@ -79,6 +87,12 @@ fn trace(name: &Name, event: &Event) {
         Event::Stale => tracing::debug!(target: TARGET, breaker = %name, "result came too late"),
         Event::FleetLost => tracing::warn!(target: TARGET, breaker = %name, "fleet lost"),
         Event::FleetFound => tracing::info!(target: TARGET, breaker = %name, "fleet found"),
+        Event::FleetFull => {
+            tracing::warn!(target: TARGET, breaker = %name, "not heard, as its fleet is full");
+        }
+        Event::FleetDiffers { instances } => {
+            tracing::warn!(target: TARGET, breaker = %name, instances, "others of its fleet have other settings");
+        }
     });
 }
 

@@ -9,6 +9,7 @@ mod fleet;
 mod handle;
 #[cfg(all(test, tidegate_loom))]
 mod loom_tests;
+mod pass;
 mod shared;
 mod states;
 mod stats;
@@ -17,7 +18,7 @@ mod ticket;
 mod waiters;
 
 #[cfg(feature = "tower")]
-pub(crate) use self::{attempt::Attempt, entry::Entry, shared::Pass, waiters::Waiter};
+pub(crate) use self::{attempt::Attempt, entry::Entry, pass::Pass, waiters::Waiter};
 pub use self::{
     builder::BreakerBuilder, call::Call, entry::Holder, event::Event, handle::Handle,
     states::States, stats::Stats, ticket::Ticket,

@@ -5,14 +5,15 @@
 use super::waiters::Waiters;
 use super::{
     event::{Event, Observer},
+    pass::Pass,
     stats::{Counts, Stats},
 };
 use crate::{
     ConfigError, Open, Verdict,
     clock::Clock,
     state::{
-        Admission, Asked, Cause, Gate, Id, Machine, Note, Recorded, Refusal, Said, Sample,
-        Settings, State, Word,
+        Admission, Asked, Cause, Gate, Machine, Note, Recorded, Refusal, Said, Sample, Settings,
+        State, Word,
     },
 };
 use std::{
@@ -50,25 +51,6 @@ pub(crate) struct Shared<C: Clock> {
 /// Alone on its lines of the cache: see [`Counts`].
 #[repr(align(128))]
 struct Padded(Gate);
-
-/// A call that was let pass.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pass {
-    word: Word,
-    probe: Option<Id>,
-    /// When the call has begun, if calls are timed.
-    entered: u64,
-}
-
-impl Pass {
-    pub(super) fn admission(&self) -> Admission {
-        self.word.admission(self.probe)
-    }
-
-    pub(super) fn is_probe(&self) -> bool {
-        self.probe.is_some()
-    }
-}
 
 /// Why a call says nothing.
 #[derive(Clone, Copy, Debug)]
@@ -423,6 +405,14 @@ impl<C: Clock> Shared<C> {
         // It may have changed before anybody saw the sender.
         self.show();
         receiver
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate.0
+    }
+
+    pub(super) fn slow_after(&self) -> Option<u64> {
+        self.slow_after
     }
 
     pub(crate) fn window_length(&self) -> Option<u64> {

@@ -59,11 +59,14 @@ impl<S: Store> FleetBuilder<S> {
     }
 
     /// Shares the breaker: from now on it waits for leave to probe. Have [`FleetSync::run`] run. The breakers of
-    /// a fleet should have the same settings. One breaker is shared once.
+    /// a fleet should have the same settings and the same time to hold: [`FleetStats::strangers`] says how many have not.
     ///
     /// # Errors
     ///
-    /// If the interval, the timeout or the time to hold is zero.
+    /// If the interval, the timeout or the time to hold is zero, or if there is a [`FleetSync`] of the breaker already: drop
+    /// that one to share it by another store.
+    ///
+    /// [`FleetStats::strangers`]: super::FleetStats::strangers
     pub fn share<C: Clock>(
         self,
         breaker: &Breaker<C>,
@@ -71,6 +74,9 @@ impl<S: Store> FleetBuilder<S> {
         let Self { store, interval, timeout, hold, key } = self;
         if interval.is_zero() || timeout.is_zero() || hold.is_zero() {
             return Err(ConfigError::ZeroFleetTime);
+        }
+        if !breaker.shared().join() {
+            return Err(ConfigError::SharedTwice);
         }
         let name = key.unwrap_or_else(|| breaker.name().to_string());
         // The braces keep the keys of a fleet in one slot of a cluster.

@@ -55,6 +55,18 @@
 //! tells what its window holds by then and follows the record. If that is lost, the first to come makes a
 //! new one from its own state, which has a number that no other record has; an epoch counts for its record alone.
 //!
+//! # What it does not keep to
+//!
+//! - The numbers of [`MAX_INSTANCES`] are kept. One that is one too many hears of the others and follows their states, but is
+//!   not heard: [`FleetStats::is_unheard`], [`Event::FleetFull`](crate::Event::FleetFull).
+//! - Instances of other settings open by other numbers. Each tells a digest of its settings, and hears how many of the others
+//!   have another one: [`FleetStats::strangers`], [`Event::FleetDiffers`](crate::Event::FleetDiffers). While a new version
+//!   with new settings is rolled out it says so, and nothing else is different.
+//! - A breaker is shared once at a time: a second [`share`](FleetBuilder::share) is an error.
+//! - A [`KeyedBreaker`](crate::KeyedBreaker) is not shared as a whole, as each of its keys would ask the store at each
+//!   interval: share those that matter by names of their own, as in `key("hosts/eu").share(&hosts.breaker(&"eu"))`; the
+//!   [`FleetSync`] of a key ends when that is forgotten.
+//!
 //! Clocks of instances do not matter: the store goes by its own, and all that is said are lengths of time.
 //!
 //! The idea to put what breakers know into a store is that of the distributed breaker of sony/gobreaker,

@@ -68,11 +68,11 @@ proptest! {
             let tally = Tally { calls: seq, failures: seq / 2, slow: 1 };
             let parts = vec![(300, tally), (HOLD, Tally { calls: 1, ..Tally::default() })];
             let (basis, hold) = (known[usize::try_from(instance).unwrap()], HOLD);
-            sent.push(Ask { instance, seq, fresh: seq, basis, mine, hold, parts });
+            sent.push(Ask { instance, seq, fresh: seq, basis, mine, hold, digest: 0, parts });
             // Any that was sent comes now, and may come again.
             let which = which % sent.len();
             let ask = if again { sent[which].clone() } else { sent.swap_remove(which) };
-            let Answer { stand, others } = view.exchange(now, &ask);
+            let Answer { stand, others, .. } = view.exchange(now, &ask);
             let after = stand.map(|(basis, _)| basis);
             if after != record {
                 if let (Some(before), Some(after)) = (record, after) {
@@ -127,6 +127,7 @@ impl Instance {
             basis: self.basis,
             mine: said.mine.into(),
             hold: HOLD * 1000,
+            digest: 0,
             parts: said.parts.iter().map(|part| (part.left.div_ceil(1000), part.tally)).collect(),
         };
         (said, ask)

@@ -3,7 +3,8 @@
 use crate::state::Tally;
 use std::collections::BTreeMap;
 
-/// The numbers of so many instances are kept; those of more are not heard.
+/// The numbers of so many instances are kept; those of more are not heard, and they are
+/// [told so](crate::Event::FleetFull).
 pub const MAX_INSTANCES: usize = 256;
 
 /// Which record, and which state of it: another number with each change.
@@ -37,6 +38,8 @@ pub struct Ask {
     pub(super) mine: Mine,
     /// Nothing counts for longer than this.
     pub(super) hold: u64,
+    /// Of the settings: the same number for the same ones.
+    pub(super) digest: u64,
     /// What the window holds, and for how long.
     pub(super) parts: Vec<(u64, Tally)>,
 }
@@ -56,6 +59,17 @@ pub struct Answer {
     pub(super) stand: Option<(Basis, Stand)>,
     /// What all others have told, and for how long that counts.
     pub(super) others: Vec<(u64, Tally)>,
+    /// There is no room for what the asker tells.
+    pub(super) is_unheard: bool,
+    /// How many of the others have other settings.
+    pub(super) strangers: u64,
+}
+
+impl Answer {
+    /// There is no record.
+    pub(super) fn nothing() -> Self {
+        Self { stand: None, others: Vec::new(), is_unheard: false, strangers: 0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +96,7 @@ struct Told {
     seq: u64,
     /// Until when it is known who has told it.
     keep: u64,
+    digest: u64,
     /// Until when, and what.
     parts: Vec<(u64, Tally)>,
 }
@@ -107,11 +122,10 @@ impl View {
             self.told.clear();
         }
         self.told.retain(|_, told| told.keep > now && told.keep <= now.saturating_add(ask.hold));
-        let Some(record) = self.record else { return Answer { stand: None, others: Vec::new() } };
+        let Some(record) = self.record else { return Answer::nothing() };
         let is_current = record.kind == Kind::Closed && ask.basis == Some(record.basis);
-        if is_current && matches!(ask.mine, Mine::Closed | Mine::Watching) {
-            self.take(now, ask);
-        }
+        let tells = is_current && matches!(ask.mine, Mine::Closed | Mine::Watching);
+        let is_unheard = tells && !self.take(now, ask);
         let is_closed = record.kind == Kind::Closed;
         let others = if is_closed { self.others(now, ask) } else { Vec::new() };
         let left = record.until.saturating_sub(now);
@@ -120,7 +134,11 @@ impl View {
             Kind::Open => Stand::Open { left },
             Kind::Probing => Stand::Probing { left, is_mine: record.holder == ask.instance },
         };
-        Answer { stand: Some((record.basis, stand)), others }
+        let is_strange = |(instance, told): &(&u64, &Told)| {
+            **instance != ask.instance && told.digest != ask.digest
+        };
+        let strangers = self.told.iter().filter(is_strange).count() as u64;
+        Answer { stand: Some((record.basis, stand)), others, is_unheard, strangers }
     }
 
     /// What becomes of the record, if it changes.
@@ -142,14 +160,17 @@ impl View {
         Some(Record { basis, kind, until, span, holder: ask.instance })
     }
 
-    fn take(&mut self, now: u64, ask: &Ask) {
+    /// Says whether there is room for it.
+    fn take(&mut self, now: u64, ask: &Ask) -> bool {
         let is_newer = self.told.get(&ask.instance).map(|told| told.seq < ask.seq);
         if is_newer.unwrap_or(self.told.len() < MAX_INSTANCES) {
             let until = |(left, tally): &(u64, Tally)| (now + (*left).min(ask.hold), *tally);
             let parts = ask.parts.iter().map(until).collect();
-            let told = Told { seq: ask.seq, keep: now + ask.hold, parts };
+            let told = Told { seq: ask.seq, keep: now + ask.hold, digest: ask.digest, parts };
             self.told.insert(ask.instance, told);
+            return true;
         }
+        is_newer.is_some()
     }
 
     fn others(&self, now: u64, ask: &Ask) -> Vec<(u64, Tally)> {

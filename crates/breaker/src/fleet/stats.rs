@@ -1,7 +1,7 @@
 //! How a breaker gets on with its fleet, in numbers.
 
-use super::store::StoreError;
-use crate::state::Tally;
+use super::{state::Answer, store::StoreError};
+use crate::{breaker::Event, state::Tally};
 use std::{fmt, sync::Arc, time::Duration};
 use tidegate_core::sync::{Mutex, lock};
 
@@ -17,6 +17,10 @@ pub struct FleetStats {
     pub epoch: u64,
     /// What the others had in their windows then.
     pub others: Tally,
+    /// Whether the others do not hear of this one, as there are more than [`MAX_INSTANCES`](super::MAX_INSTANCES).
+    pub is_unheard: bool,
+    /// How many of the others have settings that are not its own, the time to hold included.
+    pub strangers: u64,
     /// How often the store has answered.
     pub exchanges: u64,
     /// How often it has not.
@@ -36,15 +40,23 @@ impl FleetView {
         lock(&self.0).clone()
     }
 
-    /// The store has answered. Says whether it had not the last time.
-    pub(super) fn answered(&self, now: u64, epoch: Option<u64>, others: Tally) -> bool {
+    /// The store has answered. Says what is news.
+    pub(super) fn answered(&self, now: u64, answer: &Answer) -> [Option<Event>; 3] {
+        let Answer { stand, others, is_unheard, strangers } = answer;
         let mut stats = lock(&self.0);
-        let is_new = !std::mem::replace(&mut stats.is_shared, true);
+        let was_shared = std::mem::replace(&mut stats.is_shared, true);
+        let was_unheard = std::mem::replace(&mut stats.is_unheard, *is_unheard);
+        let were_strange = std::mem::replace(&mut stats.strangers, *strangers);
         stats.last_sync = Some(Duration::from_nanos(now));
-        stats.epoch = epoch.unwrap_or(0);
-        stats.others = others;
+        stats.epoch = stand.map_or(0, |(basis, _)| basis.epoch);
+        stats.others = others.iter().fold(Tally::default(), |sum, part| sum.plus(part.1));
         stats.exchanges += 1;
-        is_new
+        [
+            (!was_shared).then_some(Event::FleetFound),
+            (*is_unheard && !was_unheard).then_some(Event::FleetFull),
+            (*strangers > 0 && were_strange == 0)
+                .then_some(Event::FleetDiffers { instances: *strangers }),
+        ]
     }
 
     /// The store has not answered. Says whether it had the last time, or was never asked before.

@@ -51,6 +51,8 @@ pub struct FleetSync<S: Store, C: Clock = TokioClock> {
     basis: Option<Basis>,
     rejected: u64,
     hold: u64,
+    /// Of the settings.
+    digest: u64,
     /// The generation of the breaker that the fleet knows of.
     synced: Option<u64>,
     /// It has heard of a change, before which its numbers were not taken.
@@ -74,6 +76,7 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
         view: FleetView,
     ) -> Self {
         shared.share(pace.patience(), nanos(pace.interval));
+        let hold = shared.window_length().unwrap_or(nanos(pace.hold));
         let retries = Backoff::exponential(pace.interval).max(pace.interval.saturating_mul(8));
         Self {
             store,
@@ -87,7 +90,8 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
             seq: 0,
             basis: None,
             rejected: 0,
-            hold: shared.window_length().unwrap_or(nanos(pace.hold)),
+            hold,
+            digest: shared.digest(hold),
             synced: None,
             has_moved: false,
         }
@@ -162,10 +166,8 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
             breaker.hear(&said, stand.into(), &others);
         }
         self.synced = Some(said.generation).filter(|known| *known == breaker.generation());
-        let sum = others.iter().fold(Tally::default(), |sum, part| sum.plus(part.tally));
-        let (now, epoch) = (breaker.clock().now(), basis.map(|basis| basis.epoch));
-        if self.view.answered(now, epoch, sum) {
-            breaker.tell_fleet(&Event::FleetFound);
+        for news in self.view.answered(breaker.clock().now(), &answer).into_iter().flatten() {
+            breaker.tell_fleet(&news);
         }
         Ok(())
     }
@@ -183,6 +185,7 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
             basis: self.basis,
             mine: said.mine.into(),
             hold: micros(self.hold),
+            digest: self.digest,
             parts: said.parts.iter().map(|part| (micros(part.left), part.tally)).collect(),
         };
         Some((said, ask))
@@ -192,6 +195,15 @@ impl<S: Store, C: Clock> FleetSync<S, C> {
     fn is_behind(&mut self) -> bool {
         let generation = self.breaker.upgrade().map(|breaker| breaker.generation());
         std::mem::take(&mut self.has_moved) || generation.is_some() && generation != self.synced
+    }
+}
+
+/// Another one can be made of the breaker.
+impl<S: Store, C: Clock> Drop for FleetSync<S, C> {
+    fn drop(&mut self) {
+        if let Some(breaker) = self.breaker.upgrade() {
+            breaker.leave();
+        }
     }
 }
 

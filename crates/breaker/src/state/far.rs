@@ -24,9 +24,16 @@ pub(super) struct Far {
     leave: u64,
     /// The fleet is to be told that somebody has closed it.
     is_reset: bool,
+    /// Somebody keeps it and a fleet together.
+    is_shared: bool,
 }
 
 impl Far {
+    /// Says whether it was shared before.
+    pub(super) fn set_shared(&mut self, is_shared: bool) -> bool {
+        std::mem::replace(&mut self.is_shared, is_shared)
+    }
+
     pub(super) fn share(&mut self, patience: u64, recheck: u64) {
         (self.patience, self.recheck) = (patience, recheck);
     }

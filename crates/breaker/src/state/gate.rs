@@ -125,6 +125,11 @@ impl Gate {
         gate
     }
 
+    /// How many results the window has, and how long a slice of it is.
+    pub(crate) fn window(&self) -> (Option<u32>, Option<u64>) {
+        (self.full, self.width)
+    }
+
     /// The state.
     #[inline]
     pub(crate) fn look(&self) -> Word {

@@ -44,7 +44,25 @@ pub(crate) struct Say {
 }
 
 impl Machine {
-    /// It is one of a fleet from now on: once it may probe, it waits so long for leave to.
+    /// Somebody keeps it and a fleet together from now on; whether nobody did before.
+    pub(crate) fn join(&mut self) -> bool {
+        !self.far.set_shared(true)
+    }
+
+    /// Nobody does any more.
+    pub(crate) fn leave(&mut self) {
+        self.far.set_shared(false);
+    }
+
+    /// What it goes by, in words that are the same for the same settings.
+    pub(crate) fn settings(&self) -> String {
+        let mut wait = self.backoff.clone().seed(0);
+        wait.reset();
+        let waits: Vec<_> = wait.take(8).collect();
+        format!("{:?} {waits:?}", self.rules)
+    }
+
+    /// It is one of a fleet: once it may probe, it waits so long for leave to.
     pub(crate) fn share(&mut self, patience: u64, recheck: u64) {
         self.far.share(patience, recheck);
     }

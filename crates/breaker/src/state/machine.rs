@@ -140,7 +140,7 @@ pub struct Machine {
     pub(super) ring: Ring,
     consecutive: u32,
     probes: Probes,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     wait: Duration,
     pub(super) until: u64,
     latest: u64,

@@ -337,6 +337,20 @@ fn who_waits_for_the_inner_service_is_woken_when_the_breaker_opens() {
     }
 }
 
+/// It has opened between the look at it and the wait: that wait would have no end.
+#[test]
+fn who_would_wait_after_it_has_opened_is_told_at_once() {
+    let (breaker, _clock) = breaker();
+    let opens = breaker.handle();
+    let mut service = BreakerLayer::new(breaker).layer(OnReady(move |_: &mut Context<'_>| {
+        opens.force_open();
+        Poll::Pending
+    }));
+    assert!(poll_ready(&mut service).is_ready());
+    let mut call = pin!(service.call(1));
+    assert!(matches!(poll(call.as_mut()), Poll::Ready(Err(BreakerError::Open(_)))));
+}
+
 /// A waker is kept for as long as somebody waits.
 #[test]
 fn who_waits_no_more_is_not_kept() {

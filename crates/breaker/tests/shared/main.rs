@@ -11,7 +11,7 @@ mod together;
 
 use std::time::Duration;
 use tidegate_breaker::{
-    Breaker, HalfOpen, State, Trip,
+    Breaker, BreakerBuilder, HalfOpen, State, Trip,
     fleet::{Fleet, FleetSync, FleetView, Store},
 };
 use tidegate_core::{Backoff, Jitter};
@@ -26,14 +26,16 @@ struct Instance<S: Store> {
 }
 
 /// It opens by half of ten calls, for ten seconds, and closes by two probes of five seconds.
-fn breaker() -> Breaker {
+fn builder() -> BreakerBuilder {
     Breaker::builder("db")
         .trip(Trip::failure_rate(0.5))
         .min_calls(10)
         .open_wait(Backoff::exponential(10 * SECOND).jitter(Jitter::None))
         .half_open(HalfOpen::probes(2).lease(5 * SECOND))
-        .build()
-        .unwrap()
+}
+
+fn breaker() -> Breaker {
+    builder().build().unwrap()
 }
 
 fn instance<S: Store>(store: S) -> Instance<S> {

@@ -38,6 +38,11 @@ fn started() -> RedisServer {
 
 /// It opens by half of ten calls for so long. Its connection is its own.
 fn instance(server: &RedisServer, wait: Duration, timeout: Duration) -> Instance {
+    let store = Arc::new(Faulty::new(RedisStore::new(server.address()).unwrap()));
+    instance_at(store, wait, timeout)
+}
+
+fn instance_at(store: Arc<Faulty<RedisStore>>, wait: Duration, timeout: Duration) -> Instance {
     let breaker = Breaker::builder("db")
         .trip(Trip::failure_rate(0.5))
         .min_calls(10)
@@ -45,7 +50,6 @@ fn instance(server: &RedisServer, wait: Duration, timeout: Duration) -> Instance
         .half_open(HalfOpen::probes(2).lease(PATIENT))
         .build()
         .unwrap();
-    let store = Arc::new(Faulty::new(RedisStore::new(server.address()).unwrap()));
     let builder = Fleet::builder(store).interval(MS(20)).timeout(timeout).hold(PATIENT);
     let (view, sync) = builder.share(&breaker).unwrap();
     Instance { breaker, view, sync }
@@ -159,9 +163,7 @@ async fn who_was_cut_off_follows_when_it_is_back() {
     let server = started();
     let mut fleet = fleet(&server, PATIENT);
     let cut = Arc::new(Faulty::new(RedisStore::new(server.address()).unwrap()));
-    let breaker = fleet[2].breaker.clone();
-    let builder = Fleet::builder(Arc::clone(&cut)).timeout(PATIENT).hold(PATIENT);
-    fleet[2].sync = builder.share(&breaker).unwrap().1;
+    fleet[2] = instance_at(Arc::clone(&cut), PATIENT, PATIENT);
     rounds(&mut fleet).await;
     cut.set(Trouble::Fails);
     fail(&fleet[..1], 10);

@@ -1,15 +1,23 @@
 //! What a fleet does while its store is well.
 
-use crate::{SECOND, breaker, fail, fleet, instance, open, round, states, store::Faulty};
-use std::sync::Arc;
-use std::time::Duration;
-use tidegate_breaker::{
-    Breaker, Cause, ConfigError, Event, State, Trip, Window,
-    fleet::{Fleet, MemoryStore},
+use crate::{
+    Instance, SECOND, breaker, builder, fail, fleet, instance, open, round, states, store::Faulty,
 };
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tidegate_breaker::{
+    Breaker, BreakerBuilder, Cause, ConfigError, Event, HalfOpen, KeyedBreaker, State, Trip,
+    Window,
+    fleet::{Fleet, MAX_INSTANCES, MemoryStore},
+};
+use tidegate_core::{Backoff, Jitter};
 use tidegate_testkit::advance;
 
-use State::{Closed, ForcedOpen, HalfOpen, Open};
+type Events = Arc<Mutex<Vec<Event>>>;
+
+use State::{Closed, ForcedOpen, HalfOpen as Half, Open};
 
 fn store() -> Arc<MemoryStore> {
     Arc::new(MemoryStore::new(8))
@@ -73,7 +81,7 @@ async fn one_probes_and_all_close() {
         probes.extend(fleet.iter().filter_map(|one| one.breaker.try_enter().ok()));
     }
     assert_eq!(probes.len(), 2, "no more than of one breaker");
-    assert_eq!(states(&fleet), [HalfOpen, Open, Open]);
+    assert_eq!(states(&fleet), [Half, Open, Open]);
     for probe in probes {
         probe.success();
     }
@@ -119,7 +127,7 @@ async fn leave_that_is_not_used_goes_to_another() {
     round(&mut fleet).await;
     drop(fleet[1].breaker.try_enter().unwrap());
     round(&mut fleet).await;
-    assert_eq!(states(&fleet), [Open, HalfOpen, Open], "the lease of the first has ended");
+    assert_eq!(states(&fleet), [Open, Half, Open], "the lease of the first has ended");
     assert_eq!(lost.success(), tidegate_breaker::Recorded::Stale);
 }
 
@@ -207,7 +215,7 @@ async fn a_change_is_told_at_once() {
 #[tidegate_testkit::test]
 async fn observers_are_told_why() {
     let store = store();
-    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = Arc::new(Mutex::new(Vec::new()));
     let causes = Arc::clone(&told);
     let hears = Breaker::builder("db")
         .trip(Trip::failure_rate(0.5))
@@ -227,6 +235,139 @@ async fn observers_are_told_why() {
     sync.once().await.unwrap();
     let expected = [(Cause::FleetOpened, Some(10 * SECOND)), (Cause::FleetClosed, None)];
     assert_eq!(*told.lock().unwrap(), expected);
+}
+
+/// Two that keep the same breaker and a fleet together would tell the same calls twice.
+#[tidegate_testkit::test]
+async fn a_breaker_is_shared_once() {
+    let (store, breaker) = (store(), breaker());
+    let share = |breaker: &Breaker| Fleet::builder(Arc::clone(&store)).share(breaker);
+    let (_, sync) = share(&breaker).unwrap();
+    assert_eq!(share(&breaker.clone()).unwrap_err(), ConfigError::SharedTwice);
+    let zero = Fleet::builder(Arc::clone(&store)).hold(Duration::ZERO).share(&breaker);
+    assert_eq!(zero.unwrap_err(), ConfigError::ZeroFleetTime);
+    drop(sync);
+    let (view, mut sync) = share(&breaker).unwrap();
+    sync.once().await.unwrap();
+    assert!(view.stats().is_shared);
+    drop(breaker);
+    drop(sync);
+}
+
+/// What happens at an instance of the fleet, and is no change of state.
+fn watched(
+    store: &Arc<MemoryStore>,
+    builder: BreakerBuilder,
+) -> (Instance<Arc<MemoryStore>>, Events) {
+    let events = Events::default();
+    let told = Arc::clone(&events);
+    let observer = move |event: &Event| told.lock().unwrap().push(*event);
+    let breaker = builder.observer(observer).build().unwrap();
+    let (view, sync) = Fleet::builder(Arc::clone(store)).share(&breaker).unwrap();
+    (Instance { breaker, view, sync }, events)
+}
+
+#[tidegate_testkit::test]
+async fn who_is_one_too_many_for_the_fleet_is_told() {
+    let store = store();
+    let mut fleet: Vec<_> = (0..MAX_INSTANCES).map(|_| instance(Arc::clone(&store))).collect();
+    let (last, events) = watched(&store, builder());
+    fleet.push(last);
+    fail(&fleet[MAX_INSTANCES - 1..], 3);
+    for _ in 0..3 {
+        round(&mut fleet).await;
+    }
+    let last = fleet[MAX_INSTANCES].view.stats();
+    assert!(last.is_unheard && last.others.failures == 3, "it hears of the others: {last:?}");
+    assert_eq!(*events.lock().unwrap(), [Event::FleetFound, Event::FleetFull], "it is told once");
+    let first = fleet[0].view.stats();
+    assert!(!first.is_unheard && first.others.failures == 3, "not of the last one: {first:?}");
+    // As soon as one is gone there is room.
+    advance(6 * SECOND).await;
+    round(&mut fleet[1..MAX_INSTANCES]).await;
+    advance(5 * SECOND).await;
+    round(&mut fleet[MAX_INSTANCES..]).await;
+    round(&mut fleet[1..2]).await;
+    assert!(!fleet[MAX_INSTANCES].view.stats().is_unheard);
+    assert_eq!(fleet[1].view.stats().others.failures, 6);
+}
+
+/// What is too much for one is not for another: nobody can say when such a fleet opens.
+#[tidegate_testkit::test]
+async fn who_has_other_settings_than_the_others_is_told() {
+    let wait = Backoff::exponential(10 * SECOND).jitter(Jitter::Equal);
+    let slow = |than| builder().trip(Trip::failure_rate(0.5).or(Trip::slow_rate(1.0, than)));
+    let pairs = [
+        ("a window", builder(), builder().window(Window::count(50))),
+        ("a rule", builder(), builder().trip(Trip::failure_rate(0.4))),
+        ("what is slow", slow(SECOND), slow(2 * SECOND)),
+        ("probes", builder(), builder().half_open(HalfOpen::probes(3).lease(5 * SECOND))),
+        ("a wait", builder(), builder().open_wait(wait)),
+    ];
+    for (what, one, other) in pairs {
+        let store = store();
+        let (first, events) = watched(&store, one.clone());
+        let mut fleet = [first, watched(&store, one).0, watched(&store, other).0];
+        for _ in 0..3 {
+            round(&mut fleet).await;
+        }
+        let strangers = fleet.each_ref().map(|one| one.view.stats().strangers);
+        assert_eq!(strangers, [1, 1, 2], "{what}");
+        let told = [Event::FleetFound, Event::FleetDiffers { instances: 1 }];
+        assert_eq!(*events.lock().unwrap(), told, "{what}, and once");
+    }
+}
+
+/// Jitter is each one's own, and so is what has happened: neither is a setting.
+#[tidegate_testkit::test]
+async fn instances_of_the_same_settings_are_no_strangers() {
+    let store = store();
+    let build = || builder().open_wait(Backoff::exponential(10 * SECOND).jitter(Jitter::Full));
+    let breaker = build().build().unwrap();
+    for _ in 0..10 {
+        breaker.try_enter().unwrap().failure();
+    }
+    let (view, sync) = Fleet::builder(Arc::clone(&store)).share(&breaker).unwrap();
+    let opened = Instance { breaker, view, sync };
+    let mut fleet = [opened, watched(&store, build()).0, watched(&store, build()).0];
+    round(&mut fleet).await;
+    assert_eq!(states(&fleet), [Open; 3]);
+    fleet[0].breaker.handle().reset();
+    for _ in 0..3 {
+        round(&mut fleet).await;
+    }
+    let seen = fleet.each_ref().map(|one| (one.breaker.state(), one.view.stats().strangers));
+    assert_eq!(seen, [(Closed, 0); 3]);
+}
+
+/// A key that matters is shared under a name of its own, for as long as there is such a key.
+#[tidegate_testkit::test]
+async fn keys_are_shared_one_by_one() {
+    let store = store();
+    let build = || KeyedBreaker::<&str>::builder("hosts").build().unwrap();
+    let all = [build(), build()];
+    let mut shared = all.each_ref().map(|hosts| {
+        let builder = Fleet::builder(Arc::clone(&store)).key("hosts/eu");
+        builder.share(&hosts.breaker(&"eu")).unwrap().1
+    });
+    for _ in 0..20 {
+        all[0].breaker(&"us").try_enter().unwrap().failure();
+        all[0].breaker(&"eu").try_enter().unwrap().failure();
+    }
+    for _ in 0..2 {
+        for sync in &mut shared {
+            sync.once().await.unwrap();
+        }
+    }
+    let states =
+        all.each_ref().map(|hosts| (hosts.breaker(&"eu").state(), hosts.breaker(&"us").state()));
+    assert_eq!(states, [(Open, Open), (Open, Closed)]);
+    let [mut sync, _] = shared;
+    let task = tokio::spawn(async move { sync.run().await });
+    advance(2 * SECOND).await;
+    assert!(!task.is_finished());
+    assert!(all[0].remove(&"eu"));
+    task.await.unwrap();
 }
 
 /// The one that is asked is the store, and not by calls.

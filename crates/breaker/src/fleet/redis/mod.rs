@@ -117,7 +117,7 @@ impl RedisStore {
             None => invocation.arg("").arg(""),
         };
         invocation.arg(kind).arg(span.min(MOST)).arg(u8::from(asks)).arg(ask.hold.min(MOST));
-        invocation.arg(STEPS).arg(MAX_INSTANCES).arg(parts(&ask.parts));
+        invocation.arg(STEPS).arg(MAX_INSTANCES).arg(hex(ask.digest)).arg(parts(&ask.parts));
         if let Some(now) = now {
             invocation.arg(now);
         }
@@ -152,12 +152,14 @@ fn parts(parts: &[(u64, Tally)]) -> String {
     text
 }
 
-/// Kind, run, epoch, left, whether it is the asker's, and what others have told.
-type Said = (String, String, u64, u64, u64, Vec<u64>);
+/// Kind, run, epoch, left, whether it is the asker's, what others have told, whether the asker is not heard, and how many
+/// strangers there are.
+type Said = (String, String, u64, u64, u64, Vec<u64>, u64, u64);
 
-fn answer((kind, run, epoch, left, is_mine, others): Said) -> Result<Answer, StoreError> {
+fn answer(said: Said) -> Result<Answer, StoreError> {
+    let (kind, run, epoch, left, is_mine, others, unheard, strangers) = said;
     let stand = match kind.as_str() {
-        "N" => return Ok(Answer { stand: None, others: Vec::new() }),
+        "N" => return Ok(Answer::nothing()),
         "C" => Stand::Closed,
         "O" => Stand::Open { left },
         "P" => Stand::Probing { left, is_mine: is_mine == 1 },
@@ -170,7 +172,8 @@ fn answer((kind, run, epoch, left, is_mine, others): Said) -> Result<Answer, Sto
     };
     let mut others: Vec<_> = others.chunks_exact(4).map(part).collect();
     others.sort_unstable_by_key(|(left, _)| *left);
-    Ok(Answer { stand: Some((Basis { run, epoch }, stand)), others })
+    let stand = Some((Basis { run, epoch }, stand));
+    Ok(Answer { stand, others, is_unheard: unheard == 1, strangers })
 }
 
 fn strange(what: &'static str) -> StoreError {

@@ -7,16 +7,18 @@ pub(super) const EXCHANGE: &str = r"
 -- or Valkey.
 --
 -- KEYS[1]  a hash: `record` is run:epoch:kind:until:span:holder, and each instance has what it has told under
---          its number, as seq:keep:parts with parts of until,calls,failures,slow;
+--          its number, as seq:keep:digest:parts with parts of until,calls,failures,slow;
 -- ARGV     instance, seq, fresh, run and epoch of the basis (or empty), kind of the asker, its time, whether it
---          asks, hold, steps, most instances, parts (left,calls,failures,slow;), now (in tests alone)
--- returns  kind, run, epoch, left, whether it is the asker's, others (left, calls, failures, slow)
+--          asks, hold, steps, most instances, digest, parts (left,calls,failures,slow;), now (in tests alone)
+-- returns  kind, run, epoch, left, whether it is the asker's, others (left, calls, failures, slow), whether there is
+--          no room for the asker, how many others have another digest
 local key, me, seq, fresh = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local basis_run, basis_epoch = ARGV[4], tonumber(ARGV[5])
 local mine, span, asks = ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
 local hold, steps, most = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local digest = ARGV[12]
 
-local now = tonumber(ARGV[13])
+local now = tonumber(ARGV[14])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -39,8 +41,8 @@ for at = 1, #fields, 2 do
         span = tonumber(long), holder = holder }
     end
   else
-    local last, keep, parts = string.match(value, '^(%d+):(%d+):(.*)$')
-    told[name] = { seq = tonumber(last), keep = tonumber(keep), parts = parts }
+    local last, keep, of, parts = string.match(value, '^(%d+):(%d+):(%x+):(.*)$')
+    told[name] = { seq = tonumber(last), keep = tonumber(keep), digest = of, parts = parts }
     count = count + 1
   end
 end
@@ -89,22 +91,30 @@ for name, one in pairs(told) do
 end
 
 if not record then
-  return { 'N', '0', 0, 0, 0, {} }
+  return { 'N', '0', 0, 0, 0, {}, 0, 0 }
 end
 
+local unheard = 0
 local is_current = basis_run == record.run and basis_epoch == record.epoch and record.kind == 'C'
 if is_current and (mine == 'C' or mine == 'W') then
   local mine_before = told[me]
   if mine_before and mine_before.seq < seq or not mine_before and count < most then
-    local parts = string.gsub(ARGV[12], '(%d+),(%d+,%d+,%d+;)', function(left, rest)
+    local parts = string.gsub(ARGV[13], '(%d+),(%d+,%d+,%d+;)', function(left, rest)
       return whole(now + math.min(tonumber(left), hold)) .. ',' .. rest
     end)
-    redis.call('HSET', key, me, whole(seq) .. ':' .. whole(now + hold) .. ':' .. parts)
+    redis.call('HSET', key, me, table.concat({ whole(seq), whole(now + hold), digest, parts }, ':'))
+  elseif not mine_before then
+    unheard = 1
   end
 end
 
 local step = math.max(math.ceil(hold / steps), 1)
-local sums, others = {}, {}
+local sums, others, strangers = {}, {}, 0
+for name, one in pairs(told) do
+  if name ~= me and one.digest ~= digest then
+    strangers = strangers + 1
+  end
+end
 if record.kind == 'C' then
   for name, one in pairs(told) do
     if name ~= me then
@@ -132,5 +142,6 @@ end
 -- Forgotten when nobody has been there for long: a record is made again by whoever comes.
 local left = math.max(record.til - now, 0)
 redis.call('PEXPIRE', key, whole(math.floor(math.max(left, hold) / 500) + 60000))
-return { record.kind, record.run, record.epoch, left, record.holder == me and 1 or 0, others }
+return { record.kind, record.run, record.epoch, left, record.holder == me and 1 or 0, others, unheard,
+  strangers }
 ";

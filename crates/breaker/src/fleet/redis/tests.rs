@@ -1,7 +1,7 @@
 //! The script against the model.
 
 use super::{
-    super::state::{Ask, Basis, Mine, View},
+    super::state::{Ask, Basis, MAX_INSTANCES, Mine, View},
     RedisStore,
 };
 use crate::state::Tally;
@@ -41,7 +41,8 @@ async fn the_script_is_the_model() {
             let mut tally = || Tally { calls: 20 + draw(9), failures: draw(9), slow: draw(9) };
             let parts = (0..3).map(|n| (n * 700, tally())).collect();
             let seq = if draw(5) == 0 { seq / 2 } else { seq };
-            let ask = Ask { instance, seq, fresh: draw(99), basis, mine, hold: 2000, parts };
+            let (fresh, digest, hold) = (draw(99), draw(2), 2000);
+            let ask = Ask { instance, seq, fresh, basis, mine, hold, digest, parts };
             let expected = view.exchange(now, &ask);
             let said = store.exchange_at(&key, &ask, Some(now)).await.unwrap();
             assert_eq!(said, expected, "{round} {now} {ask:?}");
@@ -51,6 +52,26 @@ async fn the_script_is_the_model() {
         }
     }
     assert!(changes > 200, "{changes}");
+}
+
+/// So many are kept, and who is one too many is told.
+#[tidegate_testkit::test(real_io)]
+async fn the_script_keeps_as_many_as_the_model() {
+    const NOW: u64 = 1_800_000_000_000_000;
+    let server = RedisServer::start().unwrap();
+    let store = RedisStore::new(server.address()).unwrap();
+    let (mut view, mut basis, mut unheard) = (View::default(), None, 0);
+    for instance in 0..=MAX_INSTANCES as u64 + 1 {
+        let parts = vec![(1500, Tally { calls: 20, failures: instance, slow: 3 })];
+        let mine = if instance == 1 { Mine::Watching } else { Mine::Closed };
+        let digest = u64::MAX - instance % 2;
+        let ask = Ask { instance, seq: 1, fresh: 5, basis, mine, hold: 2000, digest, parts };
+        let expected = view.exchange(NOW, &ask);
+        assert_eq!(store.exchange_at("full", &ask, Some(NOW)).await.unwrap(), expected);
+        basis = expected.stand.map(|(basis, _)| basis);
+        unheard += u64::from(expected.is_unheard);
+    }
+    assert_eq!(unheard, 1, "the first has made the record, and told nothing");
 }
 
 /// Polls it up to `polls` times and drops it: whether it had not ended by then.
@@ -74,7 +95,7 @@ async fn cancel_exchange_at_counts_once_what_is_sent_again() {
     let parts = vec![(1500, Tally { calls: 20, failures: 7, slow: 3 })];
     let ask = |instance, seq, basis, parts| {
         let (fresh, mine) = (5, Mine::Closed);
-        Ask { instance, seq, fresh, basis, mine, hold: 2000, parts }
+        Ask { instance, seq, fresh, basis, mine, hold: 2000, digest: 0, parts }
     };
     let first = ask(1, 1, None, Vec::new());
     let mut view = View::default();
