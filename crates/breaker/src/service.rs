@@ -11,6 +11,7 @@ use std::{
     fmt,
     hash::Hash,
     mem,
+    sync::Arc,
     task::{Context, Poll},
 };
 use tower_service::Service;
@@ -80,7 +81,7 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
         let Self { inner, mode, classify, .. } = self;
         while let Some(pass) = mode.reserve() {
-            let mut entry = Entry::new(&mode.breaker, pass);
+            let mut entry = Entry::<&Breaker<C>>::new(mode.breaker.shared(), (pass, 0));
             let failed = entry.run(|| match inner.poll_ready(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(())) => Poll::Ready(None),
@@ -104,7 +105,7 @@ where
                 }
                 Poll::Ready(Some((error, verdict))) => {
                     mode.stop_waiting();
-                    Entry::new(&mode.breaker, pass).finish(verdict);
+                    Entry::<&Breaker<C>>::new(mode.breaker.shared(), (pass, 0)).finish(verdict);
                     return Poll::Ready(Err(A::inner(error)));
                 }
             }
@@ -145,12 +146,12 @@ where
 /// A call begins in its place; in another one, if it has none or has lost it.
 #[inline]
 fn begin<C: Clock>(breaker: &Breaker<C>, place: Option<Pass>) -> Result<Entry<Breaker<C>>, Open> {
-    if let Some(mut pass) = place {
-        if breaker.shared().begin(&mut pass) {
-            return Ok(Entry::new(breaker.clone(), pass));
-        }
-    }
-    Ok(Entry::new(breaker.clone(), breaker.shared().enter()?))
+    let shared = breaker.shared();
+    let call = match place.and_then(|pass| Some((pass, shared.begin(pass)?))) {
+        Some(call) => call,
+        None => shared.enter()?,
+    };
+    Ok(Entry::new(Arc::clone(shared), call))
 }
 
 impl<S, R, Q, F, C, K, A> Service<R> for BreakerService<S, ByKey<Q, F, C>, K, A>

@@ -1,6 +1,6 @@
 //! The future of a guarded call.
 
-use super::{Breaker, attempt::Attempt, entry::Entry};
+use super::{Breaker, attempt::Attempt, entry::Entry, shared::Shared};
 use crate::{BreakerError, ByResult, Classify, clock::Clock};
 use pin_project_lite::pin_project;
 use std::{
@@ -22,14 +22,14 @@ pin_project! {
 pin_project! {
     #[project = StepProjected]
     enum Step<'a, C: Clock, F, K> {
-        Waiting { breaker: &'a Breaker<C>, call: Option<(F, K)> },
+        Waiting { shared: &'a Shared<C>, call: Option<(F, K)> },
         Called { #[pin] attempt: Attempt<&'a Breaker<C>, F, K> },
     }
 }
 
 impl<'a, C: Clock, F, K> Call<'a, C, F, K> {
-    pub(super) fn new(breaker: &'a Breaker<C>, future: F, classify: K) -> Self {
-        Self { step: Step::Waiting { breaker, call: Some((future, classify)) } }
+    pub(super) fn new(shared: &'a Shared<C>, future: F, classify: K) -> Self {
+        Self { step: Step::Waiting { shared, call: Some((future, classify)) } }
     }
 }
 
@@ -47,11 +47,11 @@ where
                 StepProjected::Called { attempt } => {
                     return attempt.poll(cx).map_err(BreakerError::Inner);
                 }
-                StepProjected::Waiting { breaker, call } => {
+                StepProjected::Waiting { shared, call } => {
                     let (future, classify) = call.take().expect("polled after it was ready");
-                    match breaker.shared().enter() {
+                    match shared.enter() {
                         Err(open) => return Poll::Ready(Err(BreakerError::Open(open))),
-                        Ok(pass) => Attempt::new(future, Entry::new(*breaker, pass), classify),
+                        Ok(entered) => Attempt::new(future, Entry::new(*shared, entered), classify),
                     }
                 }
             };

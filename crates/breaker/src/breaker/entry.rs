@@ -2,7 +2,7 @@
 
 use super::{Breaker, pass::Pass, shared::Shared};
 use crate::{Verdict, clock::Clock, state::Recorded};
-use std::mem;
+use std::{mem, ops::Deref, sync::Arc};
 
 /// A breaker, or a reference to one: what a [`Ticket`](super::Ticket) has of it. There are no others.
 pub trait Holder: Sealed {}
@@ -12,48 +12,41 @@ impl<H: Sealed> Holder for H {}
 /// Not to be implemented elsewhere.
 pub trait Sealed {
     type Clock: Clock;
-
-    fn breaker(&self) -> &Breaker<Self::Clock>;
+    /// What is kept of it.
+    type Shared: Deref<Target = Shared<Self::Clock>>;
 }
 
 impl<C: Clock> Sealed for Breaker<C> {
     type Clock = C;
-
-    #[inline]
-    fn breaker(&self) -> &Breaker<C> {
-        self
-    }
+    type Shared = Arc<Shared<C>>;
 }
 
-impl<C: Clock> Sealed for &Breaker<C> {
+impl<'a, C: Clock> Sealed for &'a Breaker<C> {
     type Clock = C;
-
-    #[inline]
-    fn breaker(&self) -> &Breaker<C> {
-        self
-    }
+    type Shared = &'a Shared<C>;
 }
 
 /// Dropped before it was said how it has ended, it was given up, whatever the thread does that drops it.
 pub(crate) struct Entry<H: Holder> {
-    holder: H,
+    shared: H::Shared,
     pass: Pass,
+    /// When the call has begun, if calls are timed.
+    entered: u64,
     is_open: bool,
 }
 
 impl<H: Holder> Entry<H> {
     #[inline]
-    pub(crate) fn new(holder: H, pass: Pass) -> Self {
-        Self { holder, pass, is_open: true }
+    pub(crate) fn new(shared: H::Shared, (pass, entered): (Pass, u64)) -> Self {
+        Self { shared, pass, entered, is_open: true }
     }
 
-    #[inline]
     pub(super) fn shared(&self) -> &Shared<H::Clock> {
-        self.holder.breaker().shared()
+        &self.shared
     }
 
-    pub(super) fn pass(&self) -> &Pass {
-        &self.pass
+    pub(super) fn pass(&self) -> Pass {
+        self.pass
     }
 
     /// Whether it was not said yet how it has ended.
@@ -75,14 +68,14 @@ impl<H: Holder> Entry<H> {
     #[inline]
     pub(crate) fn finish(&mut self, verdict: Verdict) -> Recorded {
         self.is_open = false;
-        self.shared().finish(&self.pass, verdict)
+        self.shared.finish(self.pass, self.entered, verdict)
     }
 
     /// It has ended by a panic.
     #[inline]
     pub(super) fn panicked(&mut self) {
         if mem::replace(&mut self.is_open, false) {
-            self.shared().panicked(self.pass);
+            self.shared.panicked(self.pass, self.entered);
         }
     }
 
@@ -99,7 +92,7 @@ impl<H: Holder> Drop for Entry<H> {
     #[inline]
     fn drop(&mut self) {
         if self.is_open {
-            self.shared().cancelled(self.pass);
+            self.shared.cancelled(self.pass);
         }
     }
 }

@@ -64,7 +64,7 @@ impl<C: Clock> Breaker<C> {
     where
         F: Future<Output = Result<T, E>>,
     {
-        Call::new(self, future, ByResult)
+        Call::new(&self.shared, future, ByResult)
     }
 
     /// The same with a say in what its result says about the callee.
@@ -81,7 +81,7 @@ impl<C: Clock> Breaker<C> {
         F: Future<Output = Result<T, E>>,
         K: Classify<Result<T, E>>,
     {
-        Call::new(self, future, classify)
+        Call::new(&self.shared, future, classify)
     }
 
     pub(crate) fn of(shared: Arc<Shared<C>>) -> Self {

@@ -2,21 +2,19 @@
 
 use crate::state::{Admission, Id, Word};
 
-/// A call that was let pass.
+/// A call that was let pass. Two words, which stay in registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
     pub(super) word: Word,
     pub(super) probe: Option<Id>,
-    /// When the call has begun, if calls are timed.
-    pub(super) entered: u64,
 }
 
 impl Pass {
-    pub(super) fn admission(&self) -> Admission {
+    pub(super) fn admission(self) -> Admission {
         self.word.admission(self.probe)
     }
 
-    pub(super) fn is_probe(&self) -> bool {
+    pub(super) fn is_probe(self) -> bool {
         self.probe.is_some()
     }
 }

@@ -28,7 +28,8 @@ use tidegate_core::{
 use tokio::sync::watch;
 
 /// One breaker, whatever the number of its handles.
-pub(crate) struct Shared<C: Clock> {
+#[expect(missing_debug_implementations, reason = "nobody else can name it")]
+pub struct Shared<C: Clock> {
     gate: Padded,
     counts: Counts,
     machine: Mutex<Machine>,
@@ -94,11 +95,11 @@ impl<C: Clock> Shared<C> {
         let _ = self.resource.set(resource);
     }
 
-    /// Lets a call pass, which begins now, or says why not.
+    /// Lets a call pass, which begins now, or says why not. With it goes when that is, if calls are timed.
     #[inline]
-    pub(crate) fn enter(&self) -> Result<Pass, Open> {
+    pub(crate) fn enter(&self) -> Result<(Pass, u64), Open> {
         match self.reserve() {
-            Ok(pass) => Ok(Pass { entered: self.start(), ..pass }),
+            Ok(pass) => Ok((pass, self.start())),
             Err(open) => {
                 self.reject(open);
                 Err(open)
@@ -111,7 +112,7 @@ impl<C: Clock> Shared<C> {
     pub(crate) fn reserve(&self) -> Result<Pass, Open> {
         let word = self.gate.0.look();
         if word.lets_all_pass() {
-            return Ok(Pass { word, probe: None, entered: 0 });
+            return Ok(Pass { word, probe: None });
         }
         self.reserve_slowly(word)
     }
@@ -147,7 +148,7 @@ impl<C: Clock> Shared<C> {
             let (entered, note) = machine.enter(now);
             let pass = |admission: Admission| {
                 let (word, probe) = (Word::of(&admission), admission.probe());
-                Pass { word, probe, entered: 0 }
+                Pass { word, probe }
             };
             let refused = |Refusal { state, until }| {
                 let after = |until: u64| Duration::from_nanos(until.saturating_sub(now));
@@ -182,25 +183,23 @@ impl<C: Clock> Shared<C> {
     /// Whether a result would still count.
     #[cfg(feature = "tower")]
     #[inline]
-    pub(crate) fn is_current(&self, pass: &Pass) -> bool {
+    pub(crate) fn is_current(&self, pass: Pass) -> bool {
         self.is_plainly_current(pass) || self.is_slowly_current(pass, Machine::is_current)
     }
 
-    /// The same for a place that has waited for its call: if so, its time and the lease of a probe begin now.
+    /// The same for a place that has waited for its call: if so, its time, which is returned, and the lease of a probe begin
+    /// now.
     #[cfg(feature = "tower")]
     #[inline]
-    pub(crate) fn begin(&self, pass: &mut Pass) -> bool {
+    pub(crate) fn begin(&self, pass: Pass) -> Option<u64> {
         let is_good = self.is_plainly_current(pass) || self.is_slowly_current(pass, Machine::renew);
-        if is_good {
-            pass.entered = self.start();
-        }
-        is_good
+        is_good.then(|| self.start())
     }
 
     /// Without the lock, if that can be said.
     #[cfg(feature = "tower")]
     #[inline]
-    fn is_plainly_current(&self, pass: &Pass) -> bool {
+    fn is_plainly_current(&self, pass: Pass) -> bool {
         !pass.is_probe() && pass.word.is_still(self.gate.0.look()) == Some(true)
     }
 
@@ -209,7 +208,7 @@ impl<C: Clock> Shared<C> {
     #[inline(never)]
     fn is_slowly_current(
         &self,
-        pass: &Pass,
+        pass: Pass,
         ask: fn(&mut Machine, u64, &Admission) -> bool,
     ) -> bool {
         self.with(Asked::Else, |machine, now| (ask(machine, now, &pass.admission()), None))
@@ -223,7 +222,7 @@ impl<C: Clock> Shared<C> {
 
     /// Takes back what was let pass and was never a call.
     #[cfg(feature = "tower")]
-    pub(crate) fn release(&self, pass: &Pass) {
+    pub(crate) fn release(&self, pass: Pass) {
         if pass.is_probe() {
             self.with(Asked::Else, |machine, now| machine.record(now, pass.admission(), None));
         }
@@ -231,7 +230,7 @@ impl<C: Clock> Shared<C> {
 
     /// Takes in how a call has ended.
     #[inline]
-    pub(crate) fn finish(&self, pass: &Pass, verdict: Verdict) -> Recorded {
+    pub(super) fn finish(&self, pass: Pass, entered: u64, verdict: Verdict) -> Recorded {
         let is_plain = self.is_plain && verdict == Verdict::Success;
         if is_plain && pass.word.counts() {
             // It is not asked for the time.
@@ -244,13 +243,11 @@ impl<C: Clock> Shared<C> {
                 Said::Stale | Said::Ask => {}
             }
         }
-        // A copy, so that the ticket itself need not be in memory.
-        self.finish_slowly(*pass, verdict)
+        self.finish_slowly(pass, entered, verdict)
     }
 
     #[inline(never)]
-    fn finish_slowly(&self, pass: Pass, verdict: Verdict) -> Recorded {
-        let pass = &pass;
+    fn finish_slowly(&self, pass: Pass, entered: u64, verdict: Verdict) -> Recorded {
         let failed = match verdict {
             Verdict::Success => false,
             Verdict::Failure => true,
@@ -258,7 +255,7 @@ impl<C: Clock> Shared<C> {
         };
         // Read once. If the slice ends after that, the result was in it: who has seen that it is over has held the lock.
         let ended = self.slow_after.map(|most| (most, self.clock.now()));
-        let slow = ended.is_some_and(|(most, now)| now.saturating_sub(pass.entered) > most);
+        let slow = ended.is_some_and(|(most, now)| now.saturating_sub(entered) > most);
         let sample = Sample { failed, slow };
         let recorded = match pass.word.state() {
             Some(State::ForcedClosed) => self.if_current(pass, Recorded::Counted, Some(sample)),
@@ -290,16 +287,16 @@ impl<C: Clock> Shared<C> {
         recorded
     }
 
-    fn record(&self, pass: &Pass, sample: Sample) -> Recorded {
+    fn record(&self, pass: Pass, sample: Sample) -> Recorded {
         let asked = Asked::Result { is_bad: sample.is_bad() };
         self.with(asked, |machine, now| machine.record(now, pass.admission(), Some(sample)))
     }
 
-    /// Takes in that a call has panicked. It takes a copy, as [`finish_slowly`](Self::finish_slowly) does.
+    /// Takes in that a call has panicked.
     #[cold]
     #[inline(never)]
-    pub(super) fn panicked(&self, pass: Pass) {
-        if self.finish(&pass, Verdict::Failure) == Recorded::Counted {
+    pub(super) fn panicked(&self, pass: Pass, entered: u64) {
+        if self.finish(pass, entered, Verdict::Failure) == Recorded::Counted {
             self.counts.panicked.add(1);
         }
     }
@@ -308,10 +305,10 @@ impl<C: Clock> Shared<C> {
     #[cold]
     #[inline(never)]
     pub(super) fn cancelled(&self, pass: Pass) {
-        self.nothing(&pass, Nothing::Cancelled);
+        self.nothing(pass, Nothing::Cancelled);
     }
 
-    fn nothing(&self, pass: &Pass, why: Nothing) -> Recorded {
+    fn nothing(&self, pass: Pass, why: Nothing) -> Recorded {
         let recorded = if pass.is_probe() {
             self.with(Asked::Else, |machine, now| machine.record(now, pass.admission(), None))
         } else {
@@ -327,7 +324,7 @@ impl<C: Clock> Shared<C> {
     }
 
     /// What is recorded where that changes nothing, unless it is too late for it.
-    fn if_current(&self, pass: &Pass, recorded: Recorded, result: Option<Sample>) -> Recorded {
+    fn if_current(&self, pass: Pass, recorded: Recorded, result: Option<Sample>) -> Recorded {
         match pass.word.is_still(self.gate.0.look()) {
             Some(true) => recorded,
             Some(false) => Recorded::Stale,

@@ -5,7 +5,7 @@ use super::{
     entry::{Entry, Holder},
 };
 use crate::{Open, Verdict, clock::Clock, state::Recorded};
-use std::{fmt, thread};
+use std::{fmt, sync::Arc, thread};
 
 /// A call that was let pass: say how it has ended.
 ///
@@ -93,7 +93,7 @@ impl<C: Clock> Breaker<C> {
     /// If it is open, or half-open with as many probes as may be: when to try again.
     #[inline]
     pub fn try_enter(&self) -> Result<Ticket<&Self>, Open> {
-        self.shared().enter().map(|pass| Ticket::new(Entry::new(self, pass)))
+        self.shared.enter().map(|call| Ticket::new(Entry::new(&*self.shared, call)))
     }
 
     /// The same with a ticket that can outlive this handle.
@@ -103,6 +103,6 @@ impl<C: Clock> Breaker<C> {
     /// As [`try_enter`](Self::try_enter).
     #[inline]
     pub fn try_enter_owned(&self) -> Result<Ticket<Self>, Open> {
-        self.shared().enter().map(|pass| Ticket::new(Entry::new(self.clone(), pass)))
+        self.shared.enter().map(|call| Ticket::new(Entry::new(Arc::clone(&self.shared), call)))
     }
 }

@@ -34,11 +34,11 @@ impl<C: Clock> Single<C> {
     pub(crate) fn reserve(&mut self) -> Option<Pass> {
         let shared = self.breaker.shared();
         if let Held::Place(pass) = mem::replace(&mut self.held, Held::Nothing) {
-            if shared.is_current(&pass) {
+            if shared.is_current(pass) {
                 return Some(pass);
             }
             // The old place is given back before another one is asked for.
-            shared.release(&pass);
+            shared.release(pass);
         }
         let reserved = shared.reserve();
         reserved.map_err(|open| self.held = Held::Refused(open)).ok()
@@ -49,7 +49,7 @@ impl<C: Clock> Single<C> {
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         let shared = self.breaker.shared();
         shared.waiters().add(&mut self.waiter, waker);
-        matches!(&self.held, Held::Place(pass) if shared.is_current(pass))
+        matches!(self.held, Held::Place(pass) if shared.is_current(pass))
     }
 
     /// Waits no more.
@@ -65,7 +65,7 @@ impl<C: Clock> Single<C> {
 impl<C: Clock> Drop for Single<C> {
     fn drop(&mut self) {
         self.stop_waiting();
-        if let Held::Place(pass) = &self.held {
+        if let Held::Place(pass) = self.held {
             self.breaker.shared().release(pass);
         }
     }
