@@ -13,7 +13,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tidegate_breaker::{Breaker, HalfOpen, Trip};
+use tidegate_breaker::{Breaker, HalfOpen, ManualClock, Trip};
 use tidegate_core::Backoff;
 use tower_service::Service;
 
@@ -21,6 +21,7 @@ const GOOD: u64 = 10_000;
 const WINDOW: u32 = 10;
 const PROBES: u32 = 5;
 const CALLERS: u64 = 200;
+const WAIT: Duration = Duration::from_millis(1);
 
 /// Fails for what is odd, and counts its calls.
 #[derive(Clone, Default)]
@@ -79,14 +80,16 @@ fn failures_to_open<S: Service<u64, Response = u64>>(layer: impl Fn(Even) -> S) 
 
 /// Opens by the first failure, and is half-open after a millisecond.
 fn probes() -> u64 {
+    let clock = ManualClock::new();
     let breaker = Breaker::builder("probes")
         .trip(Trip::consecutive_failures(1))
-        .open_wait(Backoff::constant(Duration::from_millis(1)))
+        .open_wait(Backoff::constant(WAIT))
         .half_open(HalfOpen::probes(PROBES))
+        .clock(clock.clone())
         .build()
         .unwrap();
     breaker.try_enter().unwrap().failure();
-    thread::sleep(Duration::from_millis(50));
+    clock.advance(WAIT);
     let tickets: Vec<_> = (0..CALLERS).filter_map(|_| breaker.try_enter().ok()).collect();
     tickets.len() as u64
 }
@@ -95,13 +98,14 @@ fn probes_of_recloser() -> u64 {
     let recloser = recloser::Recloser::custom()
         .closed_len(1)
         .half_open_len(PROBES as usize)
-        .open_wait(Duration::from_millis(1))
+        .open_wait(WAIT)
         .build();
     for _ in 0..2 {
         let failed = recloser.call(|| Err::<(), _>("failed"));
         assert!(failed.is_err());
     }
-    thread::sleep(Duration::from_millis(50));
+    // It goes by the clock of the system alone.
+    thread::sleep(50 * WAIT);
     let recloser = recloser::AsyncRecloser::from(recloser);
     let mut cx = Context::from_waker(Waker::noop());
     let mut running = Vec::new();
