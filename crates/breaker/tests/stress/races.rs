@@ -215,12 +215,16 @@ struct Setup {
 }
 
 fn setup(is_timed: bool) -> Setup {
+    setup_with(is_timed, Trip::failure_rate(0.5))
+}
+
+fn setup_with(is_timed: bool, trip: Trip) -> Setup {
     let clock = ManualClock::new();
     let length = Duration::from_secs(WINDOW.into());
     let window = if is_timed { Window::time(length, WINDOW) } else { Window::count(WINDOW) };
     let breaker = Breaker::builder("raced")
         .window(window)
-        .trip(Trip::failure_rate(0.5))
+        .trip(trip)
         .min_calls(2)
         .half_open(HalfOpen::probes(2).close_if_rate_below(0.5).lease(Duration::from_secs(LEASE)))
         .open_wait(Backoff::constant(Duration::from_secs(WAIT)).jitter(tidegate_core::Jitter::None))
@@ -308,6 +312,14 @@ fn stress_a_count_window_is_linearizable() {
 fn stress_a_time_window_is_linearizable() {
     let stress = Stress::new("a_time_window_is_linearizable");
     stress.run(|_| setup(true), client, |setup, _threads| check(setup, true));
+}
+
+/// Calls are timed, and none is slow: the end of a call is read once, for that and for the slice that it is in.
+#[test]
+fn stress_a_time_window_of_timed_calls_is_linearizable() {
+    let trip = Trip::failure_rate(0.5).or(Trip::slow_rate(1.0, Duration::from_secs(3600)));
+    let stress = Stress::new("a_time_window_of_timed_calls_is_linearizable");
+    stress.run(|_| setup_with(true, trip), client, |setup, _threads| check(setup, true));
 }
 
 /// Every call is in exactly one of the sums.
