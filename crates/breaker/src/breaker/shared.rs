@@ -399,7 +399,9 @@ impl<C: Clock> Shared<C> {
     pub(crate) fn subscribe(&self) -> watch::Receiver<State> {
         let first = || watch::Sender::new(self.state());
         let receiver = self.watch.get_or_init(first).subscribe();
-        // It may have changed before anybody saw the sender.
+        // It may have changed before anybody saw the sender. Who changes it after this has the lock sees the
+        // sender; what was changed before is seen here.
+        drop(lock(&self.machine));
         self.show();
         receiver
     }
