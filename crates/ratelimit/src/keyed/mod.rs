@@ -69,8 +69,8 @@ use tokio::time::Instant;
 /// that it may be turned away although one of the others has just become full. Keys with a rate of zero
 /// that have taken something stay.
 ///
-/// A key takes its own size, ten bytes for its cell, and three for its place, and up to an eighth of that
-/// for growth: 21 to 24 bytes for a `u64`. One byte more, if there is a [quota for each
+/// A key takes its own size and eight bytes for its cell, rounded up to a multiple of eight, two for its tag,
+/// up to four for its place, and up to a twelfth of that for growth: 21 to 24 bytes for a `u64`. One byte more, if there is a [quota for each
 /// key](KeyedLimiterBuilder::quota_for), and about 150 if one of these is not among the first 64 that are
 /// in use in its table, or if its numbers do not fit 63 bits: with a burst that takes longer than that to
 /// come back, in nanoseconds times the rate in lowest terms. What somebody waits for takes a limiter of its

@@ -92,13 +92,19 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         quota: Option<Quota>,
         now: u64,
     ) -> Request<'a, K> {
+        let (shard, tag) = self.place_of(key);
+        Request { key, cost, now, shard, tag, quota, plan: None, clone: None }
+    }
+
+    /// The table that a key is in, and under which tag.
+    #[inline]
+    fn place_of(&self, key: &K) -> (usize, u16) {
         // A hasher may leave most of the bits alone; then those it has are spread.
         let hash = self.hasher.hash_one(key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (tag, rest) = (hash >> 48, hash ^ (hash >> 32));
         let tag = u16::try_from(tag).unwrap_or_default();
         let shard = usize::try_from(rest & 0xffff_ffff).unwrap_or_default();
-        let shard = shard & (self.tables.len() - 1);
-        Request { key, cost, now, shard, tag, quota, plan: None, clone: None }
+        (shard & (self.tables.len() - 1), tag)
     }
 
     /// Takes `cost` from the cell of the key in the plain case that there is enough, and nothing else to
@@ -114,35 +120,41 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         if self.front.take(key, quota, now, cost) {
             return ControlFlow::Break(Taken { source: Source::Key, at: now, quota });
         }
-        let request = self.request_of(key, cost, quota, now);
-        let (mut shard, is_disputed) = lock_or_wait(self.shard(&request));
-        let now = shard.table.time(now, || self.clock.now());
-        let taken = match shard.table.find(request.tag, key) {
-            Some(at) => shard.table.take_plainly(at, now, cost, quota.as_ref()),
+        let (at, tag) = self.place_of(key);
+        let (mut shard, is_disputed) = lock_or_wait(&self.tables[at].0);
+        let time = shard.table.time(now, || self.clock.now());
+        let is_taken = match shard.table.find(tag, key) {
+            Some(at) => shard.table.take_plainly(at, time, cost, quota.as_ref()),
             None => false,
         };
-        if !taken || shard.is_due(now) || is_disputed {
-            let is_disputed = is_disputed && shard.is_disputed(request.tag);
-            drop(shard);
-            self.after(&request, taken, is_disputed);
+        let taken = Taken { source: Source::Key, at: time, quota };
+        if is_taken && !is_disputed && !shard.is_due(time) {
+            return ControlFlow::Break(taken);
         }
-        if taken {
-            ControlFlow::Break(Taken { source: Source::Key, at: now, quota })
-        } else {
-            ControlFlow::Continue(request)
-        }
+        let taken = is_taken.then_some(taken);
+        let is_disputed = is_disputed && shard.is_disputed(tag);
+        drop(shard);
+        // Made here, and not before: most have no use for it.
+        let request = Request { key, cost, now, shard: at, tag, quota, plan: None, clone: None };
+        self.after(request, taken, is_disputed)
     }
 
+    /// What else there is to do for a request, now that no lock is held.
     #[cold]
-    fn after(&self, request: &Request<'_, K>, taken: bool, is_disputed: bool) {
+    fn after<'a>(
+        &self,
+        request: Request<'a, K>,
+        taken: Option<Taken>,
+        is_disputed: bool,
+    ) -> ControlFlow<Taken, Request<'a, K>> {
         if is_disputed {
-            if let Some(owner) = self.own(request) {
-                self.keep_at_hand(request, owner);
+            if let Some(owner) = self.own(&request) {
+                self.keep_at_hand(&request, owner);
             }
         }
-        if taken {
-            self.sweep_in_passing(request.now);
-        }
+        let Some(taken) = taken else { return ControlFlow::Continue(request) };
+        self.sweep_in_passing(request.now);
+        ControlFlow::Break(taken)
     }
 
     /// Has the thread keep an owner at hand.

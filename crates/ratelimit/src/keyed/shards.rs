@@ -76,17 +76,19 @@ pub(super) struct Locked<K, C: Clock>(pub(super) Mutex<Shard<K, C>>);
 
 impl<K, C: Clock> Locked<K, C> {
     pub(super) fn new(plan: Plan) -> Self {
-        Self(Mutex::new(Shard { table: Table::new(plan), due: 0, disputed: 0, disputes: 0 }))
+        Self(Mutex::new(Shard { due: 0, disputed: 0, disputes: 0, table: Table::new(plan) }))
     }
 }
 
+/// What a look-up needs comes first, so that it is on as few cache lines as can be.
+#[repr(C)]
 pub(super) struct Shard<K, C: Clock> {
-    pub(super) table: Table<K, Owner<C>>,
     /// When some cells are looked at again in passing.
     due: u64,
     /// The tag of the key for which somebody has had to wait for the lock, and how often in a row.
     disputed: u16,
     disputes: u32,
+    pub(super) table: Table<K, Owner<C>>,
 }
 
 impl<K, C: Clock> Shard<K, C> {

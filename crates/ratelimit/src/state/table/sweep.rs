@@ -56,7 +56,9 @@ impl<K, O> Table<K, O> {
                 self.hand = 0;
             }
             let at = self.hand;
-            swept.released.extend(self.release(at, now, release));
+            if self.entries[at].word & APART != 0 {
+                swept.released.extend(self.release(at, now, release));
+            }
             match self.full_at(at) {
                 Some(full) if full <= now => {
                     self.forgotten = self.forgotten.max(full);
@@ -94,12 +96,12 @@ impl<K, O> Table<K, O> {
         now: u64,
         release: &mut impl FnMut(O) -> Result<(Gcra, R), O>,
     ) -> Option<R> {
-        let word = self.words[at];
+        let word = self.entries[at].word;
         if word & APART == 0 || !matches!(self.apart[slot(word)], Apart::Owned { .. }) {
             return None;
         }
         let Apart::Owned { plan, owner } = self.take_apart(word) else { return None };
-        self.words[at] = 0;
+        self.entries[at].word = 0;
         match release(owner) {
             Ok((cell, rest)) => {
                 self.round = Round::new();
@@ -123,9 +125,11 @@ impl<K, O> Table<K, O> {
 
     /// When an entry is full; none, if never or if that is not known.
     fn full_at(&self, at: usize) -> Option<u64> {
-        let (word, shelf) = (self.words[at], &self.plans.0[self.place(at)]);
+        let (word, shelf) = (self.entries[at].word, self.shelf(at));
         if word & APART == 0 && shelf.tick > 0 {
-            return Some(self.base.saturating_add(word.div_ceil(shelf.tick)));
+            // Most rates have units of a nanosecond, and a branch that is foreseen takes no time.
+            let since = if shelf.tick == 1 { word } else { word.div_ceil(shelf.tick) };
+            return Some(self.base.saturating_add(since));
         }
         match self.held(at) {
             Held::Here(_, cell) => cell.full_at(),
