@@ -255,7 +255,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
             return (Answer::Asked(asked), None);
         }
         let Some(key) = request.clone.take() else { return (Answer::NeedsKey, None) };
-        let swept = table.sweep_for_new(now, &mut let_go);
+        let swept = table.sweep_for_new(now, self.kept(), &mut let_go);
         self.keys.fetch_sub(swept.evicted, AcqRel);
         let one_more =
             |keys: usize| Some(keys + 1).filter(|keys| *keys <= self.max_keys && !table.is_full());
@@ -287,7 +287,7 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         if let Some(until) = busy_until {
             return Err(Some(until).filter(|until| *until < u64::MAX));
         }
-        let (evicted, next) = self.sweep(at, now, SWEPT_FOR_ROOM);
+        let (evicted, next) = self.sweep(at, now, SWEPT_FOR_ROOM, 0);
         if evicted > 0 { Ok(()) } else { Err(next) }
     }
 

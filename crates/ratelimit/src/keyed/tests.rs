@@ -1,7 +1,8 @@
-//! What threads keep at hand, seen from inside.
+//! What threads keep at hand, and what is kept in the tables, seen from inside.
 
 use super::{KeyedLimiter, builder::Size};
 use crate::{ManualClock, Quota, Rate, state::Held};
+use std::time::Duration;
 use tidegate_core::sync::lock;
 
 /// How many keys a thread keeps at hand.
@@ -65,4 +66,52 @@ fn a_key_that_is_not_kept_at_hand_leaves_nothing_behind() {
         keep_at_hand(&limiter, key);
         assert_eq!(has_owner(&limiter, key), key < AT_HAND);
     }
+}
+
+/// Of one table, in which a token is back after a millisecond.
+fn quick(max_keys: usize) -> (KeyedLimiter<u64, ManualClock>, ManualClock) {
+    let clock = ManualClock::new();
+    let builder = KeyedLimiter::builder(Quota::new(Rate::per_second(1000), 1_000_000));
+    let builder = builder.clock(clock.clone()).max_keys(max_keys);
+    (builder.build_of(Size { tables: 1, seats: 1 }).expect("a usable quota"), clock)
+}
+
+/// As most clients are: full whenever they come.
+#[test]
+fn a_key_that_comes_often_stays_though_it_is_full() {
+    // Two others come for each time that it does, and with each of them two cells are looked at.
+    let added = |every: Duration| {
+        let (limiter, clock) = quick(10_000);
+        let request = limiter.shards.request(&0, 0);
+        let mut added = 0;
+        for turn in 1..100 {
+            let is_there = lock(limiter.shards.shard(&request)).table.find(request.tag, &0);
+            added += usize::from(is_there.is_none());
+            limiter.try_acquire(&0, 1).unwrap();
+            clock.advance(every / 2);
+            limiter.try_acquire(&(turn * 2), 1).unwrap();
+            limiter.try_acquire(&(turn * 2 + 1), 1).unwrap();
+            clock.advance(every / 2);
+        }
+        added
+    };
+    assert_eq!(added(Duration::from_millis(90)), 1, "it is found");
+    assert!(added(Duration::from_millis(300)) > 20, "nobody has asked for it for a while");
+}
+
+#[test]
+fn a_key_that_is_full_goes_at_once_where_there_is_little_room() {
+    let evicted = |max_keys| {
+        let (limiter, clock) = quick(max_keys);
+        let take = |key: u64| {
+            let cost = if key.is_multiple_of(10) { 1 } else { 1_000_000 };
+            limiter.try_acquire(&key, cost).unwrap();
+        };
+        (0..140).for_each(take);
+        clock.advance(Duration::from_millis(50));
+        (141..150).for_each(take);
+        limiter.stats().evicted
+    };
+    assert_eq!(evicted(170), 0);
+    assert!(evicted(160) > 0, "seven of eight places are in use");
 }

@@ -38,12 +38,13 @@ impl<K, O> Table<K, O> {
         Some(self.round.busy_until).filter(|until| now < *until)
     }
 
-    /// Looks at some of the cells, in turn, and takes out those that are full. Who owns one may give it
-    /// back by `released`.
+    /// Looks at some of the cells, in turn, and takes out those that have been full for `kept`. Who owns one
+    /// may give it back by `released`.
     pub(crate) fn sweep<R>(
         &mut self,
         now: u64,
         cells: usize,
+        kept: u64,
         release: &mut impl FnMut(O) -> Result<(Gcra, R), O>,
     ) -> Swept<K, R> {
         let mut swept = Swept::new();
@@ -60,7 +61,7 @@ impl<K, O> Table<K, O> {
                 swept.released.extend(self.release(at, now, release));
             }
             match self.full_at(at) {
-                Some(full) if full <= now => {
+                Some(full) if full.saturating_add(kept) <= now => {
                     self.forgotten = self.forgotten.max(full);
                     let key = self.remove(at);
                     if std::mem::needs_drop::<K>() {
@@ -84,9 +85,10 @@ impl<K, O> Table<K, O> {
     pub(crate) fn sweep_for_new<R>(
         &mut self,
         now: u64,
+        kept: u64,
         release: &mut impl FnMut(O) -> Result<(Gcra, R), O>,
     ) -> Swept<K, R> {
-        self.sweep(now, SWEPT_PER_NEW, release)
+        self.sweep(now, SWEPT_PER_NEW, kept, release)
     }
 
     /// Takes a cell back from its owner, if it has one that lets go of it; returns what is left of that.
