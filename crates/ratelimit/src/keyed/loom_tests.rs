@@ -388,6 +388,25 @@ fn loom_keys_at_hand_lose_and_mint_nothing() {
     });
 }
 
+/// Whatever a thread knows of the word of the owner is of the old scale then.
+#[test]
+fn loom_a_change_of_the_quota_reaches_a_key_at_hand() {
+    model("a_change_of_the_quota_reaches_a_key_at_hand", || {
+        let (limiter, _clock) = limiter(4, 1);
+        keep_at_hand(&limiter);
+        let other = limiter.clone();
+        let change = thread::spawn(move || {
+            other.set_quota(Quota::new(Rate::per_second(1000), 4)).unwrap();
+        });
+        let taken = take(&limiter, 1) + take(&limiter, 1);
+        change.join().unwrap();
+        let owed = u32::try_from(taken + 1).unwrap();
+        assert_eq!(owed, 3);
+        assert_eq!(limiter.peek(&KEY).unwrap().full_after, Some(Duration::from_millis(1) * owed));
+        assert_settled(&limiter);
+    });
+}
+
 #[test]
 fn loom_a_key_at_hand_is_reset_and_let_go_of() {
     model("a_key_at_hand_is_reset_and_let_go_of", || {
