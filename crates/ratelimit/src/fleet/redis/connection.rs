@@ -14,7 +14,8 @@ use tidegate_core::sync::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection on which so many in a row were not answered is given up: the other side may be gone without
-/// a word.
+/// a word. In a row are those of which each began after the one before was given up: what is given up together
+/// tells once that there was no answer.
 const UNANSWERED_MAX: u32 = 2;
 
 /// Being made, or made: for all who want one.
@@ -31,7 +32,9 @@ struct State {
     link: Option<Link>,
     /// Which one it is.
     number: u64,
-    /// Attempts that were given up, since the last answer.
+    /// How many answers have come over it.
+    answers: u64,
+    /// Attempts that were given up in a row, since the last answer.
     unanswered: u32,
 }
 
@@ -44,9 +47,10 @@ impl Connection {
     pub(super) fn attempt(&self) -> Attempt<'_> {
         let mut state = lock(&self.state);
         let link = state.link.get_or_insert_with(|| connect(self.client.clone())).clone();
-        let number = state.number;
+        let State { number, answers, unanswered, .. } = *state;
         drop(state);
-        Attempt { owner: self, link, number, is_over: AtomicBool::new(false) }
+        let [is_sent, is_over] = [const { AtomicBool::new(false) }; 2];
+        Attempt { owner: self, link, number, answers, unanswered, is_sent, is_over }
     }
 }
 
@@ -62,11 +66,15 @@ fn connect(client: Client) -> Link {
     connect.boxed().shared()
 }
 
-/// One exchange. Dropped before it is over, it was not answered.
+/// One exchange. Dropped after it was sent and before it is over, it was not answered.
 pub(super) struct Attempt<'a> {
     owner: &'a Connection,
     link: Link,
+    /// The connection, and how it stood, when it began.
     number: u64,
+    answers: u64,
+    unanswered: u32,
+    is_sent: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -74,14 +82,18 @@ impl Attempt<'_> {
     /// The connection, once it is made.
     pub(super) async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
         let connection = self.link.clone().await;
-        if connection.is_err() {
-            self.is_lost();
+        match &connection {
+            Ok(_) => self.is_sent.store(true, Relaxed),
+            Err(_) => self.is_lost(),
         }
         connection
     }
 
     pub(super) fn is_answered(&self) {
-        self.end(|state| state.unanswered = 0);
+        self.end(|state| {
+            state.answers += 1;
+            state.unanswered = 0;
+        });
     }
 
     /// The next one makes another connection.
@@ -101,20 +113,28 @@ impl Attempt<'_> {
 impl State {
     fn part(&mut self) -> Option<Link> {
         self.number += 1;
-        self.unanswered = 0;
+        (self.answers, self.unanswered) = (0, 0);
         self.link.take()
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if self.is_over.load(Relaxed) {
+        // One that was never sent tells nothing: a connection that is being made has a timeout of its own.
+        if self.is_over.load(Relaxed) || !self.is_sent.load(Relaxed) {
             return;
         }
         let link = self.end(|state| {
-            state.unanswered += 1;
+            // The other side has answered since: this one is of no use to who asked, but not unanswered.
+            if state.answers != self.answers {
+                return None;
+            }
+            state.unanswered = state.unanswered.max(self.unanswered + 1);
             if state.unanswered < UNANSWERED_MAX { None } else { state.part() }
         });
         drop(link);
     }
 }
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests;
