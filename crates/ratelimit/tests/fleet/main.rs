@@ -10,6 +10,8 @@ mod pace;
 mod quota;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
+#[cfg(all(feature = "redis", unix))]
+mod redis_keys;
 mod refused;
 #[cfg(all(feature = "redis", unix))]
 mod skew;

@@ -81,15 +81,19 @@ impl RedisStore {
     ) -> Result<Answer, StoreError> {
         let attempt = self.connection.attempt();
         let mut connection = attempt.connection().await?;
-        let mut invocation = self.script.key(key);
-        for number in [quota.tick(), quota.token(), quota.burst(), ask.at_least, ask.refund] {
-            invocation.arg(number);
+        let command = |name, script: &str| {
+            let mut command = redis::cmd(name);
+            command.arg(script).arg(1).arg(key);
+            command.arg(&[quota.tick(), quota.token(), quota.burst()]);
+            command.arg(&[ask.at_least, ask.refund, ask.min, ask.max]).arg(now);
+            command
+        };
+        let known = command("EVALSHA", self.script.get_hash());
+        let mut result: Result<(u64, u64, u64), _> = known.query_async(&mut connection).await;
+        if result.as_ref().is_err_and(is_unknown_script) {
+            // With the text: whatever others flush meanwhile, this is done.
+            result = command("EVAL", EXCHANGE).query_async(&mut connection).await;
         }
-        invocation.arg(ask.min).arg(ask.max);
-        if let Some(now) = now {
-            invocation.arg(now);
-        }
-        let result: Result<(u64, u64, u64), _> = invocation.invoke_async(&mut connection).await;
         let (granted, micros, units) = result.map_err(|error| {
             if error.is_unrecoverable_error() {
                 attempt.is_lost();
@@ -151,6 +155,10 @@ fn failure(error: RedisError) -> StoreError {
     } else {
         StoreError::Refused(Arc::new(error))
     }
+}
+
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// Whether another key may do: this one holds something else, or is kept by another node of a cluster; or
