@@ -4,7 +4,7 @@ use super::{
     FleetLimiter,
     error::FleetConfigError,
     inner::Inner,
-    state::Health,
+    state::{Delays, Health},
     stats::Counts,
     store::Store,
     table::Table,
@@ -221,7 +221,8 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         };
         let terms = setup.terms(self.quota)?;
         let patience = nanos(self.timeout.saturating_mul(2));
-        let health = Health::new(self.backoff.clone(), patience);
+        let delays = Delays::new(self.backoff, patience);
+        let health = Health::new(delays.clone());
         let inner = Inner {
             store: Arc::new(self.store),
             clock: self.clock,
@@ -238,8 +239,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             is_up: AtomicBool::new(true),
             epoch: AtomicU64::new(health.epoch()),
             health: Mutex::new(health),
-            backoff: self.backoff,
-            patience,
+            delays,
             warned_at: AtomicU64::new(0),
             counts: Counts::default(),
             built_at: Instant::now(),

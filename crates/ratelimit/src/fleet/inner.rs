@@ -2,7 +2,7 @@
 
 use super::{
     entry::{Alarm, Driving, Entry, Exchange, Work},
-    state::{Fail, Form, Health, Next, Now, Origin},
+    state::{Delays, Fail, Form, Health, Next, Now, Origin},
     stats::{Counts, FleetStats},
     store::{Answer, Ask, Store, StoreError},
     table::Table,
@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tidegate_core::{
-    Backoff, Name,
+    Name,
     inspect::Resource,
     sync::{
         Mutex,
@@ -49,9 +49,8 @@ pub(super) struct Inner<S: Store, C: Clock> {
     pub(super) epoch: AtomicU64,
     /// Until then the share counts beside the store, which was down.
     pub(super) settled_at: AtomicU64,
-    /// The delays of a single key, and how long its probe may take.
-    pub(super) backoff: Backoff,
-    pub(super) patience: u64,
+    /// Those of a single key follow from these.
+    pub(super) delays: Delays,
     /// When it was last warned of a key that the store refuses.
     pub(super) warned_at: AtomicU64,
     pub(super) counts: Counts,
@@ -191,7 +190,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
         };
         let mut state = lock(&entry.state);
         state.is_driven = false;
-        let change = self.note_of_key(&mut state, done, (now, asked_at, epoch));
+        let change = self.note_of_key(&entry.key, &mut state, done, (now, asked_at, epoch));
         drop(state);
         self.tell(&entry.key, &change, error.as_ref(), now);
         // What is left of the exchange.

@@ -149,6 +149,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     /// The same for one key: what the store has done changes its account.
     pub(super) fn note_of_key(
         &self,
+        key: &str,
         state: &mut State<C::Timer>,
         done: Done,
         (now, asked_at, epoch): (u64, u64, u64),
@@ -160,7 +161,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
             }
             Done::Refused(error) => {
                 state.account.refused();
-                let health = || Health::new(self.backoff.clone(), self.patience);
+                let health = || Health::new(self.delays.of(key));
                 let new = || Box::new(Trouble { health: health(), settled_at: 0 });
                 let trouble = state.trouble.get_or_insert_with(new);
                 let (was_accepted, earlier) = trouble.health.failed(now, asked_at, error);
@@ -202,5 +203,25 @@ impl<S: Store, C: Clock> Inner<S, C> {
             (Change::Accepted { .. }, _) => observe::accepted(&self.name, key),
             _ => {}
         }
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+    use super::super::{FleetLimiter, MemoryStore, state::TRIED};
+    use crate::{Quota, Rate};
+
+    /// To try it out takes hundreds of delays, and is done under the lock of the key.
+    #[tidegate_testkit::test]
+    async fn a_backoff_is_tried_out_once_however_many_keys_are_refused() {
+        let before = TRIED.get();
+        let quota = Quota::new(Rate::per_day(1), 10);
+        let limiter = FleetLimiter::builder(MemoryStore::new(1), quota).build().unwrap();
+        for key in 0..100 {
+            limiter.try_acquire(&key.to_string(), 1).await.unwrap();
+        }
+        assert_eq!((limiter.stats().key_errors, TRIED.get() - before), (99, 1));
     }
 }

@@ -20,12 +20,41 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Health {
     down: Option<Down>,
+    delays: Delays,
+    /// Goes up with each failure: who has heard nothing since tells the store what he knows.
+    epoch: u64,
+}
+
+/// When one that is down is asked again.
+#[derive(Clone, Debug)]
+pub(crate) struct Delays {
     backoff: Backoff,
+    /// A probe is given up after so many nanoseconds.
     patience: u64,
     /// How long it takes at most until all who go by this backoff have found the store again.
     settling: u64,
-    /// Goes up with each failure: who has heard nothing since tells the store what he knows.
-    epoch: u64,
+}
+
+impl Delays {
+    pub(crate) fn new(backoff: Backoff, patience: u64) -> Self {
+        #[cfg(all(test, not(tidegate_loom)))]
+        TRIED.set(TRIED.get() + 1);
+        // It does not tell what it is at most, but shows it, which takes a while.
+        let longest = backoff.clone().take(256).max().unwrap_or(DELAY_MAX);
+        let settling = nanos(longest).saturating_add(patience);
+        Self { backoff, patience, settling }
+    }
+
+    /// The same for one of many, which are not to be asked again together.
+    pub(crate) fn of(&self, name: &str) -> Self {
+        Self { backoff: self.backoff.fork(name), ..*self }
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+thread_local! {
+    /// How often a backoff was tried out on this thread.
+    pub(crate) static TRIED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 #[derive(Debug)]
@@ -47,12 +76,9 @@ pub(crate) enum Turn {
 }
 
 impl Health {
-    /// Up. A probe is given up after `patience` nanoseconds.
-    pub(crate) fn new(backoff: Backoff, patience: u64) -> Self {
-        // It does not tell what it is at most, but shows it.
-        let longest = backoff.clone().take(256).max().unwrap_or(DELAY_MAX);
-        let settling = nanos(longest).saturating_add(patience);
-        Self { down: None, backoff, patience, settling, epoch: 1 }
+    /// Up.
+    pub(crate) fn new(delays: Delays) -> Self {
+        Self { down: None, delays, epoch: 1 }
     }
 
     pub(crate) fn epoch(&self) -> u64 {
@@ -80,7 +106,7 @@ impl Health {
     pub(crate) fn take_turn(&mut self, now: u64) -> Turn {
         let turn = self.look(now);
         if let (Turn::Store, Some(down)) = (turn, &mut self.down) {
-            down.retry_at = now.saturating_add(self.patience);
+            down.retry_at = now.saturating_add(self.delays.patience);
             down.probe = Some(now);
         }
         turn
@@ -89,8 +115,8 @@ impl Health {
     /// The store has answered. If it was down: until when others may not have found it again, and what
     /// was wrong, which is foreign code, to be dropped without a lock.
     pub(crate) fn answered(&mut self, now: u64) -> Option<(u64, StoreError)> {
-        self.backoff.reset();
-        self.down.take().map(|down| (now.saturating_add(self.settling), down.error))
+        self.delays.backoff.reset();
+        self.down.take().map(|down| (now.saturating_add(self.delays.settling), down.error))
     }
 
     /// The store has failed somebody whose turn was at `asked_at`; says whether it was up. And the error
@@ -105,7 +131,7 @@ impl Health {
         if self.down.as_ref().is_some_and(|down| down.probe != Some(asked_at)) {
             return (false, Some(error));
         }
-        let delay = self.backoff.next().unwrap_or(DELAY_MAX);
+        let delay = self.delays.backoff.next().unwrap_or(DELAY_MAX);
         let down = Down { retry_at: now.saturating_add(nanos(delay)), probe: None, error };
         let earlier = self.down.replace(down).map(|down| down.error);
         (earlier.is_none(), earlier)

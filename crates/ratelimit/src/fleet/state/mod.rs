@@ -8,10 +8,12 @@ mod quota;
 mod tests;
 mod verdict;
 
+#[cfg(all(test, not(tidegate_loom)))]
+pub(crate) use self::health::TRIED;
 pub use self::quota::{StoreQuota, Tat};
 pub(crate) use self::{
     account::{Account, Next, Pace, Rules},
-    health::{Health, Turn},
+    health::{Delays, Health, Turn},
     keys::Keys,
     verdict::{Fail, Form, Mode, Now, Origin, Step, Tally},
 };

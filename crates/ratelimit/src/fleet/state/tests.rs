@@ -276,7 +276,7 @@ mod health {
 
     fn health() -> Health {
         let backoff = Backoff::exponential(Duration::from_millis(100)).jitter(Jitter::None);
-        Health::new(backoff, 50 * MS)
+        Health::new(Delays::new(backoff, 50 * MS))
     }
 
     fn down() -> StoreError {
@@ -296,6 +296,23 @@ mod health {
             }
         }
         assert_eq!(probes, [100, 300, 700, 1500]);
+    }
+
+    /// Keys that are refused together are not asked for again together.
+    #[test]
+    fn each_key_has_delays_of_its_own() {
+        let backoff = Backoff::exponential(Duration::from_millis(100)).jitter(Jitter::Equal);
+        let delays = Delays::new(backoff, 50 * MS);
+        let mut all: Vec<_> = (0..100)
+            .map(|key| {
+                let mut health = Health::new(delays.of(&key.to_string()));
+                health.failed(0, 0, down());
+                health.error().unwrap().0 / MS
+            })
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        assert!(all.len() >= 25 && all[0] >= 50 && all[all.len() - 1] < 100, "{all:?}");
     }
 
     #[test]
