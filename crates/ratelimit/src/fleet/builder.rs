@@ -4,6 +4,7 @@ use super::{
     FleetLimiter,
     error::FleetConfigError,
     inner::Inner,
+    returns::Returns,
     state::{Delays, Health},
     stats::Counts,
     store::Store,
@@ -243,7 +244,7 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
             warned_at: AtomicU64::new(0),
             counts: Counts::default(),
             built_at: Instant::now(),
-            returns: Mutex::default(),
+            returns: Returns::default(),
         };
         Ok(FleetLimiter { inner: Arc::new(inner) })
     }

@@ -47,6 +47,8 @@ impl Alarm {
 /// polled first does the work. There is no task, and none of them has to be polled for others to go on.
 pub(super) struct Entry<T> {
     pub(super) key: Arc<str>,
+    /// The table has it; or else it ends with who asks.
+    pub(super) is_kept: bool,
     pub(super) bell: Waker,
     pub(super) state: Mutex<State<T>>,
 }
@@ -88,6 +90,7 @@ pub(super) enum Work<T> {
 impl<T: Send + 'static> Entry<T> {
     pub(super) fn new(
         key: Arc<str>,
+        is_kept: bool,
         (terms, generation): (Arc<Terms>, u64),
         forgotten: u64,
         dice: u64,
@@ -99,7 +102,7 @@ impl<T: Send + 'static> Entry<T> {
         let state = Mutex::new(state);
         Arc::new_cyclic(|me: &Weak<Self>| {
             let bell = Waker::from(Arc::new(Bell(Weak::clone(me))));
-            Self { key, bell, state }
+            Self { key, is_kept, bell, state }
         })
     }
 }

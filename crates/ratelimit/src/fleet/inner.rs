@@ -2,6 +2,7 @@
 
 use super::{
     entry::{Alarm, Driving, Entry, Exchange, Work},
+    returns::Returns,
     state::{Delays, Fail, Form, Health, Next, Now, Origin},
     stats::{Counts, FleetStats},
     store::{Answer, Ask, Store, StoreError},
@@ -56,8 +57,7 @@ pub(super) struct Inner<S: Store, C: Clock> {
     pub(super) counts: Counts,
     pub(super) resource: Resource,
     pub(super) built_at: Instant,
-    /// Exchanges that give back what is in hand no more, and of which nobody waits for the answer.
-    pub(super) returns: Mutex<Vec<Exchange>>,
+    pub(super) returns: Returns,
 }
 
 impl<S: Store, C: Clock> Inner<S, C> {
@@ -146,6 +146,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 };
             }
             Some((Next::Exchange(ask), epoch)) => {
+                self.look_after_returns(Waker::noop());
                 let (exchange, alarm) =
                     (self.exchange(&entry.key, terms, ask), Alarm::new(self.timeout));
                 // With the timer, if there was one: dropped without the lock.
@@ -212,6 +213,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
 
     /// What the store says of a key.
     pub(super) async fn peek(&self, key: &str, terms: &Terms) -> Result<Answer, StoreError> {
+        self.look_after_returns(Waker::noop());
         let exchange = timeout(self.timeout, self.exchange(key, terms, Ask::peek()));
         exchange.await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
@@ -243,7 +245,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     /// Nanoseconds since the limiter was built, by a clock that nobody sets.
-    fn time(&self) -> u64 {
+    pub(super) fn time(&self) -> u64 {
         u64::try_from(self.built_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
@@ -254,6 +256,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     pub(super) fn stats(&self) -> FleetStats {
+        self.look_after_returns(Waker::noop());
         let stats = self.counts.stats();
         FleetStats { keys: self.table.len(), is_degraded: !self.is_up.load(Acquire), ..stats }
     }

@@ -5,6 +5,7 @@ use super::{
     error::{FleetAcquireError, FleetConfigError, FleetTryAcquireError},
     inner::Inner,
     permit::FleetPermit,
+    returns::Asked,
     state::{Fail, Form, Now},
     stats::{FleetPeek, FleetStats},
     store::Store,
@@ -17,12 +18,13 @@ use crate::{
 use std::{
     fmt,
     future::{Future, poll_fn},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
 };
 use tidegate_core::{Name, sync::lock};
+use tokio::time::sleep;
 
 /// How many keys are given back at a time.
 const AT_ONCE: usize = 64;
@@ -148,18 +150,20 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
         if n == 0 {
             return Ok(FleetPermit::new(inner, None, n));
         }
-        let entry = inner.entry(key);
-        if !inner.renew(&entry).map_err(Fail::Quota)? {
+        // Until the end of this, however it ends.
+        let asked = Asked::new(inner, key);
+        let entry = &asked.entry;
+        if !inner.renew(entry).map_err(Fail::Quota)? {
             return Ok(FleetPermit::new(inner, None, n));
         }
-        let origin = match inner.ask(&entry, n, form) {
+        let origin = match inner.ask(entry, n, form) {
             Now::Passes(origin) => origin,
             Now::Fails(fail) => return Err(fail),
             Now::Joins => {
-                inner.resource.waiting("tokens", Wait::new(inner, &entry, n, form)).await?
+                inner.resource.waiting("tokens", Wait::new(inner, entry, n, form)).await?
             }
         };
-        Ok(FleetPermit::new(inner, Some((entry, origin)), n))
+        Ok(FleetPermit::new(inner, Some((Arc::clone(entry), origin)), n))
     }
 
     /// What could be taken of `key` now, without taking it: the store is asked, unless it is down.
@@ -194,12 +198,13 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
     }
 
     /// Gives back the tokens in hand of all keys that were not asked for within `idle`: at the end of the
-    /// service with an `idle` of zero, and from time to time, if keys go cold.
+    /// service with an `idle` of zero, and from time to time, if keys go cold. Waits for what is on its way back
+    /// already as well, of keys that had to go, for one timeout at most.
     ///
     /// Without it, unspent tokens stay in hand. A limiter that is dropped gives back what the store takes
     /// without being waited for, as [`MemoryStore`](super::MemoryStore) does; one behind a network does not.
     /// What is not given back comes back to the key at its rate, as all tokens do: until then the limit
-    /// admits fewer, and never more. What the store does not answer to is given up.
+    /// admits fewer, and never more. What the store does not answer to is [given up](FleetStats::forfeited).
     ///
     /// # Panics
     ///
@@ -220,7 +225,8 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
                 entry
                     .with(|state| {
                         let is_cold = now.saturating_sub(state.touched) >= idle;
-                        let gives = is_cold && state.account.holds() > 0;
+                        let account = &state.account;
+                        let gives = is_cold && (account.holds() > 0 || account.is_exchanging());
                         if gives {
                             state.account.give_up_lease();
                         }
@@ -244,6 +250,14 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
             })
             .await;
         }
+        // And what is on its way already, of keys that had to go.
+        let mut alarm = pin!(sleep(inner.timeout));
+        poll_fn(|cx| {
+            let is_late = alarm.as_mut().poll(cx).is_ready();
+            let left = inner.look_after_returns(cx.waker());
+            if left == 0 || is_late { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Changes the quota of all keys; with [one for each](FleetLimiterBuilder::quota_for), that one counts.
@@ -277,7 +291,7 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
         lock(&self.inner.terms).quota
     }
 
-    /// What the limiter has done so far.
+    /// What the limiter has done so far. What is given back of keys that had to go is looked after meanwhile.
     #[must_use]
     pub fn stats(&self) -> FleetStats {
         self.inner.stats()

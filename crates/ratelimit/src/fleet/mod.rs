@@ -27,11 +27,13 @@
 //!
 //! Tokens are not lost: an instance that is asked for less holds no more than `k`, for which it can be
 //! [told](FleetLimiter::give_back) to let go, as a service does before it ends. Of keys that have to go, and
-//! where a limiter is dropped, they are given back as far as that takes no waiting. One that is not given
-//! back comes back by itself, at the rate: until then the limit admits fewer, and never more. Outside of a
-//! runtime, a limiter that is dropped gives nothing back, not even to a [`MemoryStore`]. And no timeout ends
-//! what is given back of keys that have to go: over a connection that is dead without a word, up to 64 such
-//! exchanges stay until the store gives them up, and what later keys have in hand is forfeited.
+//! where a limiter is dropped, they are given back as far as that takes no waiting: up to 64 such exchanges go
+//! on whenever the limiter asks the store, is told to give back, or is asked for its
+//! [numbers](FleetLimiter::stats). What is not given back comes back by itself, at the rate: until then the
+//! limit admits fewer, and never more. It is counted as [forfeited](FleetStats::forfeited), and told by an event:
+//! what the store has not taken within the [timeout](FleetLimiterBuilder::timeout), what it fails to take, and
+//! what is more than 64 at a time. Outside of a runtime, a limiter that is dropped gives nothing back, not even
+//! to a [`MemoryStore`].
 
 mod builder;
 mod entry;

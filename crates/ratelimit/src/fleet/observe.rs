@@ -48,3 +48,11 @@ pub(super) fn accepted(name: &Name, key: &str) {
     #[cfg(not(feature = "tracing"))]
     let _ = (name, key);
 }
+
+/// Tokens were given up: they come back by themselves, and until then the limit admits fewer.
+pub(super) fn forfeited(name: &Name, key: &str, tokens: u64, why: &dyn std::fmt::Display) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(target: TARGET, limiter = %name, key, tokens, %why, "forfeited");
+    #[cfg(not(feature = "tracing"))]
+    let _ = (name, key, tokens, why);
+}

@@ -44,6 +44,7 @@ impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
     pub fn refund(self) {
         if let Some((entry, origin)) = &self.entry {
             self.inner.give_back(entry, self.cost, *origin);
+            self.inner.let_go_unless_kept(entry);
         }
     }
 }

@@ -18,13 +18,14 @@ pub struct FleetStats {
     pub denied_from_cache: u64,
     /// Requests that passed without the store, since it was down or refused their key.
     pub local: u64,
-    /// How often the store failed.
+    /// How often the store failed, or did not answer in time.
     pub errors: u64,
     /// How often it refused a [single key](super::StoreError::is_of_key).
     pub key_errors: u64,
     /// Tokens that were in hand and were given up: with keys for which there was no room, if too many were to
-    /// be given back at a time, or on their way
-    /// back to a store that failed; or that were given back so late that they had come back by themselves. The limit gives out fewer for a while; never more.
+    /// be given back at a time; on their way back to a store that failed, or that did not answer in time; or that
+    /// were given back so late that they had come back by themselves. The limit gives out fewer for a while; never
+    /// more.
     pub forfeited: u64,
     /// How many keys are known.
     pub keys: usize,

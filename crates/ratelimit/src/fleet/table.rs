@@ -41,7 +41,7 @@ impl<T: Send + 'static> Table<T> {
     }
 
     /// The entry of a key; a new one, if there is none. Where all that are there are in use, a new one is
-    /// not kept: it works, on its own, as long as the store does. A key that had to go and is back, or any
+    /// not kept: it works, on its own, as long as the store does, and as long as somebody asks. A key that had to go and is back, or any
     /// other that is new, has no more of a share than what has come back by now. And the keys that had to go,
     /// with what the store has for them under way.
     pub(super) fn get(
@@ -62,7 +62,7 @@ impl<T: Send + 'static> Table<T> {
         let is_kept = shard.len() < self.most;
         // Otherwise each request would find its share full.
         let forgotten = if is_kept { self.forgotten.load(Relaxed) } else { u64::MAX };
-        let entry = Entry::new(Arc::clone(&key), new(), forgotten, hash);
+        let entry = Entry::new(Arc::clone(&key), is_kept, new(), forgotten, hash);
         if is_kept {
             shard.insert(key, Arc::clone(&entry));
         }

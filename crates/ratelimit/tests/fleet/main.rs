@@ -13,6 +13,7 @@ mod redis;
 #[cfg(all(feature = "redis", unix))]
 mod redis_keys;
 mod refused;
+mod returns;
 #[cfg(all(feature = "redis", unix))]
 mod skew;
 mod store;

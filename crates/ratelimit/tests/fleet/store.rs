@@ -22,6 +22,10 @@ pub(crate) enum Trouble {
     Panics,
     /// It refuses the key `bad`.
     Refuses,
+    /// As these, if it is given something back, and well otherwise.
+    HangsOnRefunds,
+    FailsOnRefunds,
+    PanicsOnRefunds,
 }
 
 /// A store that counts what it is asked, and is not always well.
@@ -60,7 +64,12 @@ impl<S: Store> Store for Faulty<S> {
         ask: Ask,
     ) -> Result<Answer, StoreError> {
         self.asked.fetch_add(1, SeqCst);
-        let trouble = *self.trouble.lock().unwrap();
+        let trouble = match *self.trouble.lock().unwrap() {
+            Trouble::HangsOnRefunds if ask.refund > 0 => Trouble::Hangs,
+            Trouble::FailsOnRefunds if ask.refund > 0 => Trouble::Fails,
+            Trouble::PanicsOnRefunds if ask.refund > 0 => Trouble::Panics,
+            trouble => trouble,
+        };
         match trouble {
             Trouble::Slow(latency) => {
                 sleep(latency).await;
@@ -76,7 +85,11 @@ impl<S: Store> Store for Faulty<S> {
                 let error = std::io::Error::other("as it was told");
                 Err(StoreError::KeyRefused(Arc::new(error)))
             }
-            Trouble::Nothing | Trouble::Refuses => self.store.exchange(key, quota, ask).await,
+            Trouble::Nothing
+            | Trouble::Refuses
+            | Trouble::HangsOnRefunds
+            | Trouble::FailsOnRefunds
+            | Trouble::PanicsOnRefunds => self.store.exchange(key, quota, ask).await,
             Trouble::Hangs => std::future::pending().await,
             Trouble::Panics => panic!("as it was told"),
         }

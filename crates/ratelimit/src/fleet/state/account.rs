@@ -269,8 +269,12 @@ impl<W> Account<W> {
         while let Some((key, cost)) = self.line.first() {
             let form = self.line.waiter(key).form;
             if form == Form::GiveBack {
-                if self.returns() > 0 && matches!(mode, Mode::Store { .. }) {
-                    return self.exchange(rules, now, 0, epoch);
+                if matches!(mode, Mode::Store { .. }) {
+                    // What an exchange that was under way has brought since, too.
+                    self.give_up_lease();
+                    if self.returns() > 0 {
+                        return self.exchange(rules, now, 0, epoch);
+                    }
                 }
                 self.settle(key, Step::Passes(Origin::Nowhere));
                 continue;

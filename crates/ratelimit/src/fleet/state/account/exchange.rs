@@ -86,7 +86,15 @@ impl<W> Account<W> {
         }
     }
 
-    /// The same, for this key alone: the store may not know of it.
+    /// Somebody else sees to the exchange under way, if there is one: what it gives back, and whether the quota
+    /// has changed since.
+    pub(crate) fn abandon(&mut self) -> Option<(u64, bool)> {
+        let UnderWay { returns, is_old, .. } = self.under_way.take()?;
+        self.tally.forfeited += returns.lost();
+        Some((returns.worth, is_old))
+    }
+
+    /// The store has failed, for this key alone: it may not know of it.
     pub(crate) fn refused(&mut self) {
         self.failed();
         self.epoch = 0;
