@@ -164,6 +164,47 @@ async fn no_herd_when_it_is_back() {
     assert!(!limiter.stats().is_degraded);
 }
 
+/// A hundred instances that fail together do not come back together.
+#[tidegate_testkit::test]
+async fn no_herd_of_instances_while_it_is_down_and_when_it_is_back() {
+    let store = Faulty::memory(Trouble::Fails);
+    let all: Vec<_> = (0..100).map(|_| limiter(&store, SHARE)).collect();
+    let (mut most, mut asked) = (0, 0);
+    for step in 0..5000 {
+        if step == 3000 {
+            store.set(Trouble::Nothing);
+        }
+        // Keys that have something left of their share: of others nobody asks.
+        for limiter in &all {
+            let _ = limiter.try_acquire(&(step % 400).to_string(), 1).await;
+        }
+        let more = store.asked() - asked;
+        asked += more;
+        match step {
+            0 => assert_eq!(more, 100, "all find it down together"),
+            1..3000 => most = most.max(more),
+            _ => {}
+        }
+        sleep(MS(1)).await;
+    }
+    assert!((2..=20).contains(&most), "{most} in a millisecond");
+    assert!(all.iter().all(|limiter| !limiter.stats().is_degraded));
+    // The first, and one after each delay: of 50 to 100 ms, 100 to 200, 200 to 400, 400 to 800, then 500 to 1000.
+    let errors: u64 = all.iter().map(|limiter| limiter.stats().errors).sum();
+    assert!((500..=800).contains(&errors), "{errors}");
+}
+
+/// Nobody has said what is to pass.
+#[tidegate_testkit::test]
+async fn the_default_is_the_share_of_one_of_two() {
+    let store = Faulty::memory(Trouble::Fails);
+    let quota = Quota::new(Rate::per_second(100), 40);
+    let limiter = FleetLimiter::builder(store, quota).lease(4).build().unwrap();
+    assert_eq!(passes(&limiter, "a").await, 20);
+    sleep(MS(100)).await;
+    assert_eq!(passes(&limiter, "a").await, 5, "and half of the rate");
+}
+
 #[tidegate_testkit::test]
 async fn who_waits_goes_on_without_the_store_and_with_it_again() {
     let store = Faulty::memory(Trouble::Nothing);

@@ -50,7 +50,11 @@ async fn what_is_denied_is_denied_again_without_asking() {
         assert_eq!(denied.retry_after(), Some(Duration::from_secs(2)));
     }
     assert_eq!((store.asked(), limiter.stats().denied_from_cache), (1, 1000));
-    sleep(Duration::from_secs(2)).await;
+    // Until then, and not for longer.
+    sleep(MS(1999)).await;
+    let denied = limiter.try_acquire("a", 2).await.unwrap_err();
+    assert_eq!((denied.retry_after(), store.asked()), (Some(MS(1)), 1));
+    sleep(MS(1)).await;
     limiter.try_acquire("a", 2).await.unwrap();
     assert_eq!(store.asked(), 2);
 }
