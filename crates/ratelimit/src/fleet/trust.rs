@@ -5,7 +5,7 @@ use super::{
     entry::State,
     inner::Inner,
     observe,
-    state::{Health, Mode, Turn},
+    state::{Health, Mode, PROBE, Turn},
     store::{Answer, Store, StoreError},
 };
 use crate::clock::Clock;
@@ -64,9 +64,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     fn judge(&self, now: u64, health: &Health) -> Mode {
         match (health.look(now), health.error()) {
             // Who probes keeps to its share, too, if there is one.
-            (Turn::Store, _) | (_, None) if self.has_share() => {
-                Mode::Store { settled_at: u64::MAX }
-            }
+            (Turn::Store, _) | (_, None) if self.has_share() => Mode::Store { settled_at: PROBE },
             (Turn::Store, _) | (_, None) => Mode::STORE,
             (Turn::Without { until }, Some((_, error))) => match self.setup.fallback {
                 Fallback::LocalShare { .. } => Mode::Local { until },

@@ -16,6 +16,9 @@ use super::{
 use crate::state::{Gcra, Line, Refusal, Scale};
 use std::time::Duration;
 
+/// Until this time the store is to be settled that is down: whoever asks it, looks whether it is back.
+pub(crate) const PROBE: u64 = u64::MAX;
+
 /// How many are woken when there is work to be done for the line.
 const WOKEN_MAX: usize = 32;
 
@@ -205,7 +208,10 @@ impl<W> Account<W> {
         by: u64,
     ) -> Result<Option<Origin>, Refused> {
         if let Mode::Store { settled_at } = mode {
-            if now < *settled_at {
+            if *settled_at == PROBE {
+                // The share is not asked: it would put off the probe until it has something, and those of all
+                // instances to the same time.
+            } else if now < *settled_at {
                 self.check_share(rules, now, cost, *settled_at)?;
             } else {
                 self.leave_share(now);

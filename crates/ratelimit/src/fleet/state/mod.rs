@@ -12,7 +12,7 @@ mod verdict;
 pub(crate) use self::health::TRIED;
 pub use self::quota::{StoreQuota, Tat};
 pub(crate) use self::{
-    account::{Account, Next, Pace, Rules},
+    account::{Account, Next, PROBE, Pace, Rules},
     health::{Delays, Health, Turn},
     keys::Keys,
     verdict::{Fail, Form, Mode, Now, Origin, Step, Tally},
