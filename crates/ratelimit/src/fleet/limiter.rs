@@ -213,7 +213,8 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
     /// # Cancel safety
     ///
     /// Dropped, some keys are given back and others are not; an exchange under way goes on with the next
-    /// request for its key. Tested by `cancel_give_back_loses_nothing`.
+    /// request for its key. Tested by `cancel_give_back_loses_nothing` and
+    /// `cancel_give_back_loses_nothing_that_is_on_its_way`.
     pub async fn give_back(&self, idle: Duration) {
         let inner = &*self.inner;
         let idle = u64::try_from(idle.as_nanos()).unwrap_or(u64::MAX);

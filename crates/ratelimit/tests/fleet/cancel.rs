@@ -100,6 +100,28 @@ fn cancel_give_back_loses_nothing() {
     }
 }
 
+/// Nor what is on its way already, of a key that had to go.
+#[test]
+fn cancel_give_back_loses_nothing_that_is_on_its_way() {
+    cancel_everywhere(
+        || {
+            let store = Faulty::memory(Trouble::Slow(MS(10)));
+            let builder = FleetLimiter::builder(store, Quota::new(Rate::per_day(1), 10));
+            builder.lease(4).max_keys(1).build().unwrap()
+        },
+        async |limiter| {
+            drop(limiter.try_acquire("a", 1).await);
+            drop(limiter.try_acquire("b", 1).await);
+            limiter.give_back(Duration::ZERO).await;
+        },
+        async |limiter, point| {
+            has(limiter, 10 - limiter.stats().admitted.min(1), point).await;
+            assert_eq!(limiter.stats().forfeited, 0, "{point:?}");
+        },
+    )
+    .assert_covered(5);
+}
+
 #[test]
 fn cancel_peek_takes_nothing() {
     for trouble in TROUBLES {

@@ -11,6 +11,8 @@ mod quota;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]
+mod redis_connection;
+#[cfg(all(feature = "redis", unix))]
 mod redis_keys;
 mod refused;
 mod returns;
