@@ -255,7 +255,7 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
         let mut alarm = pin!(sleep(inner.timeout));
         poll_fn(|cx| {
             let is_late = alarm.as_mut().poll(cx).is_ready();
-            let left = inner.look_after_returns(cx.waker());
+            let left = inner.look_after_returns(Some(cx.waker()));
             if left == 0 || is_late { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

@@ -32,14 +32,23 @@ struct Return {
     terms: Arc<Terms>,
     /// Tokens that it gives back.
     tokens: u64,
-    /// What it takes was asked for under another quota, and is worth nothing.
-    is_old: bool,
+    takes: Takes,
     /// When it is given up, by the clock that nobody sets.
     ends_at: u64,
     /// When somebody has looked after it last.
     seen_at: u64,
     /// It was given time once more, as nobody had.
     is_late: bool,
+}
+
+/// What becomes of what it takes.
+enum Takes {
+    /// It takes nothing.
+    Nothing,
+    /// A lease that nobody waits for any more: back with it.
+    Lease,
+    /// One that was asked for under another quota, and is worth nothing.
+    OldLease,
 }
 
 /// Those of a limiter. No task drives them: whoever comes by looks after all of them.
@@ -90,7 +99,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     /// Gives back what keys that have to go had in hand. Nobody waits for it: an exchange begins, goes on with
     /// whoever comes by, and is given up when it takes too long, or where too many do not come to an end.
     pub(super) fn let_go(&self, gone: &[Arc<Entry<C::Timer>>]) {
-        self.look_after_returns(Waker::noop());
+        self.look_after_returns(None);
         let time = self.time();
         for entry in gone {
             let ((work, under_way, tokens, terms), tally) = entry.with(|state| {
@@ -101,13 +110,14 @@ impl<S: Store, C: Clock> Inner<S, C> {
             });
             self.counts.add(tally);
             if let (Work::Exchanges { exchange, .. }, Some((tokens, is_old))) = (work, under_way) {
-                self.returning(entry, &terms, tokens, is_old, || exchange);
+                let takes = if is_old { Takes::OldLease } else { Takes::Lease };
+                self.returning(entry, &terms, tokens, takes, || exchange);
             }
             if tokens > 0 && !self.is_up.load(Relaxed) {
                 self.forfeit(&entry.key, tokens, &"the store is down");
             } else if tokens > 0 {
                 let refund = || self.exchange(&entry.key, &terms, Ask::refund(tokens));
-                self.returning(entry, &terms, tokens, false, refund);
+                self.returning(entry, &terms, tokens, Takes::Nothing, refund);
             }
         }
     }
@@ -117,7 +127,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
         entry: &Entry<C::Timer>,
         terms: &Arc<Terms>,
         tokens: u64,
-        is_old: bool,
+        takes: Takes,
         exchange: impl FnOnce() -> Exchange,
     ) {
         // A store behind a network is not to be asked elsewhere.
@@ -128,8 +138,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let (ends_at, seen_at) = (self.ends_at(), self.time());
         let exchange = exchange();
         let mut one =
-            Return { exchange, key, terms, tokens, is_old, ends_at, seen_at, is_late: false };
-        if self.look_after(&mut one, Waker::noop()) {
+            Return { exchange, key, terms, tokens, takes, ends_at, seen_at, is_late: false };
+        if self.look_after(&mut one, None) {
             self.returns.count.fetch_sub(1, Relaxed);
         } else {
             lock(&self.returns.under_way).push(one);
@@ -145,15 +155,16 @@ impl<S: Store, C: Clock> Inner<S, C> {
         self.time().saturating_add(self.within())
     }
 
-    /// Goes on with what is given back; says how many are not at an end.
-    pub(super) fn look_after_returns(&self, waker: &Waker) -> usize {
+    /// Goes on with what is given back, for somebody who waits for it or in passing; says how many are not at an
+    /// end.
+    pub(super) fn look_after_returns(&self, waiting: Option<&Waker>) -> usize {
         let count = self.returns.count.load(Relaxed);
         if count == 0 || Handle::try_current().is_err() {
             return count;
         }
         let mut under_way = take(&mut *lock(&self.returns.under_way));
         under_way.retain_mut(|one| {
-            let is_over = self.look_after(one, waker);
+            let is_over = self.look_after(one, waiting);
             if is_over {
                 self.returns.count.fetch_sub(1, Relaxed);
             }
@@ -164,7 +175,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     /// Goes on with one of them; says whether it is over.
-    fn look_after(&self, one: &mut Return, waker: &Waker) -> bool {
+    fn look_after(&self, one: &mut Return, waiting: Option<&Waker>) -> bool {
+        let waker = waiting.unwrap_or(Waker::noop());
         loop {
             let poll = || one.exchange.as_mut().poll(&mut Context::from_waker(waker));
             let poll = catch_unwind(AssertUnwindSafe(poll));
@@ -173,7 +185,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
             let error = match poll {
                 Ok(Poll::Pending) if now < one.ends_at => {
                     // Who is woken by it lets it go on.
-                    one.is_late |= !waker.will_wake(Waker::noop());
+                    one.is_late |= waiting.is_some();
                     return false;
                 }
                 // Nobody has let it go on: that is not the store being late. Not twice, or it might stay for ever.
@@ -182,13 +194,15 @@ impl<S: Store, C: Clock> Inner<S, C> {
                     return false;
                 }
                 Ok(Poll::Pending) => StoreError::Timeout(self.timeout),
-                Ok(Poll::Ready(Ok(Answer { granted: 0, .. }))) => return true,
-                Ok(Poll::Ready(Ok(Answer { granted, .. }))) if one.is_old => {
-                    self.forfeit(&one.key, granted, &"the quota has changed");
-                    return true;
-                }
                 Ok(Poll::Ready(Ok(Answer { granted, .. }))) => {
-                    // Nobody waits for what it has taken: back with it.
+                    match replace(&mut one.takes, Takes::Nothing) {
+                        Takes::Lease if granted > 0 => {}
+                        Takes::OldLease => {
+                            self.forfeit(&one.key, granted, &"the quota has changed");
+                            return true;
+                        }
+                        Takes::Nothing | Takes::Lease => return true,
+                    }
                     (one.tokens, one.ends_at) = (granted, self.ends_at());
                     one.exchange = self.exchange(&one.key, &one.terms, Ask::refund(granted));
                     continue;

@@ -24,8 +24,8 @@ pub struct FleetStats {
     pub key_errors: u64,
     /// Tokens that were in hand and were given up: with keys for which there was no room, if too many were to
     /// be given back at a time; on their way back to a store that failed, or that did not answer in time; or that
-    /// were given back so late that they had come back by themselves. The limit gives out fewer for a while; never
-    /// more.
+    /// were given back so late that they had come back by themselves. What a store has granted in an answer that was
+    /// lost was never in hand, and is not known. The limit gives out fewer for a while; never more.
     pub forfeited: u64,
     /// How many keys are known.
     pub keys: usize,

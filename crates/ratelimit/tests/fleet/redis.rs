@@ -255,7 +255,9 @@ async fn scripts_that_are_flushed_under_load_do_not_matter() {
     let (admitted, time) = fleet
         .run(all, async || {
             // Again and again between two commands of an exchange.
+            let start = Instant::now();
             while calls(&server, "eval") < 50 {
+                assert!(start.elapsed() < PATIENT);
                 let () = ask(&server, &["SCRIPT", "FLUSH"]);
                 tokio::task::yield_now().await;
             }

@@ -14,12 +14,15 @@ use std::{fmt, future::Future, sync::Arc};
 /// A [`Store`] in a Redis or Valkey server, from version 5 on.
 ///
 /// Each exchange is one script, by the clock of the server, on one key, which the server forgets when it is
-/// full. A server that does not know the script is sent it once. All exchanges go over one connection, which
-/// is made by the first of them, and again by the first after it was lost or two in a row were not answered.
-/// It needs no permission but for `EVAL`, `EVALSHA`, `GET`, `SET`, `DEL` and `TIME`.
+/// full. A server that does not know the script is sent it with the exchange, once. It needs no permission but
+/// for `EVAL`, `EVALSHA`, `GET`, `SET`, `DEL` and `TIME`. All exchanges go over one connection, which is made by
+/// the first of them, and again by the first after it was lost or two, one after the other, were not answered.
 ///
 /// It is for one server, or one that sentinels or a proxy choose; what it keeps has hash tags, as a cluster
 /// wants it.
+///
+/// A server that evicts keys forgets what was taken of them: have it keep them, by `maxmemory-policy noeviction`.
+/// For TLS, depend on the [client](redis) in the same version, with a feature such as `tokio-rustls-comp`.
 ///
 /// ```
 /// use tidegate_ratelimit::{Quota, Rate, fleet::{Fallback, FleetLimiter, RedisStore}};
