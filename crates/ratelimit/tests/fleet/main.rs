@@ -8,6 +8,7 @@ mod locks;
 mod outage;
 mod pace;
 mod quota;
+mod races;
 #[cfg(all(feature = "redis", unix))]
 mod redis;
 #[cfg(all(feature = "redis", unix))]
