@@ -40,7 +40,7 @@ impl<'a, S: Store, C: Clock> FleetPermit<'a, S, C> {
     /// What goes back to the store is valued when the exchange begins. Where the store does it later, that
     /// is too much by what comes at the rate meanwhile: a store that takes `d` to do it, which is no longer than
     /// the [timeout](super::FleetLimiterBuilder::timeout), may admit `rate * d` more for each such exchange, up to
-    /// what it gives back.
+    /// what it gives back. Of a key that had to go, `d` is no longer than that after somebody has come by.
     pub fn refund(self) {
         if let Some((entry, origin)) = &self.entry {
             self.inner.give_back(entry, self.cost, *origin);

@@ -212,14 +212,14 @@ mod tests {
     use crate::{Quota, Rate};
 
     /// To try it out takes hundreds of delays, and is done under the lock of the key.
-    #[tidegate_testkit::test]
+    #[tokio::test(start_paused = true)]
     async fn a_backoff_is_tried_out_once_however_many_keys_are_refused() {
         let before = TRIED.get();
         let quota = Quota::new(Rate::per_day(1), 10);
         let limiter = FleetLimiter::builder(MemoryStore::new(1), quota).build().unwrap();
-        for key in 0..100 {
+        for key in 0..20 {
             limiter.try_acquire(&key.to_string(), 1).await.unwrap();
         }
-        assert_eq!((limiter.stats().key_errors, TRIED.get() - before), (99, 1));
+        assert_eq!((limiter.stats().key_errors, TRIED.get() - before), (19, 1));
     }
 }

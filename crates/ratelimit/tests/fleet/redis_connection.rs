@@ -70,3 +70,18 @@ async fn a_connection_without_an_answer_is_made_anew() {
     let after = connections(&server);
     assert!(after.iter().any(|number| !before.contains(number)), "{before:?}, {after:?}");
 }
+
+/// As after a failover, where the address leads to another server and the connection to the old one.
+#[tidegate_testkit::test(real_io)]
+async fn a_server_that_is_a_replica_now_is_left() {
+    let server = started();
+    let store = store(&server);
+    exchanges(&store, 1).await;
+    let before = connections(&server);
+    let () = ask(&server, &["REPLICAOF", "127.0.0.1", "1"]);
+    store.exchange("0", &quota(), Ask::take(1)).await.unwrap_err();
+    let () = ask(&server, &["REPLICAOF", "NO", "ONE"]);
+    exchanges(&store, 1).await;
+    let after = connections(&server);
+    assert!(after.iter().any(|number| !before.contains(number)), "{before:?}, {after:?}");
+}

@@ -18,8 +18,9 @@ use std::{fmt, future::Future, sync::Arc};
 /// for `EVAL`, `EVALSHA`, `GET`, `SET`, `DEL` and `TIME`. All exchanges go over one connection, which is made by
 /// the first of them, and again by the first after it was lost or two, one after the other, were not answered.
 ///
-/// It is for one server, or one that sentinels or a proxy choose; what it keeps has hash tags, as a cluster
-/// wants it.
+/// It is for one server, or one address behind which there is the primary, by a proxy or by name: a server that
+/// says that it is a replica is left, and the address is asked again. It asks no sentinels. What it keeps has
+/// hash tags, as a cluster wants it.
 ///
 /// A server that evicts keys forgets what was taken of them: have it keep them, by `maxmemory-policy noeviction`.
 /// For TLS, depend on the [client](redis) in the same version, with a feature such as `tokio-rustls-comp`.
@@ -98,7 +99,7 @@ impl RedisStore {
             result = command("EVAL", EXCHANGE).query_async(&mut connection).await;
         }
         let (granted, micros, units) = result.map_err(|error| {
-            if error.is_unrecoverable_error() {
+            if error.is_unrecoverable_error() || is_of_replica(&error) {
                 attempt.is_lost();
             } else {
                 attempt.is_answered();
@@ -158,6 +159,13 @@ fn failure(error: RedisError) -> StoreError {
     } else {
         StoreError::Refused(Arc::new(error))
     }
+}
+
+/// Whether the server is the primary no more. Another one may be at its address by now, to which this
+/// connection does not lead.
+fn is_of_replica(error: &RedisError) -> bool {
+    // Older servers name it within an error of the script.
+    error.to_string().to_ascii_uppercase().contains("READONLY")
 }
 
 fn is_unknown_script(error: &RedisError) -> bool {
