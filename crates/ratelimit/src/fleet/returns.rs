@@ -35,8 +35,9 @@ struct Return {
     takes: Takes,
     /// When it is given up, by the clock that nobody sets.
     ends_at: u64,
-    /// When somebody has looked after it last.
+    /// When somebody has looked after it last, and whether to wait for it.
     seen_at: u64,
+    is_awaited: bool,
     /// It was given time once more, as nobody had.
     is_late: bool,
 }
@@ -137,8 +138,9 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let (key, terms) = (Arc::clone(&entry.key), Arc::clone(terms));
         let (ends_at, seen_at) = (self.ends_at(), self.time());
         let exchange = exchange();
+        let (is_awaited, is_late) = (false, false);
         let mut one =
-            Return { exchange, key, terms, tokens, takes, ends_at, seen_at, is_late: false };
+            Return { exchange, key, terms, tokens, takes, ends_at, seen_at, is_awaited, is_late };
         if self.look_after(&mut one, None) {
             self.returns.count.fetch_sub(1, Relaxed);
         } else {
@@ -182,14 +184,13 @@ impl<S: Store, C: Clock> Inner<S, C> {
             let poll = catch_unwind(AssertUnwindSafe(poll));
             let now = self.time();
             let seen_at = replace(&mut one.seen_at, now);
+            // Who waits for it is woken by it, and lets it go on.
+            let was_awaited = replace(&mut one.is_awaited, waiting.is_some()) && one.is_awaited;
+            let was_left = !was_awaited && now - seen_at >= self.within();
             let error = match poll {
-                Ok(Poll::Pending) if now < one.ends_at => {
-                    // Who is woken by it lets it go on.
-                    one.is_late |= waiting.is_some();
-                    return false;
-                }
+                Ok(Poll::Pending) if now < one.ends_at => return false,
                 // Nobody has let it go on: that is not the store being late. Not twice, or it might stay for ever.
-                Ok(Poll::Pending) if !one.is_late && now - seen_at >= self.within() => {
+                Ok(Poll::Pending) if !one.is_late && was_left => {
                     (one.is_late, one.ends_at) = (true, self.ends_at());
                     return false;
                 }
@@ -203,7 +204,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
                         }
                         Takes::Nothing | Takes::Lease => return true,
                     }
-                    (one.tokens, one.ends_at) = (granted, self.ends_at());
+                    (one.tokens, one.ends_at, one.is_late) = (granted, self.ends_at(), false);
                     one.exchange = self.exchange(&one.key, &one.terms, Ask::refund(granted));
                     continue;
                 }

@@ -92,6 +92,20 @@ async fn what_a_store_fails_to_take_back_is_counted() {
     }
 }
 
+#[tidegate_testkit::test]
+async fn what_a_store_has_taken_back_without_an_answer_is_not_given_back_again() {
+    let store = Faulty::memory(Trouble::Nothing);
+    let limiter = builder(&store, STILL).build().unwrap();
+    limiter.try_acquire("a", 1).await.unwrap();
+    store.set(Trouble::LosesAnswers);
+    limiter.give_back(Duration::ZERO).await;
+    assert_eq!(limiter.stats().forfeited, 9, "though it got there");
+    store.set(Trouble::Nothing);
+    sleep(Duration::from_secs(3)).await;
+    limiter.give_back(Duration::ZERO).await;
+    assert_eq!(left(&store, "a").await, 9);
+}
+
 /// What is worth nothing any more when its key goes.
 #[tidegate_testkit::test]
 async fn what_has_come_back_by_itself_is_counted_when_its_key_goes() {

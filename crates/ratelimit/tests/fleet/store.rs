@@ -18,11 +18,14 @@ pub(crate) enum Trouble {
     /// It takes so long until it does something, and again until it has answered.
     Slow(Duration),
     Fails,
+    /// It does what it is told, and the answer is lost.
+    LosesAnswers,
     Hangs,
     Panics,
     /// It refuses the key `bad`.
     Refuses,
     /// As these, if it is given something back, and well otherwise.
+    SlowOnRefunds(Duration),
     HangsOnRefunds,
     FailsOnRefunds,
     PanicsOnRefunds,
@@ -65,6 +68,7 @@ impl<S: Store> Store for Faulty<S> {
     ) -> Result<Answer, StoreError> {
         self.asked.fetch_add(1, SeqCst);
         let trouble = match *self.trouble.lock().unwrap() {
+            Trouble::SlowOnRefunds(latency) if ask.refund > 0 => Trouble::Slow(latency),
             Trouble::HangsOnRefunds if ask.refund > 0 => Trouble::Hangs,
             Trouble::FailsOnRefunds if ask.refund > 0 => Trouble::Fails,
             Trouble::PanicsOnRefunds if ask.refund > 0 => Trouble::Panics,
@@ -77,6 +81,11 @@ impl<S: Store> Store for Faulty<S> {
                 sleep(latency).await;
                 answer
             }
+            Trouble::LosesAnswers => {
+                let _ = self.store.exchange(key, quota, ask).await;
+                let error = std::io::Error::other("as it was told");
+                Err(StoreError::Unreachable(Arc::new(error)))
+            }
             Trouble::Fails => {
                 let error = std::io::Error::other("as it was told");
                 Err(StoreError::Unreachable(Arc::new(error)))
@@ -87,6 +96,7 @@ impl<S: Store> Store for Faulty<S> {
             }
             Trouble::Nothing
             | Trouble::Refuses
+            | Trouble::SlowOnRefunds(_)
             | Trouble::HangsOnRefunds
             | Trouble::FailsOnRefunds
             | Trouble::PanicsOnRefunds => self.store.exchange(key, quota, ask).await,
