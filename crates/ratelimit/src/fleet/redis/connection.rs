@@ -49,7 +49,7 @@ impl Connection {
         let link = state.link.get_or_insert_with(|| connect(self.client.clone())).clone();
         let State { number, answers, unanswered, .. } = *state;
         drop(state);
-        let [is_sent, is_over] = [const { AtomicBool::new(false) }; 2];
+        let (is_sent, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
         Attempt { owner: self, link, number, answers, unanswered, is_sent, is_over }
     }
 }
