@@ -2,7 +2,7 @@
 
 use super::{Gcra, Scale};
 use tidegate_core::sync::atomic::{
-    AtomicU64,
+    AtomicBool, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Word {
     tick: AtomicU64,
     token: AtomicU64,
     burst: AtomicU64,
+    /// Whether the last attempt did not pass, so that the next is likely not to.
+    is_spent: AtomicBool,
     /// No word of this scale that was opened, and none that was closed, was above it: nothing that was
     /// taken makes it less. Only for who holds the lock.
     top: AtomicU64,
@@ -47,8 +49,13 @@ pub(crate) struct Word {
 struct Alone(AtomicU64);
 
 /// A word that was there at some time.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Seen(u64);
+
+impl Seen {
+    /// By a closed word nobody is refused.
+    const NOTHING: Self = Self(CLOSED);
+}
 
 /// What has become of an attempt to take from the word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +79,7 @@ impl Word {
             tick: zero(),
             token: zero(),
             burst: zero(),
+            is_spent: AtomicBool::new(false),
             top: zero(),
         }
     }
@@ -79,13 +87,14 @@ impl Word {
     /// Takes `cost` tokens at `now`; does not tell why not.
     #[inline]
     pub(crate) fn take(&self, now: u64, cost: u64) -> bool {
-        matches!(self.try_take(Seen(CLOSED), now, cost), Taken::Yes { .. })
+        matches!(self.try_take(Seen::NOTHING, now, cost), Taken::Yes { .. })
     }
 
-    /// The word as it is, for [`try_take`](Self::try_take).
+    /// The word as it is, for [`try_take`](Self::try_take), if that is likely to refuse. If it is not, a look
+    /// would be no more than a reason for the word to go from one processor to another.
     #[inline]
     pub(crate) fn look(&self) -> Seen {
-        Seen(self.tat.0.load(Acquire))
+        if self.is_spent.load(Relaxed) { Seen(self.tat.0.load(Acquire)) } else { Seen::NOTHING }
     }
 
     /// Takes `cost` tokens at `now`, or tells why not if the word is the one that was
@@ -105,7 +114,13 @@ impl Word {
                 return if is_same { sum.refusal() } else { Taken::Ask };
             }
             match self.tat.0.compare_exchange_weak(word, sum.next, AcqRel, Acquire) {
-                Ok(_) => return Taken::Yes { at: now },
+                Ok(_) => {
+                    // Written when it changes only: whoever takes from the word reads this line.
+                    if seen != Seen::NOTHING {
+                        self.is_spent.store(false, Relaxed);
+                    }
+                    return Taken::Yes { at: now };
+                }
                 Err(other) => word = other,
             }
         }
@@ -136,7 +151,10 @@ impl Word {
                 }
                 // Nothing is written that would tell whether the scale, and the time, were those of the word.
                 match self.tat.0.load(Acquire) {
-                    same if same == word => return sum.refusal(),
+                    same if same == word => {
+                        self.is_spent.store(true, Relaxed);
+                        return sum.refusal();
+                    }
                     other => other,
                 }
             };
