@@ -32,7 +32,7 @@ pub enum Event {
     /// Its fleet has more than [`MAX_INSTANCES`](crate::fleet::MAX_INSTANCES), and what this one counts is not heard: it
     /// hears of the others, and counts for itself alone.
     FleetFull,
-    /// Others of its fleet have other settings: what is too much for one is not for the other.
+    /// More of its fleet than ever have other settings: what is too much for one is not for the other.
     FleetDiffers {
         /// How many.
         instances: u64,

@@ -59,8 +59,8 @@ pub struct Answer {
     pub(super) stand: Option<(Basis, Stand)>,
     /// What all others have told, and for how long that counts.
     pub(super) others: Vec<(u64, Tally)>,
-    /// There is no room for what the asker tells.
-    pub(super) is_unheard: bool,
+    /// Whether there is room for what the asker tells, if it tells anything.
+    pub(super) is_heard: Option<bool>,
     /// How many of the others have other settings.
     pub(super) strangers: u64,
 }
@@ -68,7 +68,7 @@ pub struct Answer {
 impl Answer {
     /// There is no record.
     pub(super) fn nothing() -> Self {
-        Self { stand: None, others: Vec::new(), is_unheard: false, strangers: 0 }
+        Self { stand: None, others: Vec::new(), is_heard: None, strangers: 0 }
     }
 }
 
@@ -94,8 +94,9 @@ struct Record {
 #[derive(Clone, Debug)]
 struct Told {
     seq: u64,
-    /// Until when it is known who has told it.
+    /// Until when it is known who has told it, and for how long that was to be.
     keep: u64,
+    hold: u64,
     digest: u64,
     /// Until when, and what.
     parts: Vec<(u64, Tally)>,
@@ -121,11 +122,12 @@ impl View {
             self.record = Some(changed);
             self.told.clear();
         }
-        self.told.retain(|_, told| told.keep > now && told.keep <= now.saturating_add(ask.hold));
+        // By the time to hold of who has told it, which need not be the asker's.
+        self.told.retain(|_, told| told.keep > now && told.keep <= now.saturating_add(told.hold));
         let Some(record) = self.record else { return Answer::nothing() };
         let is_current = record.kind == Kind::Closed && ask.basis == Some(record.basis);
         let tells = is_current && matches!(ask.mine, Mine::Closed | Mine::Watching);
-        let is_unheard = tells && !self.take(now, ask);
+        let is_heard = tells.then(|| self.take(now, ask));
         let is_closed = record.kind == Kind::Closed;
         let others = if is_closed { self.others(now, ask) } else { Vec::new() };
         let left = record.until.saturating_sub(now);
@@ -138,7 +140,7 @@ impl View {
             **instance != ask.instance && told.digest != ask.digest
         };
         let strangers = self.told.iter().filter(is_strange).count() as u64;
-        Answer { stand: Some((record.basis, stand)), others, is_unheard, strangers }
+        Answer { stand: Some((record.basis, stand)), others, is_heard, strangers }
     }
 
     /// What becomes of the record, if it changes.
@@ -166,7 +168,8 @@ impl View {
         if is_newer.unwrap_or(self.told.len() < MAX_INSTANCES) {
             let until = |(left, tally): &(u64, Tally)| (now + (*left).min(ask.hold), *tally);
             let parts = ask.parts.iter().map(until).collect();
-            let told = Told { seq: ask.seq, keep: now + ask.hold, digest: ask.digest, parts };
+            let (hold, keep) = (ask.hold, now + ask.hold);
+            let told = Told { seq: ask.seq, keep, hold, digest: ask.digest, parts };
             self.told.insert(ask.instance, told);
             return true;
         }
@@ -178,7 +181,8 @@ impl View {
         let mut sums = BTreeMap::<u64, Tally>::new();
         for (_, told) in self.told.iter().filter(|(instance, _)| **instance != ask.instance) {
             for (until, tally) in told.parts.iter().filter(|(until, _)| *until > now) {
-                let sum = sums.entry((until - now).div_ceil(step) * step).or_default();
+                let left = (until - now).min(ask.hold);
+                let sum = sums.entry(left.div_ceil(step) * step).or_default();
                 *sum = sum.plus(*tally);
             }
         }

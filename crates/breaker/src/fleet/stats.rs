@@ -1,6 +1,9 @@
 //! How a breaker gets on with its fleet, in numbers.
 
-use super::{state::Answer, store::StoreError};
+use super::{
+    state::{Answer, Stand},
+    store::StoreError,
+};
 use crate::{breaker::Event, state::Tally};
 use std::{fmt, sync::Arc, time::Duration};
 use tidegate_core::sync::{Mutex, lock};
@@ -19,8 +22,11 @@ pub struct FleetStats {
     pub others: Tally,
     /// Whether the others do not hear of this one, as there are more than [`MAX_INSTANCES`](super::MAX_INSTANCES).
     pub is_unheard: bool,
-    /// How many of the others have settings that are not its own, the time to hold included.
+    /// How many of the others have settings that are not its own, the time to hold included: of those that have told
+    /// something since the fleet has closed, or before it has opened.
     pub strangers: u64,
+    /// Of how many of them an observer was told.
+    most_strangers: u64,
     /// How often the store has answered.
     pub exchanges: u64,
     /// How often it has not.
@@ -42,20 +48,26 @@ impl FleetView {
 
     /// The store has answered. Says what is news.
     pub(super) fn answered(&self, now: u64, answer: &Answer) -> [Option<Event>; 3] {
-        let Answer { stand, others, is_unheard, strangers } = answer;
+        let Answer { stand, others, is_heard, strangers } = answer;
         let mut stats = lock(&self.0);
         let was_shared = std::mem::replace(&mut stats.is_shared, true);
-        let was_unheard = std::mem::replace(&mut stats.is_unheard, *is_unheard);
-        let were_strange = std::mem::replace(&mut stats.strangers, *strangers);
+        let (was_unheard, were_most) = (stats.is_unheard, stats.most_strangers);
+        // Nobody tells anything while it is open, and nobody has yet when it has changed: then it is as it was.
+        stats.is_unheard = is_heard.map_or(was_unheard, |is_heard| !is_heard);
+        let epoch = stand.map_or(0, |(basis, _)| basis.epoch);
+        if matches!(stand, Some((_, Stand::Closed))) && epoch == stats.epoch {
+            stats.strangers = *strangers;
+            stats.most_strangers = were_most.max(*strangers);
+        }
         stats.last_sync = Some(Duration::from_nanos(now));
-        stats.epoch = stand.map_or(0, |(basis, _)| basis.epoch);
+        stats.epoch = epoch;
         stats.others = others.iter().fold(Tally::default(), |sum, part| sum.plus(part.1));
         stats.exchanges += 1;
         [
             (!was_shared).then_some(Event::FleetFound),
-            (*is_unheard && !was_unheard).then_some(Event::FleetFull),
-            (*strangers > 0 && were_strange == 0)
-                .then_some(Event::FleetDiffers { instances: *strangers }),
+            (stats.is_unheard && !was_unheard).then_some(Event::FleetFull),
+            (stats.most_strangers > were_most)
+                .then_some(Event::FleetDiffers { instances: stats.strangers }),
         ]
     }
 

@@ -30,8 +30,8 @@ pub(super) struct Far {
 
 impl Far {
     /// Says whether it was shared before.
-    pub(super) fn set_shared(&mut self, is_shared: bool) -> bool {
-        std::mem::replace(&mut self.is_shared, is_shared)
+    pub(super) fn set_shared(&mut self) -> bool {
+        std::mem::replace(&mut self.is_shared, true)
     }
 
     pub(super) fn share(&mut self, patience: u64, recheck: u64) {

@@ -1,7 +1,7 @@
 //! What a breaker says to its fleet, and what follows from what it hears.
 
 use super::{
-    far::Part,
+    far::{Far, Part},
     machine::{Machine, Note},
     table::{Cause, State},
     tally::Tally,
@@ -46,12 +46,12 @@ pub(crate) struct Say {
 impl Machine {
     /// Somebody keeps it and a fleet together from now on; whether nobody did before.
     pub(crate) fn join(&mut self) -> bool {
-        !self.far.set_shared(true)
+        !self.far.set_shared()
     }
 
-    /// Nobody does any more.
+    /// Nobody does any more: it goes on by itself, and waits for nobody's leave.
     pub(crate) fn leave(&mut self) {
-        self.far.set_shared(false);
+        self.far = Far::default();
     }
 
     /// What it goes by, in words that are the same for the same settings.

@@ -318,6 +318,60 @@ async fn who_has_other_settings_than_the_others_is_told() {
     }
 }
 
+/// They differ, but what one has told is kept for as long as that one has said.
+#[tidegate_testkit::test]
+async fn who_holds_for_another_time_is_told_and_heard() {
+    let store = store();
+    let mut fleet = [10, 5].map(|seconds| {
+        let breaker = breaker();
+        let builder = Fleet::builder(Arc::clone(&store)).hold(seconds * SECOND);
+        let (view, sync) = builder.share(&breaker).unwrap();
+        Instance { breaker, view, sync }
+    });
+    fail(&fleet[..1], 3);
+    for _ in 0..3 {
+        round(&mut fleet).await;
+        advance(SECOND / 2).await;
+    }
+    let seen = fleet.each_ref().map(|one| one.view.stats());
+    assert_eq!(seen.each_ref().map(|stats| stats.strangers), [1, 1]);
+    assert_eq!(seen.map(|stats| stats.others.failures), [0, 3]);
+}
+
+/// While it is open nobody tells anything, and when it closes nobody has yet.
+#[tidegate_testkit::test]
+async fn strangers_are_told_of_once_however_often_it_opens() {
+    let store = store();
+    let (first, events) = watched(&store, builder());
+    let mut fleet = [first, watched(&store, builder().window(Window::count(50))).0];
+    let strangers = |fleet: &[Instance<_>]| fleet[0].view.stats().strangers;
+    for _ in 0..2 {
+        for _ in 0..3 {
+            round(&mut fleet).await;
+        }
+        assert_eq!(strangers(&fleet), 1);
+        open(&mut fleet).await;
+        advance(15 * SECOND).await;
+        round(&mut fleet).await;
+        assert_eq!(strangers(&fleet), 1, "as far as is known");
+        fleet[0].breaker.handle().reset();
+    }
+    let told = events.lock().unwrap();
+    let times = told.iter().filter(|event| matches!(event, Event::FleetDiffers { .. })).count();
+    assert_eq!(times, 1);
+}
+
+/// It waits for no leave that nobody can give it, and has nothing to say of a fleet that it is not in.
+#[tidegate_testkit::test]
+async fn a_breaker_goes_on_by_itself_without_its_sync() {
+    let mut fleet = fleet(&store());
+    open(&mut fleet).await;
+    let [one, ..] = fleet;
+    drop(one.sync);
+    advance(10 * SECOND).await;
+    assert!(one.breaker.try_enter().unwrap().is_probe());
+}
+
 /// Jitter is each one's own, and so is what has happened: neither is a setting.
 #[tidegate_testkit::test]
 async fn instances_of_the_same_settings_are_no_strangers() {

@@ -152,12 +152,12 @@ fn parts(parts: &[(u64, Tally)]) -> String {
     text
 }
 
-/// Kind, run, epoch, left, whether it is the asker's, what others have told, whether the asker is not heard, and how many
+/// Kind, run, epoch, left, whether it is the asker's, what others have told, whether the asker is heard, and how many
 /// strangers there are.
-type Said = (String, String, u64, u64, u64, Vec<u64>, u64, u64);
+type Said = (String, String, u64, u64, u64, Vec<u64>, i64, u64);
 
 fn answer(said: Said) -> Result<Answer, StoreError> {
-    let (kind, run, epoch, left, is_mine, others, unheard, strangers) = said;
+    let (kind, run, epoch, left, is_mine, others, heard, strangers) = said;
     let stand = match kind.as_str() {
         "N" => return Ok(Answer::nothing()),
         "C" => Stand::Closed,
@@ -173,7 +173,7 @@ fn answer(said: Said) -> Result<Answer, StoreError> {
     let mut others: Vec<_> = others.chunks_exact(4).map(part).collect();
     others.sort_unstable_by_key(|(left, _)| *left);
     let stand = Some((Basis { run, epoch }, stand));
-    Ok(Answer { stand, others, is_unheard: unheard == 1, strangers })
+    Ok(Answer { stand, others, is_heard: (heard >= 0).then_some(heard > 0), strangers })
 }
 
 fn strange(what: &'static str) -> StoreError {

@@ -7,11 +7,11 @@ pub(super) const EXCHANGE: &str = r"
 -- or Valkey.
 --
 -- KEYS[1]  a hash: `record` is run:epoch:kind:until:span:holder, and each instance has what it has told under
---          its number, as seq:keep:digest:parts with parts of until,calls,failures,slow;
+--          its number, as seq:keep:hold:digest:parts with parts of until,calls,failures,slow;
 -- ARGV     instance, seq, fresh, run and epoch of the basis (or empty), kind of the asker, its time, whether it
 --          asks, hold, steps, most instances, digest, parts (left,calls,failures,slow;), now (in tests alone)
 -- returns  kind, run, epoch, left, whether it is the asker's, others (left, calls, failures, slow), whether there is
---          no room for the asker, how many others have another digest
+--          room for what the asker tells (-1, if it tells nothing), how many others have another digest
 local key, me, seq, fresh = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local basis_run, basis_epoch = ARGV[4], tonumber(ARGV[5])
 local mine, span, asks = ARGV[6], tonumber(ARGV[7]), ARGV[8] == '1'
@@ -41,8 +41,9 @@ for at = 1, #fields, 2 do
         span = tonumber(long), holder = holder }
     end
   else
-    local last, keep, of, parts = string.match(value, '^(%d+):(%d+):(%x+):(.*)$')
-    told[name] = { seq = tonumber(last), keep = tonumber(keep), digest = of, parts = parts }
+    local last, keep, long, of, parts = string.match(value, '^(%d+):(%d+):(%d+):(%x+):(.*)$')
+    told[name] = { seq = tonumber(last), keep = tonumber(keep), hold = tonumber(long), digest = of,
+      parts = parts }
     count = count + 1
   end
 end
@@ -83,7 +84,7 @@ if mine ~= 'W' and (not record or accepts()) then
 end
 
 for name, one in pairs(told) do
-  if not one.keep or one.keep <= now or one.keep > now + hold then
+  if not one.keep or one.keep <= now or one.keep > now + one.hold then
     redis.call('HDEL', key, name)
     told[name] = nil
     count = count - 1
@@ -91,10 +92,10 @@ for name, one in pairs(told) do
 end
 
 if not record then
-  return { 'N', '0', 0, 0, 0, {}, 0, 0 }
+  return { 'N', '0', 0, 0, 0, {}, -1, 0 }
 end
 
-local unheard = 0
+local heard = -1
 local is_current = basis_run == record.run and basis_epoch == record.epoch and record.kind == 'C'
 if is_current and (mine == 'C' or mine == 'W') then
   local mine_before = told[me]
@@ -102,10 +103,10 @@ if is_current and (mine == 'C' or mine == 'W') then
     local parts = string.gsub(ARGV[13], '(%d+),(%d+,%d+,%d+;)', function(left, rest)
       return whole(now + math.min(tonumber(left), hold)) .. ',' .. rest
     end)
-    redis.call('HSET', key, me, table.concat({ whole(seq), whole(now + hold), digest, parts }, ':'))
-  elseif not mine_before then
-    unheard = 1
+    redis.call('HSET', key, me,
+      table.concat({ whole(seq), whole(now + hold), whole(hold), digest, parts }, ':'))
   end
+  heard = (mine_before or count < most) and 1 or 0
 end
 
 local step = math.max(math.ceil(hold / steps), 1)
@@ -119,7 +120,7 @@ if record.kind == 'C' then
   for name, one in pairs(told) do
     if name ~= me then
       for til, calls, failures, slow in string.gmatch(one.parts, '(%d+),(%d+),(%d+),(%d+);') do
-        local left = tonumber(til) - now
+        local left = math.min(tonumber(til) - now, hold)
         if left > 0 then
           local at = math.ceil(left / step)
           local sum = sums[at] or { 0, 0, 0 }
@@ -142,6 +143,6 @@ end
 -- Forgotten when nobody has been there for long: a record is made again by whoever comes.
 local left = math.max(record.til - now, 0)
 redis.call('PEXPIRE', key, whole(math.floor(math.max(left, hold) / 500) + 60000))
-return { record.kind, record.run, record.epoch, left, record.holder == me and 1 or 0, others, unheard,
+return { record.kind, record.run, record.epoch, left, record.holder == me and 1 or 0, others, heard,
   strangers }
 ";
