@@ -81,7 +81,9 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), A::Error>> {
         let Self { inner, mode, classify, .. } = self;
         while let Some(pass) = mode.reserve() {
-            let mut entry = Entry::<&Breaker<C>>::new(mode.breaker.shared(), (pass, 0));
+            // If it fails here, that took as long as it took to say so.
+            let began = mode.breaker.shared().start();
+            let mut entry = Entry::<&Breaker<C>>::new(mode.breaker.shared(), (pass, began));
             let failed = entry.run(|| match inner.poll_ready(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Ok(())) => Poll::Ready(None),
@@ -105,7 +107,7 @@ where
                 }
                 Poll::Ready(Some((error, verdict))) => {
                     mode.stop_waiting();
-                    Entry::<&Breaker<C>>::new(mode.breaker.shared(), (pass, 0)).finish(verdict);
+                    Entry::<&Breaker<C>>::new(mode.breaker.shared(), (pass, began)).finish(verdict);
                     return Poll::Ready(Err(A::inner(error)));
                 }
             }

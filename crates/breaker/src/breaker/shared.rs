@@ -23,6 +23,7 @@ use std::{
 use tidegate_core::{
     Name,
     inspect::Resource,
+    panic::quietly,
     sync::{Mutex, lock},
 };
 use tokio::sync::watch;
@@ -119,7 +120,7 @@ impl<C: Clock> Shared<C> {
 
     /// When a call begins, if calls are timed.
     #[inline]
-    fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         if self.slow_after.is_some() { self.now() } else { 0 }
     }
 
@@ -374,9 +375,9 @@ impl<C: Clock> Shared<C> {
             Note::Changed(change) => {
                 let by_itself = change.to == State::Open && change.cause != Cause::FleetOpened;
                 self.counts.opened.add(u64::from(by_itself));
-                self.show();
                 #[cfg(any(feature = "tower", all(test, tidegate_loom)))]
                 self.waiters.wake();
+                self.show();
                 Event::Changed(change)
             }
             Note::WouldOpen { cause, tally } => Event::WouldOpen { cause, tally },
@@ -387,11 +388,14 @@ impl<C: Clock> Shared<C> {
     /// Shows the state to subscribers. It is looked at anew: whoever is the last to come here shows the last one.
     fn show(&self) {
         if let Some(watch) = self.watch.get() {
-            watch.send_if_modified(|shown| {
-                let state = self.state();
-                let is_new = *shown != state;
-                *shown = state;
-                is_new
+            // Wakers of subscribers are not to fail the call that is recorded here.
+            quietly(|| {
+                watch.send_if_modified(|shown| {
+                    let state = self.state();
+                    let is_new = *shown != state;
+                    *shown = state;
+                    is_new
+                });
             });
         }
     }

@@ -73,14 +73,14 @@ impl TimeRing {
     pub(super) fn parts(&self, now: u64) -> Vec<Part> {
         let count = self.slices.len() as u64;
         let mut parts: Vec<(u64, Part)> = Vec::new();
-        for age in 0..count.min(self.tick + 1) {
+        for age in 0..count.min(self.tick.saturating_add(1)) {
             let tick = self.tick - age;
             let tally = self.slices[Self::index(tick, count)];
             if tally == Tally::default() {
                 continue;
             }
             let group = age * PARTS / count;
-            let left = (tick + count).saturating_mul(self.width).saturating_sub(now);
+            let left = tick.saturating_add(count).saturating_mul(self.width).saturating_sub(now);
             match parts.last_mut() {
                 Some((last, part)) if *last == group => part.tally = part.tally.plus(tally),
                 _ => parts.push((group, Part { left, tally })),
@@ -96,5 +96,21 @@ impl TimeRing {
 
     fn index(tick: u64, count: u64) -> usize {
         usize::try_from(tick % count).expect("less than the number of slices")
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    use super::*;
+
+    /// A manual clock stops there.
+    #[test]
+    fn the_end_of_time_is_no_reason_to_panic() {
+        let mut ring = TimeRing::new(1, 2);
+        ring.advance(u64::MAX);
+        ring.push_good(3);
+        let parts = ring.parts(u64::MAX);
+        assert_eq!(parts.iter().map(|part| part.tally.calls).sum::<u64>(), 3);
+        assert_eq!(ring.start(), u64::MAX);
     }
 }

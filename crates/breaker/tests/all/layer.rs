@@ -215,6 +215,22 @@ async fn an_error_of_readiness_gives_the_place_back_and_is_classified() {
     }
 }
 
+/// It took no time, however long the breaker is there.
+#[tidegate_testkit::test]
+async fn an_error_of_readiness_that_comes_at_once_is_not_slow() {
+    let (builder, clock) = manual();
+    let breaker = builder.trip(Trip::slow_rate(0.5, SECOND)).min_calls(1).build().unwrap();
+    clock.advance(10 * SECOND);
+    let inner = Inner::default();
+    let mut service = BreakerLayer::new(breaker.clone()).layer(inner.clone());
+    for _ in 0..5 {
+        inner.says(Poll::Ready(Err("broken")));
+        assert_eq!(is_ready(&mut service).await, Err(BreakerError::Inner("broken")));
+    }
+    let stats = breaker.stats();
+    assert_eq!((stats.failed, stats.slow, breaker.state()), (5, 0, State::Closed));
+}
+
 /// A service that was ready is called itself: what is left in its place is a clone that is not.
 #[tidegate_testkit::test]
 async fn the_readied_service_can_be_taken_out() {
@@ -385,6 +401,43 @@ fn who_waits_no_more_is_not_kept() {
         assert_eq!(Arc::strong_count(&woken), 1, "{name}");
         breaker.handle().force_open();
         assert_eq!(woken.0.load(SeqCst), 0, "{name}");
+    }
+}
+
+/// Wakes nobody, and cannot be dropped in peace.
+struct Undroppable;
+
+impl Wake for Undroppable {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Undroppable {
+    fn drop(&mut self) {
+        panic!("of a waker");
+    }
+}
+
+#[tidegate_testkit::test]
+async fn a_waker_that_cannot_be_dropped_keeps_no_result_and_no_place() {
+    for is_dropped in [false, true] {
+        let (breaker, _clock) = waited();
+        let inner = Inner::default();
+        let mut service = BreakerLayer::new(breaker.clone()).layer(inner.clone());
+        inner.says(Poll::Pending);
+        let waker = Waker::from(Arc::new(Undroppable));
+        assert!(service.poll_ready(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(in_flight(&breaker), 1);
+        // The last one is that of the breaker.
+        drop(waker);
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            if is_dropped {
+                drop(service);
+            } else {
+                inner.says(Poll::Ready(Err("broken")));
+                assert!(poll_ready(&mut service).is_ready());
+            }
+        })));
+        assert_eq!(in_flight(&breaker), 0, "{is_dropped}");
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::{SECOND, fail, manual, poll, succeed};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{Arc, Mutex},
+    task::{Context, Wake, Waker},
 };
 use tidegate_breaker::{Breaker, Cause, Event, ManualClock, Recorded, State, Trip, Window};
 use tidegate_core::inspect::Snapshot;
@@ -19,6 +21,32 @@ fn forced_open_lets_nothing_pass_and_knows_no_end() {
     assert_eq!((open.state, open.retry_after()), (State::ForcedOpen, None));
     assert_eq!(open.to_string(), "the breaker is forced open");
     assert_eq!(before.success(), Recorded::Stale);
+}
+
+struct Fails;
+
+impl Wake for Fails {
+    fn wake(self: Arc<Self>) {
+        panic!("of a waker");
+    }
+}
+
+/// Who hears of a change is nothing to whose call it was.
+#[test]
+fn a_waker_that_panics_keeps_nothing_from_being_counted_and_told() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&events);
+    let (builder, _clock) = manual();
+    let builder = builder.observer(move |event| heard.lock().unwrap().push(*event));
+    let breaker = builder.trip(Trip::consecutive_failures(1)).build().unwrap();
+    let mut states = breaker.handle().subscribe();
+    let mut changed = pin!(states.changed());
+    let waker = Waker::from(Arc::new(Fails));
+    assert!(changed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(breaker.try_enter().unwrap().failure(), Recorded::Counted);
+    assert_eq!((breaker.state(), breaker.stats().failed), (State::Open, 1));
+    assert!(matches!(events.lock().unwrap()[..], [Event::Changed(_)]));
+    assert!(poll(changed).is_ready());
 }
 
 #[test]
