@@ -2,11 +2,10 @@
 
 use super::{
     KeyedBulkhead,
-    table::{SHARDS, Table},
+    table::{SHARDS, Shard, Table},
 };
 use crate::{BulkheadBuilder, ConfigError};
 use std::{
-    collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, RandomState},
     sync::{OnceLock, Weak},
@@ -109,13 +108,12 @@ where
         });
         let holders = each.holders();
         let table = Arc::new(Table {
-            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(hasher.clone()))).collect(),
             hasher,
             keys: AtomicUsize::new(0),
             max_keys,
             is_closed: AtomicBool::new(false),
             capacity: AtomicU32::new(rules.capacity),
-            changes: AtomicUsize::new(0),
             drains: Mutex::default(),
             is_awaited: AtomicBool::new(false),
             face: each.face(rules, holders, resource),

@@ -86,6 +86,43 @@ fn loom_closing_reaches_keys_that_are_about_to_be() {
     });
 }
 
+/// A key is about to be while all are closed: once that has returned, nobody is let in by it.
+#[test]
+fn loom_nobody_is_let_in_once_all_are_closed() {
+    model("nobody_is_let_in_once_all_are_closed", || {
+        let bulkhead = keyed(2, 2);
+        let other = bulkhead.clone();
+        let close = thread::spawn(move || other.close());
+        let other = bulkhead.clone();
+        let late = thread::spawn(move || {
+            close.join().unwrap();
+            let closed = Rejected::from(TryAcquireError::Closed);
+            assert_eq!(other.try_acquire(&7).map(drop).unwrap_err(), closed);
+        });
+        drop(bulkhead.try_acquire(&7));
+        late.join().unwrap();
+        assert!(bulkhead.is_empty());
+    });
+}
+
+/// The same for a capacity: once it was changed, no more are let in.
+#[test]
+fn loom_no_more_are_let_in_once_there_are_less() {
+    model("no_more_are_let_in_once_there_are_less", || {
+        let bulkhead = keyed(2, 2);
+        let other = bulkhead.clone();
+        let resize = thread::spawn(move || other.resize(1).unwrap());
+        let other = bulkhead.clone();
+        let late = thread::spawn(move || {
+            resize.join().unwrap();
+            assert!(other.try_acquire_many(&7, 2).is_err());
+        });
+        drop(bulkhead.try_acquire(&7));
+        late.join().unwrap();
+        assert!(bulkhead.is_empty());
+    });
+}
+
 /// Two keys leave while somebody waits for that.
 #[test]
 fn loom_a_drain_of_all_keys_is_not_missed() {

@@ -37,6 +37,11 @@ impl<K: Hash + Eq, S: BuildHasher> KeyedPermit<K, S> {
 
 impl<K: Hash + Eq, S: BuildHasher> Held for KeyedPermit<K, S> {
     #[inline]
+    fn begins(&mut self) {
+        self.permit.begins();
+    }
+
+    #[inline]
     fn ended(&mut self, outcome: Outcome) {
         self.permit.ended(outcome);
     }

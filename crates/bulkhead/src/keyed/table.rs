@@ -27,10 +27,13 @@ use tidegate_core::{
 /// A power of two.
 pub(super) const SHARDS: usize = 16;
 
+/// A power of two.
+const SLOTS: usize = 64;
+
 type Capacity<K> = Box<dyn Fn(&K) -> u32 + Send + Sync>;
 
 pub(super) struct Table<K, S> {
-    pub(super) shards: Vec<Mutex<HashMap<K, InUse, S>>>,
+    pub(super) shards: Vec<Mutex<Shard<K, S>>>,
     pub(super) hasher: S,
     /// How many keys there are. Changed with the lock of a shard held.
     pub(super) keys: AtomicUsize,
@@ -38,13 +41,19 @@ pub(super) struct Table<K, S> {
     pub(super) is_closed: AtomicBool,
     /// Of each key, unless each has its own.
     pub(super) capacity: AtomicU32,
-    /// How often a capacity was changed.
-    pub(super) changes: AtomicUsize,
     pub(super) drains: Mutex<Drains>,
     /// Whether anybody waits there.
     pub(super) is_awaited: AtomicBool,
     pub(super) face: Arc<Face>,
     pub(super) capacity_for: Option<Capacity<K>>,
+}
+
+/// A part of the keys.
+pub(super) struct Shard<K, S> {
+    keys: HashMap<K, InUse, S>,
+    /// How often keys were refreshed, by further bits of their hashes: who asks for the capacity of a key that is to be
+    /// put here sees whether it is the last one, and is not held up by the changes of others.
+    refreshed: [u32; SLOTS],
 }
 
 /// A key for as long as somebody uses it.
@@ -68,77 +77,91 @@ pub struct KeyedStats {
     pub waiting: usize,
 }
 
+impl<K, S> Shard<K, S> {
+    pub(super) fn new(hasher: S) -> Self {
+        Self { keys: HashMap::with_hasher(hasher), refreshed: [0; SLOTS] }
+    }
+}
+
 impl<K: Hash + Eq + Clone, S: BuildHasher> Table<K, S> {
-    fn shard(&self, key: &K) -> &Mutex<HashMap<K, InUse, S>> {
-        &self.shards[shard_of(&self.hasher, key)]
+    fn place_of(&self, key: &K) -> (&Mutex<Shard<K, S>>, usize) {
+        let (shard, slot) = place_of(&self.hasher, key);
+        (&self.shards[shard], slot)
     }
 
     /// The bulkhead of a key, which stays for as long as it has users.
     pub(super) fn enter(self: &Arc<Self>, key: &K) -> Result<(Bulkhead, User<K, S>), Rejected> {
-        let shard = self.shard(key);
         // Cloned before the lock, since that may do anything.
-        let user = |key| User { table: Arc::clone(self), key };
         let mine = key.clone();
-        let found = || lock(shard).get_mut(key).map(InUse::enter);
-        if let Some(bulkhead) = found() {
-            return Ok((bulkhead, user(mine)));
+        let bulkhead = self.found_or_new(key)?;
+        Ok((bulkhead, User { table: Arc::clone(self), key: mine }))
+    }
+
+    /// Counts a user of the key, and so nothing foreign may follow.
+    fn found_or_new(&self, key: &K) -> Result<Bulkhead, Rejected> {
+        let (shard, slot) = self.place_of(key);
+        let too_many = || Rejected::TooManyKeys { max_keys: self.max_keys };
+        loop {
+            let refreshed = {
+                let mut shard = lock(shard);
+                if let Some(in_use) = shard.keys.get_mut(key) {
+                    return Ok(in_use.enter());
+                }
+                shard.refreshed[slot]
+            };
+            if self.is_closed.load(SeqCst) {
+                return Err(TryAcquireError::Closed.into());
+            }
+            if self.keys.load(Acquire) >= self.max_keys {
+                // The last of them may be this one, by somebody who was faster.
+                return lock(shard).keys.get_mut(key).map(InUse::enter).ok_or_else(too_many);
+            }
+            // Whatever the closure does, and if it panics, there is no key yet.
+            let capacity = self.capacity_of(key);
+            let new = Bulkhead::of(Arc::clone(&self.face), Some(capacity));
+            let kept = key.clone();
+            // Who closes all, or changes a capacity, says so before it looks for keys here: either it finds this one,
+            // or this sees what it has said.
+            let reserve = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
+            let mut shard = lock(shard);
+            let is_old = shard.refreshed[slot] != refreshed || !self.is_capacity(capacity);
+            let (entered, unused) = if let Some(in_use) = shard.keys.get_mut(key) {
+                (Some(Ok(in_use.enter())), Some((new, kept)))
+            } else if is_old || self.is_closed.load(SeqCst) {
+                (None, Some((new, kept)))
+            } else if self.keys.fetch_update(AcqRel, Acquire, reserve).is_ok() {
+                // With the lock held, so that whoever finds no room for a key finds the key, if it is there.
+                shard.keys.insert(kept, InUse { bulkhead: new.clone(), users: 1 });
+                (Some(Ok(new)), None)
+            } else {
+                (Some(Err(too_many())), Some((new, kept)))
+            };
+            drop(shard);
+            drop(unused);
+            if let Some(entered) = entered {
+                return entered;
+            }
         }
-        if self.is_closed.load(SeqCst) {
-            return Err(TryAcquireError::Closed.into());
-        }
-        let too_many = Rejected::TooManyKeys { max_keys: self.max_keys };
-        if self.keys.load(Acquire) >= self.max_keys {
-            // The last of them may be this one, by somebody who was faster.
-            return found().map(|bulkhead| (bulkhead, user(mine))).ok_or(too_many);
-        }
-        let changes = self.changes.load(Acquire);
-        let new = Bulkhead::of(Arc::clone(&self.face), Some(self.capacity_of(key)));
-        let kept = key.clone();
-        // Room is taken with the lock held, so that whoever finds none for a key finds the key, if it is there.
-        let reserve = |keys: usize| (keys < self.max_keys).then_some(keys + 1);
-        let mut keys = lock(shard);
-        let (bulkhead, unused) = if let Some(in_use) = keys.get_mut(key) {
-            (Some(in_use.enter()), Some((new, kept)))
-        } else if self.keys.fetch_update(AcqRel, Acquire, reserve).is_ok() {
-            keys.insert(kept, InUse { bulkhead: new.clone(), users: 1 });
-            (Some(new), None)
-        } else {
-            (None, Some((new, kept)))
-        };
-        drop(keys);
-        drop(unused);
-        let bulkhead = bulkhead.ok_or(too_many)?;
-        // A change or closing may not have found the key, if that was not there yet.
-        self.keep_up(key, &bulkhead, changes);
-        if self.is_closed.load(SeqCst) {
-            bulkhead.close();
-        }
-        Ok((bulkhead, user(mine)))
     }
 
     /// Asks again how many permits a key has; false, if it is not in use.
     pub(super) fn refresh(&self, key: &K) -> bool {
-        let before = self.changes.fetch_add(1, AcqRel);
-        let found = lock(self.shard(key)).get(key).map(|in_use| in_use.bulkhead.clone());
-        found.inspect(|bulkhead| self.keep_up(key, bulkhead, before)).is_some()
-    }
-
-    /// Gives a key the capacity that is right by now, if any was changed since then.
-    fn keep_up(&self, key: &K, bulkhead: &Bulkhead, mut then: usize) {
-        // What changes while it is asked for is asked for again: nobody comes last with an old one.
-        while self.face.limit.is_none() {
-            let now = self.changes.load(Acquire);
+        let (shard, slot) = self.place_of(key);
+        let (mut then, bulkhead) = {
+            let mut shard = lock(shard);
+            shard.refreshed[slot] = shard.refreshed[slot].wrapping_add(1);
+            let Some(in_use) = shard.keys.get(key) else { return false };
+            (shard.refreshed[slot], in_use.bulkhead.clone())
+        };
+        loop {
+            let capacity = self.capacity_of(key);
+            bulkhead.resize_to(|| capacity);
+            // What changes while it is asked for is asked for again: nobody comes last with an old one.
+            let now = lock(shard).refreshed[slot];
             if now == then {
-                break;
+                return true;
             }
             then = now;
-            match &self.capacity_for {
-                None => bulkhead.resize_to(|| self.capacity.load(Acquire)),
-                Some(capacity_for) => {
-                    let capacity = capacity_for(key);
-                    bulkhead.resize_to(|| capacity);
-                }
-            }
         }
     }
 
@@ -148,13 +171,17 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Table<K, S> {
             Some(capacity_for) => capacity_for(key),
         }
     }
+
+    /// Whether it is still what all keys have, if they do.
+    fn is_capacity(&self, capacity: u32) -> bool {
+        self.capacity_for.is_some() || self.capacity.load(Acquire) == capacity
+    }
 }
 
 impl<K, S> Table<K, S> {
     /// Gives all keys another capacity, those that are in use and those to come.
     pub(super) fn resize(&self, capacity: u32) {
         self.capacity.store(capacity, Release);
-        self.changes.fetch_add(1, AcqRel);
         for bulkhead in self.bulkheads() {
             // That of another one who has come later, if there is one.
             bulkhead.resize_to(|| self.capacity.load(Acquire));
@@ -207,8 +234,8 @@ impl<K, S> Table<K, S> {
     }
 
     fn bulkheads(&self) -> Vec<Bulkhead> {
-        let all = |shard: &Mutex<HashMap<K, InUse, S>>| {
-            lock(shard).values().map(|in_use| in_use.bulkhead.clone()).collect::<Vec<_>>()
+        let all = |shard: &Mutex<Shard<K, S>>| {
+            lock(shard).keys.values().map(|in_use| in_use.bulkhead.clone()).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(all).collect()
     }
@@ -243,9 +270,10 @@ impl InUse {
     }
 }
 
-/// Not by the bits that the map itself goes by.
-fn shard_of<K: Hash, S: BuildHasher>(hasher: &S, key: &K) -> usize {
-    (hasher.hash_one(key) >> 40) as usize % SHARDS
+/// The shard of a key, and its slot there: not by the bits that the map itself goes by.
+fn place_of<K: Hash, S: BuildHasher>(hasher: &S, key: &K) -> (usize, usize) {
+    let hash = hasher.hash_one(key) >> 40;
+    (hash as usize % SHARDS, hash as usize / SHARDS % SLOTS)
 }
 
 /// Somebody who uses a key.
@@ -263,13 +291,13 @@ impl<K: Hash + Eq, S: BuildHasher> User<K, S> {
 impl<K: Hash + Eq, S: BuildHasher> Drop for User<K, S> {
     fn drop(&mut self) {
         let Self { table, key } = self;
-        let mut keys = lock(&table.shards[shard_of(&table.hasher, key)]);
-        let Some(in_use) = keys.get_mut(key) else { return };
+        let mut shard = lock(&table.shards[place_of(&table.hasher, key).0]);
+        let Some(in_use) = shard.keys.get_mut(key) else { return };
         in_use.users -= 1;
         if in_use.users == 0 {
-            let gone = keys.remove_entry(key);
+            let gone = shard.keys.remove_entry(key);
             let is_last = table.keys.fetch_sub(1, AcqRel) == 1;
-            drop(keys);
+            drop(shard);
             if is_last && table.is_awaited.load(Acquire) {
                 table.end_drains();
             }

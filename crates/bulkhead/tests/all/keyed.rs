@@ -210,6 +210,49 @@ fn two_new_keys_at_a_time_are_not_more_than_there_may_be() {
     assert!(bulkhead.try_acquire(&7).is_ok());
 }
 
+/// Whatever the closure does: it is asked before there is a key.
+#[test]
+fn a_capacity_that_panics_leaves_no_key() {
+    let me = Arc::new(Mutex::new(None::<KeyedBulkhead<u32>>));
+    let by = Arc::clone(&me);
+    let builder = KeyedBulkhead::<u32>::builder(2).max_keys(1).capacity_for(move |_| {
+        let other = by.lock().unwrap().take();
+        // It is asked again, since the key was refreshed.
+        let bulkhead = other.expect("the quota of this key is gone");
+        assert!(!bulkhead.refresh(&7).unwrap());
+        2
+    });
+    let bulkhead = builder.build().unwrap();
+    *me.lock().unwrap() = Some(bulkhead.clone());
+    let ask = std::panic::AssertUnwindSafe(|| drop(bulkhead.try_acquire(&7)));
+    assert!(std::panic::catch_unwind(ask).is_err());
+    assert!(bulkhead.is_empty());
+    assert!(poll(Box::pin(bulkhead.drained()).as_mut()).is_ready());
+}
+
+/// It is closed while a key is about to be: here by the closure that is asked for its capacity.
+#[test]
+fn nobody_is_let_in_once_all_are_closed() {
+    let me = Arc::new(Mutex::new(None::<KeyedBulkhead<u32>>));
+    let entered = Arc::new(Mutex::new(Vec::new()));
+    let (by, passed) = (Arc::clone(&me), Arc::clone(&entered));
+    let builder = KeyedBulkhead::<u32>::builder(2).capacity_for(move |_| {
+        let bulkhead = by.lock().unwrap().clone().unwrap();
+        if !bulkhead.is_closed() {
+            bulkhead.close();
+            assert!(!bulkhead.refresh(&9).unwrap() && !bulkhead.refresh(&7).unwrap());
+        }
+        passed.lock().unwrap().extend(bulkhead.try_acquire(&7).ok());
+        2
+    });
+    let bulkhead = builder.build().unwrap();
+    *me.lock().unwrap() = Some(bulkhead.clone());
+    let closed = Rejected::from(TryAcquireError::Closed);
+    assert_eq!(bulkhead.try_acquire(&7).map(drop).unwrap_err(), closed);
+    assert!(entered.lock().unwrap().is_empty() && bulkhead.is_empty());
+    *me.lock().unwrap() = None;
+}
+
 /// For keys in use, for who waits, and for keys to come.
 #[test]
 fn a_resize_is_for_all_keys() {
