@@ -28,7 +28,7 @@ impl Clock {
     }
 
     /// Now, in units of 2^13 ns, of which the lower half is kept, and never none: times that are less than
-    /// 4.8 hours apart can be told by it.
+    /// 8.7 hours apart can be told by it.
     pub(crate) fn stamp(self) -> u32 {
         stamp(self.now())
     }
@@ -63,11 +63,14 @@ fn units(now: u64) -> u32 {
     units
 }
 
-/// How long before `now` a stamp was made: to 8 µs, too long as often as too short. None, if it was made later: a
-/// paused clock may be ahead of the one outside of its runtime.
+/// An hour, in units of 2^13 ns.
+const AHEAD: u32 = 439_453_125;
+
+/// How long before `now` a stamp was made: to 8 µs, too long as often as too short. None, if it was made later, by an
+/// hour at most: a paused clock may be ahead of the one outside of its runtime.
 pub(crate) fn since(now: u64, then: u32) -> u64 {
     let apart = units(now).wrapping_sub(then);
-    if apart > u32::MAX / 2 { 0 } else { u64::from(apart) << 13 }
+    if apart > u32::MAX - AHEAD { 0 } else { u64::from(apart) << 13 }
 }
 
 /// Five hundred years fit.
@@ -83,9 +86,9 @@ mod tests {
     const UNIT: u64 = 1 << 13;
 
     #[test]
-    fn times_are_told_apart_up_to_half_of_what_a_stamp_can_say() {
+    fn times_are_told_apart_up_to_an_hour_less_than_a_stamp_can_say() {
         for then in [0, UNIT, HOUR, 9 * HOUR + HOUR / 2, 1000 * HOUR] {
-            for apart in [0, UNIT, 5 * UNIT, HOUR, 4 * HOUR + HOUR / 2] {
+            for apart in [0, UNIT, 5 * UNIT, HOUR, 5 * HOUR, 8 * HOUR + HOUR / 2] {
                 let seen = since(then + apart, stamp(then));
                 assert!(seen.abs_diff(apart) <= UNIT, "{apart} after {then}: {seen}");
             }
