@@ -5,7 +5,7 @@ use std::fmt;
 /// What a run is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Every change: at most 20 minutes for all lanes, on two cores, from nothing.
+    /// Every change: at most 25 minutes for all lanes, on two cores, from nothing.
     #[default]
     Pr,
     /// Once a night: at most 85 minutes.
