@@ -21,23 +21,36 @@ use tokio::time::{Instant, Sleep, sleep};
 /// An exchange with the store that belongs to the key, not to who has begun it.
 pub(super) type Exchange = Pin<Box<dyn Future<Output = Result<Answer, StoreError>> + Send>>;
 
+/// How often nobody may wait for an exchange for a while, at the store's charge after that.
+const MOST_PAUSES: u8 = 8;
+
 /// The time that a store has to answer, as long as somebody waits for it.
 pub(super) struct Alarm {
     sleep: Pin<Box<Sleep>>,
     within: Duration,
-    /// Nobody polls it: what may be there already is taken before it can be late.
-    is_parked: bool,
+    /// Since when nobody polls it: what may be there already is taken before it can be late.
+    parked_at: Option<Instant>,
+    /// Pauses that may still be taken off, or callers who do not wait at all would have it never be late.
+    pauses: u8,
 }
 
 impl Alarm {
     pub(super) fn new(within: Duration) -> Self {
-        Self { sleep: Box::pin(sleep(within)), within, is_parked: false }
+        let (parked_at, pauses) = (None, MOST_PAUSES);
+        Self { sleep: Box::pin(sleep(within)), within, parked_at, pauses }
+    }
+
+    fn park(&mut self) {
+        self.parked_at.get_or_insert_with(Instant::now);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<StoreError> {
-        if std::mem::take(&mut self.is_parked) {
-            let deadline = Instant::now() + self.within;
-            self.sleep.as_mut().reset(deadline);
+        if let (Some(parked_at), Some(left)) = (self.parked_at.take(), self.pauses.checked_sub(1)) {
+            self.pauses = left;
+            // Out of reach, it is left as it is: far enough.
+            if let Some(deadline) = self.sleep.deadline().checked_add(parked_at.elapsed()) {
+                self.sleep.as_mut().reset(deadline);
+            }
         }
         self.sleep.as_mut().poll(cx).map(|()| StoreError::Timeout(self.within))
     }
@@ -108,11 +121,11 @@ impl<T: Send + 'static> Entry<T> {
 }
 
 impl<T> Entry<T> {
-    /// If nobody waits any more for what the store is asked, it is not late.
+    /// If nobody waits any more for what the store is asked, its time stands still.
     pub(super) fn park(&self) {
         let mut state = lock(&self.state);
         if let (0, Work::Exchanges { alarm, .. }) = (state.account.waiting(), &mut state.work) {
-            alarm.is_parked = true;
+            alarm.park();
         }
     }
 

@@ -4,6 +4,7 @@
 mod cancel;
 #[cfg(all(feature = "redis", unix))]
 mod cancel_redis;
+mod hurried;
 mod locks;
 mod outage;
 mod pace;
