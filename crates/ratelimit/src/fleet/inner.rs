@@ -146,7 +146,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 };
             }
             Some((Next::Exchange(ask), epoch)) => {
-                self.look_after_returns(None);
+                self.look_after_returns();
                 let (exchange, alarm) =
                     (self.exchange(&entry.key, terms, ask), Alarm::new(self.timeout));
                 // With the timer, if there was one: dropped without the lock.
@@ -213,7 +213,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
 
     /// What the store says of a key.
     pub(super) async fn peek(&self, key: &str, terms: &Terms) -> Result<Answer, StoreError> {
-        self.look_after_returns(None);
+        self.look_after_returns();
         let exchange = timeout(self.timeout, self.exchange(key, terms, Ask::peek()));
         exchange.await.unwrap_or(Err(StoreError::Timeout(self.timeout)))
     }
@@ -256,7 +256,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     }
 
     pub(super) fn stats(&self) -> FleetStats {
-        self.look_after_returns(None);
+        self.look_after_returns();
         let stats = self.counts.stats();
         FleetStats { keys: self.table.len(), is_degraded: !self.is_up.load(Acquire), ..stats }
     }

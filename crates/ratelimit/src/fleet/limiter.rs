@@ -253,9 +253,11 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
         }
         // And what is on its way already, of keys that had to go.
         let mut alarm = pin!(sleep(inner.timeout));
+        let place = inner.returns.bell.join();
         poll_fn(|cx| {
             let is_late = alarm.as_mut().poll(cx).is_ready();
-            let left = inner.look_after_returns(Some(cx.waker()));
+            place.leave_waker(cx.waker().clone());
+            let left = inner.look_after_returns_for(true);
             if left == 0 || is_late { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;

@@ -35,6 +35,7 @@
 //! what is more than 64 at a time. Outside of a runtime, a limiter that is dropped gives nothing back, not even
 //! to a [`MemoryStore`].
 
+mod bell;
 mod builder;
 mod entry;
 mod error;

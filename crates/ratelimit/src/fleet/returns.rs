@@ -1,6 +1,7 @@
 //! Tokens in hand of keys that have to go, and of a limiter that goes: given back as well as can be.
 
 use super::{
+    bell::Bell,
     entry::{Entry, Exchange, Work},
     inner::Inner,
     observe,
@@ -15,15 +16,21 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Waker},
 };
-use tidegate_core::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-    lock,
+use tidegate_core::{
+    panic::drop_quietly,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        lock,
+    },
 };
 use tokio::runtime::Handle;
 
 /// How many exchanges are under way of which nobody waits for the answer, at most.
 const MOST: usize = 64;
+
+/// Why tokens are forfeited: at another rate, nobody knows what they are worth.
+const OTHER_QUOTA: &str = "the quota has changed";
 
 /// An exchange of which nobody waits for the answer.
 struct Return {
@@ -35,9 +42,9 @@ struct Return {
     takes: Takes,
     /// When it is given up, by the clock that nobody sets.
     ends_at: u64,
-    /// When somebody has looked after it last, and whether to wait for it.
+    /// When somebody has looked after it last, and for whom, if anybody waited then: see [`Bell`].
     seen_at: u64,
-    is_awaited: bool,
+    awaited: Option<u64>,
     /// It was given time once more, as nobody had.
     is_late: bool,
 }
@@ -52,12 +59,30 @@ enum Takes {
     OldLease,
 }
 
-/// Those of a limiter. No task drives them: whoever comes by looks after all of them.
-#[derive(Default)]
+/// Those of a limiter. No task drives them: whoever comes by looks after all of them, and all who wait are told.
 pub(super) struct Returns {
-    under_way: Mutex<Vec<Return>>,
+    under_way: Mutex<UnderWay>,
     /// With those that somebody looks after now.
     count: AtomicUsize,
+    pub(super) bell: Arc<Bell>,
+    /// The same, as what is waited for knows it.
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    all: Vec<Return>,
+    /// How often somebody who waits has found that another one looks after some of them.
+    missed: u64,
+}
+
+impl Default for Returns {
+    fn default() -> Self {
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        let (under_way, count) = (Mutex::default(), AtomicUsize::new(0));
+        Self { under_way, count, bell, waker }
+    }
 }
 
 impl Returns {
@@ -65,9 +90,54 @@ impl Returns {
     fn has_room(&self) -> bool {
         let has_room = self.count.fetch_add(1, Relaxed) < MOST;
         if !has_room {
-            self.count.fetch_sub(1, Relaxed);
+            self.leave();
         }
         has_room
+    }
+
+    /// One less. The bell has a lock: who is not there to hear it sees the new number.
+    fn leave(&self) {
+        if self.count.fetch_sub(1, Relaxed) == 1 {
+            self.bell.ring();
+        }
+    }
+
+    /// All that nobody else looks after.
+    fn take(&self, waits: bool) -> InHand<'_> {
+        let mut under_way = lock(&self.under_way);
+        let all = take(&mut under_way.all);
+        // What rings for those is heard by who waits, who comes in vain: whoever has them looks once more.
+        let misses = waits && self.count.load(Relaxed) > all.len();
+        under_way.missed += u64::from(misses);
+        InHand { returns: self, missed: under_way.missed, all }
+    }
+
+    /// A new one, for which there is room.
+    fn take_new(&self, one: Return) -> InHand<'_> {
+        let missed = lock(&self.under_way).missed;
+        InHand { returns: self, missed, all: vec![one] }
+    }
+}
+
+/// Those that somebody looks after now: back with the others, whatever happens.
+struct InHand<'a> {
+    returns: &'a Returns,
+    all: Vec<Return>,
+    missed: u64,
+}
+
+impl InHand<'_> {
+    /// Puts them back; says whether somebody was there in vain meanwhile.
+    fn put_back(&mut self) -> bool {
+        let mut under_way = lock(&self.returns.under_way);
+        under_way.all.append(&mut self.all);
+        under_way.missed != self.missed
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        self.put_back();
     }
 }
 
@@ -100,7 +170,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
     /// Gives back what keys that have to go had in hand. Nobody waits for it: an exchange begins, goes on with
     /// whoever comes by, and is given up when it takes too long, or where too many do not come to an end.
     pub(super) fn let_go(&self, gone: &[Arc<Entry<C::Timer>>]) {
-        self.look_after_returns(None);
+        self.look_after_returns();
         let time = self.time();
         for entry in gone {
             let ((work, under_way, tokens, terms), tally) = entry.with(|state| {
@@ -138,13 +208,11 @@ impl<S: Store, C: Clock> Inner<S, C> {
         let (key, terms) = (Arc::clone(&entry.key), Arc::clone(terms));
         let (ends_at, seen_at) = (self.ends_at(), self.time());
         let exchange = exchange();
-        let (is_awaited, is_late) = (false, false);
-        let mut one =
-            Return { exchange, key, terms, tokens, takes, ends_at, seen_at, is_awaited, is_late };
-        if self.look_after(&mut one, None) {
-            self.returns.count.fetch_sub(1, Relaxed);
-        } else {
-            lock(&self.returns.under_way).push(one);
+        let (awaited, is_late) = (None, false);
+        let one =
+            Return { exchange, key, terms, tokens, takes, ends_at, seen_at, awaited, is_late };
+        if self.look_after_all(self.returns.take_new(one)) {
+            self.look_after_returns();
         }
     }
 
@@ -157,35 +225,52 @@ impl<S: Store, C: Clock> Inner<S, C> {
         self.time().saturating_add(self.within())
     }
 
-    /// Goes on with what is given back, for somebody who waits for it or in passing; says how many are not at an
-    /// end.
-    pub(super) fn look_after_returns(&self, waiting: Option<&Waker>) -> usize {
+    /// Goes on with what is given back, in passing.
+    pub(super) fn look_after_returns(&self) {
+        self.look_after_returns_for(false);
+    }
+
+    /// The same, for somebody who [waits](Bell::join) for it or in passing; says how many are not at an end.
+    pub(super) fn look_after_returns_for(&self, waits: bool) -> usize {
         let count = self.returns.count.load(Relaxed);
         if count == 0 || Handle::try_current().is_err() {
             return count;
         }
-        let mut under_way = take(&mut *lock(&self.returns.under_way));
-        under_way.retain_mut(|one| {
-            let is_over = self.look_after(one, waiting);
-            if is_over {
-                self.returns.count.fetch_sub(1, Relaxed);
-            }
-            !is_over
-        });
-        lock(&self.returns.under_way).append(&mut under_way);
+        let looks_again = self.look_after_all(self.returns.take(waits));
+        if looks_again && self.look_after_all(self.returns.take(false)) {
+            // Not for ever: who was there in vain does it.
+            self.returns.bell.ring();
+        }
         self.returns.count.load(Relaxed)
     }
 
+    /// Goes on with these; says whether to look again.
+    fn look_after_all(&self, mut mine: InHand<'_>) -> bool {
+        let mut at = 0;
+        while let Some(one) = mine.all.get_mut(at) {
+            if self.look_after(one) {
+                let one = mine.all.swap_remove(at);
+                self.returns.leave();
+                // What is left of it is foreign code, that is not to harm who comes by.
+                drop_quietly(one);
+            } else {
+                at += 1;
+            }
+        }
+        mine.put_back()
+    }
+
     /// Goes on with one of them; says whether it is over.
-    fn look_after(&self, one: &mut Return, waiting: Option<&Waker>) -> bool {
-        let waker = waiting.unwrap_or(Waker::noop());
+    fn look_after(&self, one: &mut Return) -> bool {
+        let mut cx = Context::from_waker(&self.returns.waker);
         loop {
-            let poll = || one.exchange.as_mut().poll(&mut Context::from_waker(waker));
+            let poll = || one.exchange.as_mut().poll(&mut cx);
             let poll = catch_unwind(AssertUnwindSafe(poll));
             let now = self.time();
             let seen_at = replace(&mut one.seen_at, now);
-            // Who waits for it is woken by it, and lets it go on.
-            let was_awaited = replace(&mut one.is_awaited, waiting.is_some()) && one.is_awaited;
+            // Who has waited all the while was woken by it, and let it go on.
+            let was_awaited = self.returns.bell.is_still(one.awaited);
+            one.awaited = self.returns.bell.awaited();
             let was_left = !was_awaited && now - seen_at >= self.within();
             let error = match poll {
                 Ok(Poll::Pending) if now < one.ends_at => return false,
@@ -198,14 +283,15 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 Ok(Poll::Ready(Ok(Answer { granted, .. }))) => {
                     match replace(&mut one.takes, Takes::Nothing) {
                         Takes::Lease if granted > 0 => {}
-                        Takes::OldLease => {
-                            self.forfeit(&one.key, granted, &"the quota has changed");
+                        Takes::OldLease if granted > 0 => {
+                            self.forfeit(&one.key, granted, &OTHER_QUOTA);
                             return true;
                         }
-                        Takes::Nothing | Takes::Lease => return true,
+                        _ => return true,
                     }
                     (one.tokens, one.ends_at, one.is_late) = (granted, self.ends_at(), false);
-                    one.exchange = self.exchange(&one.key, &one.terms, Ask::refund(granted));
+                    let refund = self.exchange(&one.key, &one.terms, Ask::refund(granted));
+                    drop_quietly(replace(&mut one.exchange, refund));
                     continue;
                 }
                 Ok(Poll::Ready(Err(error))) => error,
@@ -240,7 +326,7 @@ impl<S: Store, C: Clock> Drop for Inner<S, C> {
         // By parts, and none of them is kept.
         for part in &mut parts {
             self.let_go(part);
-            let left = take(&mut *lock(&self.returns.under_way));
+            let left = take(&mut lock(&self.returns.under_way).all);
             if !left.is_empty() {
                 for one in &left {
                     self.forfeit(&one.key, one.tokens, &"the limiter is gone");

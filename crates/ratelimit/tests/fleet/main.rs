@@ -6,6 +6,7 @@ mod cancel;
 mod cancel_redis;
 mod hurried;
 mod locks;
+mod looks;
 mod outage;
 mod pace;
 mod quota;
