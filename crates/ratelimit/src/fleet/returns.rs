@@ -186,6 +186,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
             }
             if tokens > 0 && !self.is_up.load(Relaxed) {
                 self.forfeit(&entry.key, tokens, &"the store is down");
+            } else if tokens > 0 && !self.is_current(&entry.key, &terms) {
+                self.forfeit(&entry.key, tokens, &OTHER_QUOTA);
             } else if tokens > 0 {
                 let refund = || self.exchange(&entry.key, &terms, Ask::refund(tokens));
                 self.returning(entry, &terms, tokens, Takes::Nothing, refund);
@@ -282,8 +284,8 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 Ok(Poll::Pending) => StoreError::Timeout(self.timeout),
                 Ok(Poll::Ready(Ok(Answer { granted, .. }))) => {
                     match replace(&mut one.takes, Takes::Nothing) {
-                        Takes::Lease if granted > 0 => {}
-                        Takes::OldLease if granted > 0 => {
+                        Takes::Lease if granted > 0 && self.is_current(&one.key, &one.terms) => {}
+                        Takes::Lease | Takes::OldLease if granted > 0 => {
                             self.forfeit(&one.key, granted, &OTHER_QUOTA);
                             return true;
                         }

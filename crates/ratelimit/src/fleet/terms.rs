@@ -104,6 +104,15 @@ impl<S: Store, C: Clock> Inner<S, C> {
         Ok(is_limited)
     }
 
+    /// Whether a key that is not in the table would go by these.
+    pub(super) fn is_current(&self, key: &str, terms: &Terms) -> bool {
+        let quota = match &self.quota_for {
+            Some(quota_for) => quota_for(key),
+            None => lock(&self.terms).quota,
+        };
+        terms.quota == quota
+    }
+
     pub(super) fn set_quota(&self, quota: Quota) -> Result<(), FleetConfigError> {
         let terms = Arc::new(self.setup.terms(quota)?);
         let before = replace(&mut *lock(&self.terms), terms);

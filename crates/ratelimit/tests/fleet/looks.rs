@@ -94,6 +94,33 @@ async fn what_nobody_has_waited_for_is_not_late_for_the_next_one() {
     assert_eq!(left(limiter.store(), "a").await, 9);
 }
 
+/// The lease was asked for before the quota changed, and its key was gone by then.
+#[tidegate_testkit::test]
+async fn what_is_granted_under_another_quota_to_a_key_that_had_to_go_is_forfeited() {
+    let limiter = limiter(Faulty::memory(Trouble::Slow(MS(5))));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(limiter.try_acquire("a", 1)).poll(&mut cx).is_pending());
+    limiter.try_acquire("b", 10).await.unwrap();
+    limiter.set_quota(Quota::new(Rate::per_day(2), 10)).unwrap();
+    for _ in 0..4 {
+        sleep(MS(10)).await;
+        let _ = limiter.stats();
+    }
+    assert_eq!((limiter.stats().forfeited, left(limiter.store(), "a").await), (10, 0));
+}
+
+/// Nor is what is in hand of a key without room, which a change does not find.
+#[tidegate_testkit::test]
+async fn what_is_in_hand_of_a_key_without_room_is_forfeited_with_its_quota() {
+    let limiter = limiter(Faulty::memory(Trouble::Nothing));
+    let first = limiter.try_acquire("a", 10).await.unwrap();
+    let permit = limiter.try_acquire("b", 10).await.unwrap();
+    limiter.set_quota(Quota::new(Rate::per_day(2), 10)).unwrap();
+    permit.refund();
+    assert_eq!((limiter.stats().forfeited, left(limiter.store(), "b").await), (10, 0));
+    drop(first);
+}
+
 struct Bomb;
 
 impl Drop for Bomb {
