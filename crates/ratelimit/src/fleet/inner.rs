@@ -257,6 +257,11 @@ impl<S: Store, C: Clock> Inner<S, C> {
 
     pub(super) fn stats(&self) -> FleetStats {
         self.look_after_returns();
+        self.counted()
+    }
+
+    /// What is counted so far, and nothing else is done.
+    pub(super) fn counted(&self) -> FleetStats {
         let stats = self.counts.stats();
         FleetStats { keys: self.table.len(), is_degraded: !self.is_up.load(Acquire), ..stats }
     }

@@ -162,7 +162,20 @@ impl<S: Store, C: Clock> Drop for Asked<'_, S, C> {
 
 impl<S: Store, C: Clock> Inner<S, C> {
     pub(super) fn let_go_unless_kept(&self, entry: &Arc<Entry<C::Timer>>) {
-        if !entry.is_kept && !std::thread::panicking() {
+        if entry.is_kept {
+            return;
+        }
+        if std::thread::panicking() {
+            // Nothing is asked of a store then.
+            let time = self.time();
+            let (tokens, tally) = entry.with(|state| {
+                state.account.at(time);
+                state.account.failed();
+                state.account.let_go(&state.terms.rules)
+            });
+            self.counts.add(tally);
+            self.forfeit(&entry.key, tokens, &"who asked for it panics");
+        } else {
             self.let_go(from_ref(entry));
         }
     }

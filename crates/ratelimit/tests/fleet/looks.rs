@@ -13,7 +13,7 @@ use std::{
 };
 use tidegate_ratelimit::{
     Quota, Rate,
-    fleet::{Answer, Ask, FleetLimiter, MemoryStore, Store, StoreError, StoreQuota},
+    fleet::{Answer, Ask, FleetLimiter, FleetPermit, MemoryStore, Store, StoreError, StoreQuota},
 };
 use tidegate_testkit::settle;
 use tokio::{
@@ -118,6 +118,39 @@ async fn what_is_in_hand_of_a_key_without_room_is_forfeited_with_its_quota() {
     limiter.set_quota(Quota::new(Rate::per_day(2), 10)).unwrap();
     permit.refund();
     assert_eq!((limiter.stats().forfeited, left(limiter.store(), "b").await), (10, 0));
+    drop(first);
+}
+
+#[tidegate_testkit::test]
+async fn who_prints_a_limiter_looks_after_nothing() {
+    let limiter = returning(Trouble::HangsOnRefunds).await;
+    for _ in 0..3 {
+        sleep(MS(200)).await;
+        let text = format!("{limiter:?}");
+        assert!(text.contains("forfeited: 0"), "{text}");
+    }
+}
+
+struct Refunds<'a>(Option<FleetPermit<'a, Arc<Faulty>>>);
+
+impl Drop for Refunds<'_> {
+    fn drop(&mut self) {
+        self.0.take().unwrap().refund();
+    }
+}
+
+/// Nothing is asked of the store while somebody panics, but what is given up is counted.
+#[tidegate_testkit::test]
+async fn what_a_key_without_room_has_in_hand_of_who_panics_is_counted() {
+    let limiter = limiter(Faulty::memory(Trouble::Nothing));
+    let first = limiter.try_acquire("a", 1).await.unwrap();
+    let permit = Refunds(Some(limiter.try_acquire("b", 3).await.unwrap()));
+    let panics = move || {
+        let _permit = permit;
+        panic!("as it was told");
+    };
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    assert_eq!((limiter.stats().forfeited, left(limiter.store(), "b").await), (3, 7));
     drop(first);
 }
 
