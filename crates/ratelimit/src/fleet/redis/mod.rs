@@ -164,8 +164,11 @@ fn failure(error: RedisError) -> StoreError {
 /// Whether the server is the primary no more. Another one may be at its address by now, to which this
 /// connection does not lead.
 fn is_of_replica(error: &RedisError) -> bool {
-    // Older servers name it within an error of the script.
-    error.to_string().to_ascii_uppercase().contains("READONLY")
+    // Older servers have it within an error of the script, as the code of another one. Other texts may name it, as
+    // that of an address.
+    error.code().is_some_and(|code| {
+        code == "READONLY" || error.detail().is_some_and(|detail| detail.contains("-READONLY "))
+    })
 }
 
 fn is_unknown_script(error: &RedisError) -> bool {
@@ -188,5 +191,38 @@ fn is_of_key(error: &RedisError) -> bool {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(tidegate_loom)))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+    use super::*;
+
+    fn of_server(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn a_replica_is_known_by_the_code_and_by_nothing_else() {
+        let within = "Error running script (call to f_1): @user_script:9: @user_script: 9: ";
+        for line in [
+            "READONLY You can't write against a read only replica.",
+            &format!("ERR {within}-READONLY You can't write against a read only replica."),
+        ] {
+            assert!(is_of_replica(&of_server(line)), "{line}");
+        }
+        for line in [
+            "ERR unknown command 'READONLY', with args beginning with:",
+            "NOPERM User readonly has no permissions to run the 'evalsha' command",
+            "MOVED 7 readonly.example:6379",
+            &format!("ERR {within}-OOM command not allowed when a READONLY replica is full"),
+        ] {
+            assert!(!is_of_replica(&of_server(line)), "{line}");
+        }
+        let text = "failed to lookup address of redis-readonly.example";
+        assert!(!is_of_replica(&RedisError::from(std::io::Error::other(text))));
     }
 }
