@@ -173,22 +173,32 @@ impl Clock for Interrupted {
     }
 }
 
-/// Another one takes of what has come back since, and there was enough all the while.
+/// Another one takes of what has come back since, and there was enough all the while. The one who asks looks at
+/// the word before the time only after somebody was refused.
 #[test]
 fn nobody_is_refused_by_a_time_that_is_past() {
-    let (clock, interruption) = (ManualClock::new(), Interruption::default());
-    let limiter = RateLimiter::builder(Rate::per_second(1))
-        .burst(4)
-        .clock(Interrupted(clock.clone(), Arc::clone(&interruption)))
-        .build()
-        .unwrap();
-    limiter.try_acquire(3).unwrap();
-    let other = limiter.clone();
-    *interruption.lock().unwrap() = Some(Box::new(move || {
-        clock.advance(SECOND);
-        other.try_acquire(1).unwrap();
-    }));
-    limiter.try_acquire(1).unwrap();
+    for is_spent in [false, true] {
+        let (clock, interruption) = (ManualClock::new(), Interruption::default());
+        let limiter = RateLimiter::builder(Rate::per_second(1))
+            .burst(4)
+            .clock(Interrupted(clock.clone(), Arc::clone(&interruption)))
+            .build()
+            .unwrap();
+        limiter.try_acquire(3).unwrap();
+        if is_spent {
+            limiter.try_acquire(2).unwrap_err();
+        }
+        let other = limiter.clone();
+        *interruption.lock().unwrap() = Some(Box::new(move || {
+            clock.advance(SECOND);
+            other.try_acquire(1).unwrap();
+            if is_spent {
+                // That one has passed, after which it seems to have enough.
+                other.try_acquire(2).unwrap_err();
+            }
+        }));
+        limiter.try_acquire(1).unwrap();
+    }
 }
 
 /// Those that were served and are not polled have places still, and nothing else would bound these.
