@@ -264,7 +264,9 @@ impl<S: Store, C: Clock> FleetLimiter<S, C> {
     }
 
     /// Changes the quota of all keys; with [one for each](FleetLimiterBuilder::quota_for), that one counts.
-    /// Those who wait go by the new one at once. Takes time in proportion to the keys.
+    /// Those who wait go by the new one at once, but for those of keys for which there was
+    /// [no room](FleetLimiterBuilder::max_keys): they go by the old one until they pass or leave. Takes time in
+    /// proportion to the keys.
     ///
     /// What is owed stays owed in time: a key that is full again in a second is so at the new rate, too. A lower
     /// rate has fewer tokens in that time, so a key that has spent a burst may have up to another one at once:
