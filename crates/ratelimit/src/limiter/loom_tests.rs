@@ -1,7 +1,7 @@
 //! Models of the word, the line and the timers: run with `--cfg tidegate_loom`.
 
 use crate::{
-    Acquire, ManualClock, Quota, Rate, RateLimiter, RateLimiterBuilder, TryAcquireError,
+    Acquire, ManualClock, Quota, Rate, RateLimiter, RateLimiterBuilder,
     loom_model::{SECOND, model},
 };
 use std::{
@@ -81,40 +81,13 @@ fn loom_nobody_is_refused_by_a_time_that_is_past() {
         let other = limiter.clone();
         let taker = thread::spawn(move || {
             clock.advance(SECOND);
+            // It writes to the word without a look before, for which loom lets it come in between.
+            let _ = other.peek();
             other.try_acquire(1).unwrap();
-            // It says that the next one is likely to be refused.
-            let _ = other.try_acquire(2);
         });
         assert!(limiter.try_acquire(1).is_ok());
         taker.join().unwrap();
         assert_eq!(limiter.peek().remaining, 0);
-    });
-}
-
-/// By the old rate or by the new one, and never by what is of both.
-#[test]
-fn loom_a_refusal_is_by_one_rate() {
-    model("a_refusal_is_by_one_rate", || {
-        let (builder, clock) = per_second(1);
-        let limiter = builder.burst(2).build().unwrap();
-        limiter.try_acquire(2).unwrap();
-        assert!(limiter.try_acquire(1).is_err());
-        let other = limiter.clone();
-        let change = thread::spawn(move || {
-            other.set_rate(Rate::per_second(1000)).unwrap();
-            clock.advance(Duration::from_micros(500));
-        });
-        let told = [(); 2].map(|()| {
-            let Err(TryAcquireError::Denied { retry_after, remaining: 0 }) = limiter.try_acquire(1)
-            else {
-                panic!("there is none, and one before long")
-            };
-            retry_after
-        });
-        let right = [SECOND, Duration::from_millis(1), Duration::from_micros(500)];
-        assert!(told.iter().all(|told| right.contains(told)), "{told:?}");
-        assert!(told[0] >= told[1], "{told:?}");
-        change.join().unwrap();
     });
 }
 
