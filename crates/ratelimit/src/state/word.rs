@@ -152,7 +152,10 @@ impl Word {
                 // Nothing is written that would tell whether the scale, and the time, were those of the word.
                 match self.tat.0.load(Acquire) {
                     same if same == word => {
-                        self.is_spent.store(true, Relaxed);
+                        // Written when it changes only, as above.
+                        if !self.is_spent.load(Relaxed) {
+                            self.is_spent.store(true, Relaxed);
+                        }
                         return sum.refusal();
                     }
                     other => other,
