@@ -221,14 +221,15 @@ impl<K: Hash + Eq + Clone, C: Clock, S: BuildHasher> Shards<K, C, S> {
         let mut shard = lock(self.shard(request));
         let now = shard.table.time(request.now, || self.clock.now());
         request.now = now;
-        let is_due = shard.is_due(now);
-        let table = &mut shard.table;
-        let Some(at) = table.find(tag, key) else {
-            let (answer, trash) = self.add(table, request);
+        let Some(at) = shard.table.find(tag, key) else {
+            let (answer, trash) = self.add(&mut shard.table, request);
             drop(shard);
             drop(trash);
             return answer;
         };
+        // Once it is said, it is to be done.
+        let is_due = shard.is_due(now);
+        let table = &mut shard.table;
         let answer = match table.take(at, now, cost, quota) {
             asked @ (Asked::Passes | Asked::Refused(..)) => Answer::Asked(asked),
             _ => look_closer(table, at, request),

@@ -115,3 +115,21 @@ fn a_key_that_is_full_goes_at_once_where_there_is_little_room() {
     assert_eq!(evicted(170), 0);
     assert!(evicted(160) > 0, "seven of eight places are in use");
 }
+
+/// Who asks for a key that is not there, and is not added, looks at no cell, and leaves that to the next one.
+#[test]
+fn who_asks_for_a_key_that_is_not_there_keeps_nobody_from_sweeping() {
+    let (limiter, clock) = quick(10_000);
+    limiter.try_acquire(&0, 1_000_000).unwrap();
+    for key in 1..=500 {
+        limiter.try_acquire(&key, 1).unwrap();
+    }
+    let evicted = limiter.stats().evicted;
+    clock.advance(Duration::from_millis(500));
+    for _ in 0..20 {
+        clock.advance(Duration::from_millis(10));
+        assert!(limiter.try_acquire(&1000, 1_000_001).is_err(), "never");
+        assert!(limiter.try_acquire(&0, 999_999).is_err(), "not yet");
+    }
+    assert_eq!(limiter.stats().evicted - evicted, 500);
+}
