@@ -14,7 +14,7 @@ use tidegate_ratelimit::{
     fleet::{Answer, Ask, FleetLimiter, MemoryStore, Store, StoreError, StoreQuota},
 };
 use tidegate_testkit::Stress;
-use tokio::{runtime::Runtime, task::yield_now};
+use tokio::{runtime::Runtime, task::yield_now, time::timeout};
 
 /// A store that takes a while.
 struct Slow(MemoryStore);
@@ -58,7 +58,7 @@ fn no_token_is_lost_between_threads() {
             for _ in 0..20 {
                 let (key, cost) = (ctx.rng().next_u64() % 4, 1 + ctx.rng().next_u64() % 3);
                 let key = KEYS[usize::try_from(key).unwrap()];
-                let deed = ctx.rng().next_u64() % 4;
+                let deed = ctx.rng().next_u64() % 6;
                 ctx.point();
                 let _guard = runtime.enter();
                 match deed {
@@ -71,6 +71,13 @@ fn no_token_is_lost_between_threads() {
                         }
                     }
                     1 => runtime.block_on(limiter.acquire(key, cost)).unwrap().refund(),
+                    2 => {
+                        // Whoever else comes by: it is woken when there is nothing left to wait for.
+                        let gives_back = limiter.give_back(Duration::ZERO);
+                        let waits = async { timeout(Duration::from_secs(30), gives_back).await };
+                        assert!(runtime.block_on(waits).is_ok(), "a wake-up is lost");
+                    }
+                    3 => drop(limiter.stats()),
                     _ => {
                         let permit = runtime.block_on(limiter.acquire(key, cost)).unwrap();
                         spent.fetch_add(permit.cost(), SeqCst);
