@@ -142,7 +142,9 @@ impl<S: Store, C: Clock> FleetLimiterBuilder<S, C> {
         self
     }
 
-    /// How long the store may take to answer, 100 ms by default. One that takes longer is down.
+    /// How long the store may take to answer, 100 ms by default. One that takes longer is down. Callers who give up
+    /// before take it over from one another: the time in which nobody waits does not count, eight times per
+    /// exchange.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
