@@ -193,13 +193,15 @@ impl<S: Store, C: Clock> Inner<S, C> {
                 (work, under_way, state.account.let_go(&terms.rules), terms)
             });
             self.counts.add(tally);
+            // One of its own is foreign code, which is not to run since a limiter is dropped.
+            let asks_quota = self.quota_for.is_none() || !entry.is_kept;
             if let (Work::Exchanges { exchange, .. }, Some((tokens, is_old))) = (work, under_way) {
                 let takes = if is_old { Takes::OldLease } else { Takes::Lease };
                 self.returning(entry, &terms, tokens, takes, || exchange);
             }
             if tokens > 0 && !self.is_up.load(Relaxed) {
                 self.forfeit(&entry.key, tokens, &"the store is down");
-            } else if tokens > 0 && !self.is_current(&entry.key, &terms) {
+            } else if tokens > 0 && asks_quota && !self.is_current(&entry.key, &terms) {
                 self.forfeit(&entry.key, tokens, &OTHER_QUOTA);
             } else if tokens > 0 {
                 let refund = || self.exchange(&entry.key, &terms, Ask::refund(tokens));

@@ -121,6 +121,22 @@ async fn what_is_in_hand_of_a_key_without_room_is_forfeited_with_its_quota() {
     drop(first);
 }
 
+/// It may be told by what is locked while the limiter is dropped.
+#[tidegate_testkit::test]
+async fn a_limiter_that_is_dropped_asks_for_no_quota() {
+    let (store, asked) = (Faulty::memory(Trouble::Nothing), Arc::new(AtomicU64::new(0)));
+    let counts = Arc::clone(&asked);
+    let limiter = FleetLimiter::builder(Arc::clone(&store), STILL).lease(10).quota_for(move |_| {
+        counts.fetch_add(1, SeqCst);
+        STILL
+    });
+    let limiter = limiter.build().unwrap();
+    limiter.try_acquire("a", 1).await.unwrap();
+    let before = asked.load(SeqCst);
+    drop(limiter);
+    assert_eq!((asked.load(SeqCst), left(&store, "a").await), (before, 9));
+}
+
 #[tidegate_testkit::test]
 async fn who_prints_a_limiter_looks_after_nothing() {
     let limiter = returning(Trouble::HangsOnRefunds).await;
