@@ -288,7 +288,7 @@ impl<S: Store, C: Clock> Inner<S, C> {
             // Who has waited all the while was woken by it, and let it go on.
             let was_awaited = self.returns.bell.is_still(one.awaited);
             one.awaited = self.returns.bell.awaited();
-            let was_left = !was_awaited && now - seen_at >= self.within();
+            let was_left = !was_awaited && now.saturating_sub(seen_at) >= self.within();
             let error = match poll {
                 Ok(Poll::Pending) if now < one.ends_at => return false,
                 // Nobody has let it go on: that is not the store being late. Not twice, or it might stay for ever.
