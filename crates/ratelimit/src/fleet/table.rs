@@ -168,6 +168,7 @@ mod tests {
     use crate::{Quota, Rate};
 
     #[tokio::test(start_paused = true)]
+    #[cfg_attr(miri, ignore = "thousands of requests take minutes there")]
     async fn new_keys_look_at_each_eight_times_though_all_are_in_use() {
         const KEYS: usize = 16 * 32;
         let quota = Quota::new(Rate::per_day(1), 10);
@@ -194,10 +195,8 @@ mod tests {
         for key in 0..KEYS {
             limiter.try_acquire(&format!("next {key}"), 1).await.unwrap();
         }
-        let kept = (0..KEYS).filter(|key| {
-            let key = format!("next {key}");
-            limiter.inner.table.all().iter().any(|entry| *entry.key == key)
-        });
-        assert!(kept.count() > KEYS / 4);
+        let all = limiter.inner.table.all();
+        let kept = all.iter().filter(|entry| entry.key.starts_with("next")).count();
+        assert!(kept > KEYS / 4, "{kept}");
     }
 }
