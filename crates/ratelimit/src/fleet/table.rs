@@ -61,9 +61,9 @@ impl<T: Send + 'static> Table<T> {
     }
 
     /// The entry of a key; a new one, if there is none. Where all that are there are in use, a new one is
-    /// not kept: it works, on its own, as long as the store does, and as long as somebody asks. A key that had to go and is back, or any
-    /// other that is new, has no more of a share than what has come back by now. And the keys that had to go,
-    /// with what the store has for them under way.
+    /// not kept: it works, on its own, as long as the store does, and as long as somebody asks. A key that had
+    /// to go and is back, or any other that is new, has no more of a share than what has come back by now. And
+    /// the keys that had to go, with what the store has for them under way. `new` is asked with the lock held.
     pub(super) fn get(
         &self,
         key: &str,
